@@ -1,0 +1,228 @@
+//! The seam to a hypervisor: `trait Host`, the few blocking calls snapward needs. Each method is exactly one libvirt
+//! call (file probes are none), so that a decorator counts, limits or forbids calls without knowing more.
+
+mod counting;
+mod deadline;
+mod error;
+mod read_only;
+
+pub use counting::Counting;
+pub use deadline::{Deadline, Deadlines};
+pub use error::{ErrorClass, HostError};
+pub use read_only::ReadOnly;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::model::kinds::Capture;
+use crate::model::ledger::Ledger;
+use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+
+/// The result of every host call.
+pub type Result<T> = std::result::Result<T, HostError>;
+
+/// What an implementation needs to find an object again without a lookup call; opaque to everybody else.
+pub type Handle = Arc<dyn Any + Send + Sync>;
+
+/// A domain as it was listed.
+#[derive(Clone)]
+pub struct DomainRef {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: DomainUuid,
+    /// Its run state at the time of the list.
+    pub state: RunState,
+    /// The implementation's own.
+    pub handle: Handle,
+}
+
+/// A snapshot as it was listed.
+#[derive(Clone)]
+pub struct SnapshotRef {
+    /// Its name.
+    pub name: SnapshotName,
+    /// The implementation's own.
+    pub handle: Handle,
+}
+
+impl fmt::Debug for DomainRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DomainRef").field("name", &self.name).field("uuid", &self.uuid).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SnapshotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotRef").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What the host's capabilities say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// libvirt's host UUID; the test driver reports none.
+    pub host_uuid: Option<uuid::Uuid>,
+    /// Whether external snapshots can be reverted to and deleted.
+    pub external_snapshots: bool,
+}
+
+/// What a domain's XML says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainDefinition {
+    /// In the order of the XML.
+    pub disks: Vec<ObservedDisk>,
+    /// Whether its firmware keeps variables in a file that is not qcow2.
+    pub raw_nvram: bool,
+    /// The ledger in its `<metadata>`, whichever domain it names.
+    pub ledger: Option<Ledger>,
+}
+
+/// A snapshot to capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Its whole description, stamp included.
+    pub description: String,
+    /// What is captured and where.
+    pub capture: Capture,
+    /// The domain's disks, each of which takes part or is named as left out.
+    pub disks: Vec<ObservedDisk>,
+}
+
+/// Snapshot XML read with secrets, to be sent back. It never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecureXml(pub Arc<str>);
+
+impl fmt::Debug for SecureXml {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecureXml({} bytes)", self.0.len())
+    }
+}
+
+/// What a redefine changes; everything else goes back byte by byte.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedefineRequest {
+    /// The new description, stamp included.
+    pub description: Option<String>,
+    /// The new parent; `Some(None)` makes it a root.
+    pub parent: Option<Option<SnapshotName>>,
+    /// Also move the current pointer here. Only in trees without external snapshots.
+    pub make_current: bool,
+}
+
+/// Where the ledger is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerScope {
+    /// The running and the stored definition.
+    LiveAndConfig,
+    /// The stored definition of a domain that is off.
+    Config,
+    /// The running definition of a transient domain.
+    Live,
+}
+
+/// What could be read of an image file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe<T> {
+    /// Read.
+    Known(T),
+    /// Not readable from here: a remote host, another user's file.
+    Unknown(String),
+}
+
+/// A hypervisor. All calls block; a caller runs them on a thread of its own. Errors are [`HostError`]s, which name the
+/// object and say whether trying again can help.
+pub trait Host: Send + Sync {
+    /// The host's own name (`virConnectGetHostname`).
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    fn hostname(&self) -> Result<String>;
+
+    /// libvirt's version on the host (`virConnectGetLibVersion`).
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    fn libvirt_version(&self) -> Result<u64>;
+
+    /// What the host can do (`virConnectGetCapabilities`).
+    ///
+    /// # Errors
+    /// When the connection is gone or the XML cannot be read.
+    fn capabilities(&self) -> Result<Capabilities>;
+
+    /// All domains with their run state (`virConnectGetAllDomainStats` with the state group alone, which takes no
+    /// domain job).
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    fn domains(&self) -> Result<Vec<DomainRef>>;
+
+    /// The definition in effect, or with `stored` the one for the next start (`virDomainGetXMLDesc`).
+    ///
+    /// # Errors
+    /// When the domain is gone, or a job holds it for longer than libvirt waits (30 s).
+    fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition>;
+
+    /// Whether the domain outlives its run (`virDomainIsPersistent`).
+    ///
+    /// # Errors
+    /// When the domain is gone.
+    fn is_persistent(&self, domain: &DomainRef) -> Result<bool>;
+
+    /// The names of a domain's snapshots, parents before children (`virDomainListAllSnapshots`).
+    ///
+    /// # Errors
+    /// When the domain is gone, or libvirt's own list is inconsistent.
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
+
+    /// The current snapshot's name (`virDomainSnapshotCurrent`).
+    ///
+    /// # Errors
+    /// When the domain is gone.
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>>;
+
+    /// One snapshot, read without secrets (`virDomainSnapshotGetXMLDesc`).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot>;
+
+    /// One snapshot's XML with secrets, for a redefine (`virDomainSnapshotGetXMLDesc` with `SECURE`).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml>;
+
+    /// Captures a snapshot (`virDomainSnapshotCreateXML`).
+    ///
+    /// # Errors
+    /// A failed call may have changed some of the disks: the caller reads the domain again.
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef>;
+
+    /// Sends a snapshot's XML back with what the request changes (`virDomainSnapshotCreateXML` with `REDEFINE`). Where
+    /// the name is not there, this restores its metadata.
+    ///
+    /// # Errors
+    /// When libvirt refuses the change. A metadata file that cannot be written removes the entry.
+    fn redefine(&self, domain: &DomainRef, xml: &SecureXml, request: &RedefineRequest) -> Result<SnapshotRef>;
+
+    /// Deletes one snapshot and what it captured, never its children (`virDomainSnapshotDelete` without flags).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Writes the ledger (`virDomainSetMetadata`).
+    ///
+    /// # Errors
+    /// When the domain is gone, or a job holds it for longer than libvirt waits (30 s).
+    fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()>;
+
+    /// The internal snapshots a disk's image holds. A file probe: no call to libvirt.
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>>;
+}

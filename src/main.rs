@@ -1,0 +1,3 @@
+//! The `snapward` command.
+
+fn main() {}

@@ -1,0 +1,84 @@
+//! The desired state: the decoded documents of one run, and where each of their values stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kinds::{Inventory, Metadata, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet};
+use super::names::SetId;
+
+/// A place in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Origin {
+    /// The file as it was named on the command line or found below a directory; `-` for standard input.
+    pub file: Arc<str>,
+    /// 1-based.
+    pub line: usize,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// One decoded document with the lines of its values.
+#[derive(Debug, Clone)]
+pub struct Document<T> {
+    /// The file it stands in.
+    pub file: Arc<str>,
+    /// The line of each value, by JSON pointer (RFC 6901); the document itself is the empty pointer.
+    pub lines: Arc<BTreeMap<String, usize>>,
+    /// The decoded content.
+    pub value: T,
+}
+
+impl<T> Document<T> {
+    /// Where the value at a JSON pointer stands, or its nearest parent that is written down.
+    pub fn origin(&self, pointer: &str) -> Origin {
+        let mut pointer = pointer;
+        let line = loop {
+            if let Some(&line) = self.lines.get(pointer) {
+                break line;
+            }
+            match pointer.rfind('/') {
+                Some(at) => pointer = &pointer[..at],
+                None => break 1,
+            }
+        };
+        Origin { file: Arc::clone(&self.file), line }
+    }
+}
+
+impl Document<SnapshotSet> {
+    /// The owner written in the stamps of this set.
+    pub fn id(&self) -> SetId {
+        id_of(&self.value.metadata)
+    }
+}
+
+/// The identity of any document within its kind.
+pub fn id_of(metadata: &Metadata) -> SetId {
+    SetId { namespace: metadata.namespace.clone(), name: metadata.name.clone() }
+}
+
+/// Everything the manifests of one run say, references resolved and values checked.
+#[derive(Debug, Clone, Default)]
+pub struct DesiredState {
+    /// In the order of files and documents.
+    pub sets: Vec<Document<SnapshotSet>>,
+    /// By identity.
+    pub templates: BTreeMap<SetId, Document<SeriesTemplate>>,
+    /// By identity.
+    pub retention: BTreeMap<SetId, Document<RetentionPolicy>>,
+    /// By identity.
+    pub safety: BTreeMap<SetId, Document<SafetyPolicy>>,
+    /// In the order of files and documents.
+    pub reverts: Vec<Document<RevertRequest>>,
+    /// In the order of files and documents.
+    pub inventories: Vec<Document<Inventory>>,
+    /// The text of the files that `definition:` fields name: by manifest file and field value.
+    pub definitions: BTreeMap<(Arc<str>, String), String>,
+}

@@ -1,0 +1,14 @@
+//! The shared words: names, manifest kinds, desired and observed state, the stamp, the ledger, the plan. No I/O, and no
+//! imports from the rest of snapward.
+
+pub mod desired;
+pub mod kinds;
+pub mod ledger;
+pub mod names;
+pub mod observed;
+pub mod outcome;
+pub mod plan;
+pub mod stamp;
+pub mod status;
+pub mod text;
+pub mod tree;

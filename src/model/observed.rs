@@ -1,0 +1,217 @@
+//! The observed state: what libvirt reported of hosts, domains and snapshots, in the terms the planner compares.
+
+use std::collections::BTreeMap;
+
+use super::kinds::Content;
+use super::ledger::Ledger;
+use super::names::{DomainUuid, SnapshotName};
+use super::stamp::Description;
+use super::tree::SnapshotTree;
+
+/// Everything read in one pass.
+#[derive(Debug, Clone, Default)]
+pub struct ObservedState {
+    /// The hosts that answered, in the order they were asked.
+    pub hosts: Vec<ObservedHost>,
+    /// The hosts that did not.
+    pub unreachable: Vec<UnreadableHost>,
+}
+
+/// A host that could not be read.
+#[derive(Debug, Clone)]
+pub struct UnreadableHost {
+    /// Its name in the Inventory, else its URI.
+    pub name: String,
+    /// What happened, for people.
+    pub error: String,
+}
+
+/// What a host is and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostInfo {
+    /// The name used in plans: the Inventory's, else the one libvirt reports.
+    pub name: String,
+    /// The connection's URI.
+    pub uri: String,
+    /// libvirt's host UUID; the key of the locks. Some drivers report none.
+    pub uuid: Option<uuid::Uuid>,
+    /// Labels of the Inventory.
+    pub labels: BTreeMap<String, String>,
+    /// libvirt's version on the host, as major * 1,000,000 + minor * 1,000 + release (`virConnectGetLibVersion`).
+    pub libvirt_version: u64,
+    /// Whether libvirt can revert to and delete external snapshots (`<externalSnapshot/>`, 9.9.0 and later).
+    pub external_snapshots: bool,
+}
+
+/// One host as it was read.
+#[derive(Debug, Clone)]
+pub struct ObservedHost {
+    /// What it is.
+    pub info: HostInfo,
+    /// Every domain's name and UUID, also of those that no set selects; sorted by name.
+    pub domain_names: Vec<(String, DomainUuid)>,
+    /// The domains that were read, sorted by name.
+    pub domains: Vec<ObservedDomain>,
+    /// The selected domains that could not be read.
+    pub unreadable: Vec<UnreadableDomain>,
+}
+
+/// A domain that could not be read. It does not hide the others.
+#[derive(Debug, Clone)]
+pub struct UnreadableDomain {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: DomainUuid,
+    /// What happened, for people.
+    pub error: String,
+}
+
+/// A domain's run state, as far as captures care (`virDomainState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RunState {
+    /// Running, or blocked on a resource.
+    Running,
+    /// Paused.
+    Paused,
+    /// Shut off.
+    ShutOff,
+    /// Crashed.
+    Crashed,
+    /// On its way to shut off.
+    ShuttingDown,
+    /// Suspended to RAM by the guest; libvirt takes no snapshot then.
+    PmSuspended,
+    /// Anything newer.
+    Unknown,
+}
+
+impl RunState {
+    /// Whether a QEMU process exists.
+    pub fn is_active(self) -> bool {
+        !matches!(self, Self::ShutOff | Self::Crashed)
+    }
+
+    /// The word virsh uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::ShutOff => "shut off",
+            Self::Crashed => "crashed",
+            Self::ShuttingDown => "in shutdown",
+            Self::PmSuspended => "pmsuspended",
+            Self::Unknown => "in an unknown state",
+        }
+    }
+}
+
+/// One domain as it was read.
+#[derive(Debug, Clone)]
+pub struct ObservedDomain {
+    /// Its UUID.
+    pub uuid: DomainUuid,
+    /// Its name.
+    pub name: String,
+    /// Its run state.
+    pub state: RunState,
+    /// Its disks in the order of the domain XML.
+    pub disks: Vec<ObservedDisk>,
+    /// Whether its firmware keeps variables in a file that is not qcow2: then no internal snapshot of the running
+    /// domain is possible.
+    pub raw_nvram: bool,
+    /// Its snapshots.
+    pub tree: SnapshotTree,
+    /// The merged copies of the ledger that name this domain's UUID; none: no copy was found.
+    pub ledger: Option<Ledger>,
+    /// Whether every copy that a later capture embeds holds all of `ledger`.
+    pub ledger_is_current: bool,
+    /// The internal snapshots that the images of the disks hold, by disk target. Disks whose image could not be read
+    /// (remote host, permissions) are missing.
+    pub image_snapshots: BTreeMap<String, Vec<String>>,
+    /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disk sources.
+    pub fingerprint: String,
+}
+
+/// A disk of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedDisk {
+    /// The target, as `vda`.
+    pub target: String,
+    /// `file`, `block`, `network`, ...
+    pub source_type: String,
+    /// The path or device; none for an empty drive and for network sources.
+    pub source: Option<String>,
+    /// The image format, as `qcow2`.
+    pub format: String,
+    /// `disk`, `cdrom`, `floppy`, `lun`.
+    pub device: String,
+    /// Read-only to the guest.
+    pub readonly: bool,
+    /// The domain's own `<disk snapshot=...>`, if it says.
+    pub snapshot: Option<String>,
+}
+
+impl ObservedDisk {
+    /// Whether a drive without a medium.
+    pub fn is_empty_drive(&self) -> bool {
+        self.source.is_none() && self.source_type != "network"
+    }
+}
+
+/// One snapshot as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedSnapshot {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Its parent's name.
+    pub parent: Option<SnapshotName>,
+    /// libvirt's creationTime, UTC epoch seconds.
+    pub created: i64,
+    /// The run state it was captured in, as libvirt writes it: `running`, `paused`, `shutoff`, `disk-snapshot`.
+    pub state: String,
+    /// The user's text and our stamp.
+    pub description: Description,
+    /// Where its memory is: none, or internal or external.
+    pub memory: Storage,
+    /// Where each disk's state is, by target.
+    pub disks: BTreeMap<String, Storage>,
+    /// The ledger embedded in the domain XML of its time.
+    pub ledger: Option<Ledger>,
+    /// SHA-256 over its XML without secrets.
+    pub digest: [u8; 32],
+}
+
+/// Where a part of a snapshot is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// Not captured.
+    No,
+    /// Inside the qcow2 image.
+    Internal,
+    /// In a file of its own.
+    External,
+    /// Captured by somebody else.
+    Manual,
+}
+
+impl ObservedSnapshot {
+    /// Whether any part of it is external. As virsh: by memory and disks; an offline or disk-only external snapshot has
+    /// external disks.
+    pub fn is_external(&self) -> bool {
+        let external = |storage: &Storage| matches!(storage, Storage::External | Storage::Manual);
+        external(&self.memory) || self.disks.values().any(external) || self.state == "disk-snapshot"
+    }
+
+    /// What it holds; none where its XML cannot tell (shut off: disks alone are everything there was).
+    pub fn content(&self) -> Option<Content> {
+        let disks = self.disks.values().any(|storage| *storage != Storage::No);
+        match (self.memory != Storage::No, disks) {
+            (true, false) => Some(Content::Memory),
+            (true, true) => Some(Content::Full),
+            (false, _) if self.state == "disk-snapshot" => Some(Content::Disks),
+            (false, _) => None,
+        }
+    }
+}

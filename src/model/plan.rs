@@ -1,0 +1,395 @@
+//! The plan: what would change, what is blocked, what stays, each with its reason. Also its JSON form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::desired::Origin;
+use super::kinds::Capture;
+use super::ledger::Ledger;
+use super::names::{DomainUuid, SnapshotName};
+use super::observed::RunState;
+
+/// The version of every JSON output; it changes when a reader of the old form would misread the new one.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What one run would do.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The version of this form.
+    pub format_version: u32,
+    /// A hash of the declaration-driven actions and the fingerprints of their domains. The same declaration on the same
+    /// state has the same id, whenever it is planned.
+    pub plan_id: String,
+    /// When it was made, RFC 3339, UTC.
+    pub created_at: String,
+    /// What it was made from.
+    pub source: PlanSource,
+    /// Counts.
+    pub summary: Summary,
+    /// The selected domains that were read.
+    pub domains: Vec<PlannedDomain>,
+    /// What would be done, in the order in which each domain's actions are done.
+    pub actions: Vec<Action>,
+    /// What needs a person. It does not stop the rest.
+    pub blocked: Vec<Blocked>,
+    /// What stays although no set declares it any more, or although its time is over.
+    pub kept: Vec<Kept>,
+    /// How many declared snapshots and pointers are as declared.
+    pub unchanged: usize,
+    /// Declared fields that differ from what libvirt reports.
+    pub drift: Vec<Drift>,
+    /// Snapshots that are not snapward's, or belong to a set that is not part of this run. Never touched.
+    pub unmanaged: Vec<Unmanaged>,
+    /// Remarks that block nothing.
+    pub warnings: Vec<Warning>,
+    /// Hosts and domains that could not be read.
+    pub unreadable: Vec<Unreadable>,
+    /// What the reading cost.
+    pub stats: Stats,
+}
+
+/// What a plan was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSource {
+    /// The PATHs of the command line.
+    pub paths: Vec<String>,
+    /// The instant given by `--at`; such a plan cannot be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// Counts of a plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Whether there is any action.
+    pub has_changes: bool,
+    /// Snapshots to capture.
+    pub create: usize,
+    /// Snapshots whose metadata changes.
+    pub redefine: usize,
+    /// Pointers to move.
+    pub set_current: usize,
+    /// Snapshots to delete.
+    pub delete: usize,
+    /// Domains to revert.
+    pub revert: usize,
+    /// Items that need a person.
+    pub blocked: usize,
+    /// Snapshots and pointers as declared.
+    pub unchanged: usize,
+    /// Snapshots that are not ours.
+    pub unmanaged: usize,
+    /// Hosts and domains that could not be read.
+    pub unreadable: usize,
+}
+
+/// A domain of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedDomain {
+    /// The host's name.
+    pub host: String,
+    /// The domain's name.
+    pub domain: String,
+    /// The domain's UUID.
+    pub uuid: DomainUuid,
+    /// Its run state.
+    pub state: RunState,
+    /// SHA-256 of what was read; apply refuses the domain where it has changed.
+    pub fingerprint: String,
+    /// The sets that select it, as namespace/name.
+    pub sets: Vec<String>,
+    /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
+    /// The ledger as it should be written, where a copy lacks something.
+    #[serde(skip)]
+    pub ledger: Option<Ledger>,
+}
+
+/// What an action or item is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Address {
+    /// The host's name.
+    pub host: String,
+    /// The domain's name.
+    pub domain: String,
+    /// The snapshot's name; none where the item is about the domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotName>,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", super::text::printable(&self.host), super::text::printable(&self.domain))?;
+        if let Some(snapshot) = &self.snapshot {
+            write!(f, "/{snapshot}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of action, in the order in which one pass of a domain does them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ActionKind {
+    /// Revert the domain; never together with another action.
+    Revert,
+    /// Change a snapshot's metadata.
+    Redefine,
+    /// Capture a snapshot.
+    Create,
+    /// Move the current pointer.
+    SetCurrent,
+    /// Delete a snapshot and what it captured.
+    Delete,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Action {
+    /// What it is done to.
+    pub address: Address,
+    /// What is done.
+    pub action: ActionKind,
+    /// Why.
+    pub reason: Reason,
+    /// The manifest line behind it.
+    pub origin: Origin,
+    /// The fields as they are; for a capture, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<View>,
+    /// The fields as they will be; for a delete, none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<View>,
+    /// What it may cost.
+    pub risk: Risk,
+    /// The XML of a snapshot to redefine from a file. Kept out of every output: it may hold secrets.
+    #[serde(skip)]
+    pub definition: Option<Definition>,
+}
+
+/// Saved snapshot XML; may hold secrets, so it never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Definition(pub Arc<str>);
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Definition({} bytes)", self.0.len())
+    }
+}
+
+/// The fields of a snapshot, or the pointer, that an action changes or sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// The user's text in the description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Our lines in the description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Vec<String>>,
+    /// The parent's name; an empty one stands for a root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// What is captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+    /// The state it was captured in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// When it was captured, RFC 3339, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The current pointer; an empty one stands for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+}
+
+/// Why something is done or stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Reason {
+    /// For programs.
+    pub code: ReasonCode,
+    /// For people.
+    pub text: String,
+}
+
+/// The reasons of actions and of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+pub enum ReasonCode {
+    /// Declared and never made.
+    Declared,
+    /// Made once, gone, and `recreate: true`.
+    Recreate,
+    /// `adopt: true` and not ours yet.
+    Adopt,
+    /// Missing, and restored from its `definition`.
+    Definition,
+    /// A declared field differs.
+    FieldsDiffer,
+    /// Another parent is declared.
+    ParentDiffers,
+    /// Another current snapshot is declared.
+    CurrentDiffers,
+    /// `state: absent`.
+    Absent,
+    /// Older than its `deleteAfter`.
+    Expired,
+    /// Ours, and no longer declared by its set.
+    Orphaned,
+    /// On hold.
+    Held,
+    /// Protected.
+    Protected,
+    /// Declared as the current snapshot.
+    Current,
+}
+
+/// What an action may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Risk {
+    /// For programs.
+    pub level: RiskLevel,
+    /// For people.
+    pub text: String,
+}
+
+/// How much an action may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RiskLevel {
+    /// libvirt's metadata only.
+    Metadata,
+    /// The guest stands still for a moment.
+    Pause,
+    /// Captured state is gone for good.
+    Loss,
+}
+
+/// Something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocked {
+    /// What it is about. Host and domain may be patterns where nothing matched.
+    pub address: Address,
+    /// For programs.
+    pub code: BlockCode,
+    /// What is the matter, and what state things are in.
+    pub text: String,
+    /// What to do about it.
+    pub way_out: String,
+    /// The manifest lines behind it.
+    pub origins: Vec<Origin>,
+}
+
+/// Why something is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+pub enum BlockCode {
+    /// A snapshot of that name exists and belongs to nobody, to another set, or is claimed by two.
+    Conflict,
+    /// Made once and gone; or only to be adopted and not there.
+    Missing,
+    /// The domain has snapshots of ours and no ledger.
+    LedgerLost,
+    /// The declared field cannot be changed on an existing snapshot.
+    Immutable,
+    /// Internal and external snapshots would meet in one domain, or do.
+    MixedKinds,
+    /// libvirt or QEMU cannot do it on this domain.
+    NotPossible,
+    /// No host has a domain of that name or UUID.
+    NoSuchDomain,
+    /// The domain is not in the run state that `when` asks for.
+    WrongState,
+    /// The declared parent cannot be set.
+    ParentDiffers,
+    /// The pointer cannot be moved.
+    CurrentUnsafe,
+    /// Protected.
+    Protected,
+    /// On hold.
+    Held,
+    /// More deletions than the SafetyPolicy allows.
+    TooManyDeletes,
+    /// This version of snapward does not do that yet.
+    NotSupported,
+}
+
+/// Something that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Kept {
+    /// The snapshot.
+    pub address: Address,
+    /// Why it stays.
+    pub reason: Reason,
+    /// The manifest line behind it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// A declared field that differs from what libvirt reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Drift {
+    /// The snapshot.
+    pub address: Address,
+    /// `description`, `protect`, `hold`, `parent`, `current`, `existence`.
+    pub field: String,
+    /// As declared.
+    pub declared: String,
+    /// As it is.
+    pub observed: String,
+    /// The manifest line.
+    pub origin: Origin,
+}
+
+/// A snapshot that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unmanaged {
+    /// The snapshot.
+    pub address: Address,
+    /// The set in its stamp, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// A remark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Warning {
+    /// For people.
+    pub text: String,
+    /// The manifest line behind it.
+    pub origin: Origin,
+}
+
+/// A host or domain that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unreadable {
+    /// The host's name.
+    pub host: String,
+    /// The domain's name; none where the whole host did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// What happened.
+    pub error: String,
+}
+
+/// What the reading cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Calls to libvirt.
+    pub libvirt_calls: u64,
+    /// Milliseconds spent reading the hosts.
+    pub read_ms: u64,
+    /// Milliseconds spent planning.
+    pub plan_ms: u64,
+}

@@ -1,0 +1,230 @@
+//! The stamp: our ownership lines in the last paragraph of a snapshot's description, in the form of Git trailers.
+//!
+//! libvirt keeps nothing else per snapshot that survives a redefine and a revert. The lines name the snapshot they
+//! belong to, so that a copy (a clone or a rename by another tool) does not make that snapshot ours.
+
+use std::fmt::Write as _;
+
+use super::names::{SetId, SnapshotName};
+use super::text::fold_newlines;
+
+/// What every trailer key of ours starts with.
+pub const TRAILER_PREFIX: &str = "Snapward-";
+
+/// The consistency level a capture reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ConsistencyReached {
+    /// Memory and devices were captured with the disks.
+    Memory,
+    /// The guest's filesystems were frozen.
+    Filesystem,
+    /// The disks alone, while the guest ran: as after a power cut.
+    Crash,
+    /// The domain was shut off.
+    Offline,
+}
+
+impl ConsistencyReached {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Memory, "memory"),
+        (Self::Filesystem, "filesystem"),
+        (Self::Crash, "crash"),
+        (Self::Offline, "offline"),
+    ];
+
+    /// The word written in the stamp.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Filesystem => "filesystem",
+            Self::Crash => "crash",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// A hold written on the snapshot: retention and `state: absent` leave it alone until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StampHold {
+    /// Why, in the user's words; one line without `;`.
+    pub reason: String,
+    /// Until when, in the user's form (a date or an instant); none is for good.
+    pub until: Option<String>,
+}
+
+/// The ownership lines of one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The set that owns the snapshot.
+    pub set: SetId,
+    /// The snapshot the lines were written for.
+    pub snapshot: SnapshotName,
+    /// The consistency level its capture reached, where it was ours.
+    pub consistency: Option<ConsistencyReached>,
+    /// Never deleted by snapward while this is set.
+    pub protect: bool,
+    /// The hold, if there is one.
+    pub hold: Option<StampHold>,
+    /// Lines with our prefix that this version does not know, as they stand. Kept, so that an older snapward does not
+    /// destroy what a newer one wrote.
+    pub other: Vec<(String, String)>,
+}
+
+impl Stamp {
+    /// A stamp with nothing but the ownership.
+    pub fn new(set: SetId, snapshot: SnapshotName) -> Self {
+        Self { set, snapshot, consistency: None, protect: false, hold: None, other: Vec::new() }
+    }
+}
+
+/// A snapshot's description, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The user's text, line ends folded.
+    pub human: String,
+    /// Our lines, wherever they point.
+    pub stamp: Option<Stamp>,
+}
+
+impl Description {
+    /// Takes a description apart. Text whose last paragraph is not made of our trailers alone, or whose trailers do not
+    /// name a set and a snapshot, has no stamp and is the user's as a whole.
+    pub fn parse(text: &str) -> Self {
+        let text = fold_newlines(text);
+        let (human, last) = match text.rfind("\n\n") {
+            Some(at) => (&text[..at], &text[at + 2..]),
+            None => ("", text.as_str()),
+        };
+        match parse_trailers(last) {
+            Some(stamp) => Self { human: human.to_owned(), stamp: Some(stamp) },
+            None => Self { human: text, stamp: None },
+        }
+    }
+
+    /// The description as libvirt shall store it: the inverse of [`Self::parse`].
+    pub fn render(&self) -> String {
+        let Some(stamp) = &self.stamp else { return self.human.clone() };
+        let mut out = self.human.clone();
+        if !out.is_empty() {
+            out.push_str("\n\n");
+        }
+        let mut line = |key: &str, value: &str| {
+            if !out.is_empty() && !out.ends_with('\n') {
+                out.push('\n');
+            }
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{TRAILER_PREFIX}{key}: {value}");
+        };
+        line("Set", &stamp.set.to_string());
+        line("Snapshot", stamp.snapshot.as_str());
+        if let Some(level) = stamp.consistency {
+            line("Consistency", level.as_str());
+        }
+        if stamp.protect {
+            line("Protect", "true");
+        }
+        if let Some(hold) = &stamp.hold {
+            match &hold.until {
+                Some(until) => line("Hold", &format!("{}; {until}", hold.reason)),
+                None => line("Hold", &hold.reason),
+            }
+        }
+        for (key, value) in &stamp.other {
+            line(key, value);
+        }
+        out
+    }
+}
+
+/// Whether a line of a description could be read as one of our trailers; such lines are refused in manifests.
+pub fn looks_like_trailer(line: &str) -> bool {
+    line.get(..TRAILER_PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(TRAILER_PREFIX))
+}
+
+fn parse_trailers(paragraph: &str) -> Option<Stamp> {
+    let (mut set, mut snapshot) = (None, None);
+    let (mut consistency, mut protect, mut hold, mut other) = (None, false, None, Vec::new());
+    for line in paragraph.lines() {
+        let (key, value) = line.strip_prefix(TRAILER_PREFIX)?.split_once(": ")?;
+        match key {
+            "Set" => set = Some(value.parse().ok()?),
+            "Snapshot" => snapshot = Some(SnapshotName::observed(value)),
+            "Consistency" => {
+                consistency = ConsistencyReached::ALL.iter().find(|(_, word)| *word == value).map(|(level, _)| *level);
+            }
+            "Protect" => protect = value == "true",
+            "Hold" => {
+                hold = Some(match value.rsplit_once("; ") {
+                    Some((reason, until)) => StampHold { reason: reason.to_owned(), until: Some(until.to_owned()) },
+                    None => StampHold { reason: value.to_owned(), until: None },
+                });
+            }
+            _ => other.push((key.to_owned(), value.to_owned())),
+        }
+    }
+    Some(Stamp { set: set?, snapshot: snapshot?, consistency, protect, hold, other })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stamp(name: &str) -> Stamp {
+        Stamp::new("default/web".parse().expect("valid"), SnapshotName::observed(name))
+    }
+
+    #[test]
+    fn a_stamp_reads_as_git_trailers() {
+        let description = Description {
+            human: "Clean install".into(),
+            stamp: Some(Stamp {
+                consistency: Some(ConsistencyReached::Memory),
+                protect: true,
+                hold: Some(StampHold { reason: "audit; 2026".into(), until: Some("2027-01-01".into()) }),
+                ..stamp("golden")
+            }),
+        };
+        assert_eq!(
+            description.render(),
+            "Clean install\n\nSnapward-Set: default/web\nSnapward-Snapshot: golden\nSnapward-Consistency: memory\n\
+             Snapward-Protect: true\nSnapward-Hold: audit; 2026; 2027-01-01"
+        );
+        assert_eq!(Description::parse(&description.render()), description);
+    }
+
+    #[test]
+    fn a_folded_cr_is_not_a_difference() {
+        let sent = Description { human: "a\nb".into(), stamp: Some(stamp("s")) };
+        assert_eq!(Description::parse(&sent.render().replace('\n', "\r\n")), sent);
+    }
+
+    #[test]
+    fn look_alikes_are_the_users_text() {
+        for text in
+            ["Snapward-Set: default/web", "Snapward-Set: x\nSnapward-Snapshot: s", "note\n\nSnapward-Set: a/b\nmore"]
+        {
+            let parsed = Description::parse(text);
+            assert_eq!(parsed.stamp, None, "{text}");
+            assert_eq!(parsed.human, text);
+        }
+        assert!(looks_like_trailer("snapward-set: x"));
+        assert!(!looks_like_trailer("Snapwarden: x"));
+    }
+
+    #[test]
+    fn lines_of_a_newer_version_are_kept() {
+        let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Slot: 20261123T040000Z";
+        assert_eq!(Description::parse(text).render(), text);
+    }
+
+    proptest! {
+        #[test]
+        fn every_human_text_survives(human in "[ -~\n\t\u{e9}\u{1F600}]{0,80}") {
+            let description = Description { human, stamp: Some(stamp("s")) };
+            prop_assert_eq!(Description::parse(&description.render()), description);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The status: conditions per domain, and its snapshots as they are. Also its JSON form.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::names::{DomainUuid, SnapshotName};
+use super::observed::RunState;
+use super::plan::{Blocked, Unreadable};
+
+/// How the selected domains stand.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The version of this form.
+    pub format_version: u32,
+    /// Counts.
+    pub summary: StatusSummary,
+    /// The selected domains, by host and name.
+    pub domains: Vec<DomainStatus>,
+    /// Blocked items that belong to no domain, as a name that matches nothing.
+    pub blocked: Vec<Blocked>,
+    /// Hosts and domains that could not be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Counts of a status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusSummary {
+    /// Selected domains that were read.
+    pub domains: usize,
+    /// Those that are Ready.
+    pub ready: usize,
+    /// Whether everything that was asked about is Ready and could be read.
+    pub all_ready: bool,
+}
+
+/// How one domain stands.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DomainStatus {
+    /// The host's name.
+    pub host: String,
+    /// The domain's name.
+    pub domain: String,
+    /// The domain's UUID.
+    pub uuid: DomainUuid,
+    /// Its run state.
+    pub state: RunState,
+    /// The sets that select it, as namespace/name.
+    pub sets: Vec<String>,
+    /// Its conditions, each type once.
+    pub conditions: Vec<Condition>,
+    /// The newest snapshot of ours that is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_good: Option<NewestGood>,
+    /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_due: Option<String>,
+    /// All of its snapshots, parents before children.
+    pub snapshots: Vec<StatusSnapshot>,
+    /// What is blocked in it.
+    pub blocked: Vec<Blocked>,
+}
+
+/// One condition of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Condition {
+    /// Which one.
+    #[serde(rename = "type")]
+    pub kind: ConditionKind,
+    /// Whether it holds.
+    pub status: bool,
+    /// For programs: one word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The conditions a domain can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+pub enum ConditionKind {
+    /// Everything is as declared: nothing to do, nothing blocked, nothing suspended.
+    Ready,
+    /// A declared field differs from what libvirt reports.
+    Drifted,
+    /// Something needs a person.
+    Blocked,
+    /// A set of the domain is suspended.
+    Suspended,
+    /// A snapshot is claimed by two, or belongs to another.
+    Conflict,
+}
+
+/// The newest complete snapshot of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NewestGood {
+    /// Its name.
+    pub name: SnapshotName,
+    /// When it was captured, RFC 3339, UTC.
+    pub created: String,
+}
+
+/// One snapshot of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusSnapshot {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Its parent's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SnapshotName>,
+    /// How deep it hangs in the tree; a root is 0.
+    pub depth: usize,
+    /// When it was captured, RFC 3339, UTC.
+    pub created: String,
+    /// The state it was captured in, as libvirt writes it.
+    pub state: String,
+    /// Whether any part of it is external.
+    pub external: bool,
+    /// Whether the current pointer names it.
+    pub current: bool,
+    /// The set in its stamp, where it is snapward's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Whether it is protected.
+    pub protected: bool,
+    /// The hold on it: reason and end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+}

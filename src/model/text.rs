@@ -1,0 +1,64 @@
+//! Text that must survive a trip through libvirt's XML: which characters are allowed, and how line ends come back.
+
+/// Whether XML 1.0 allows the character (XML 1.0, production 2, `Char`). libvirt refuses the others with error 35, and
+/// the `virt` crate panics on NUL, so text is checked before any call.
+pub fn is_xml_char(c: char) -> bool {
+    matches!(c, '\u{9}' | '\u{A}' | '\u{D}' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
+}
+
+/// The first character that XML 1.0 does not allow, if there is one.
+pub fn first_forbidden(text: &str) -> Option<char> {
+    text.chars().find(|&c| !is_xml_char(c))
+}
+
+/// Folds CR LF and CR to LF, as every XML parser does (XML 1.0, section 2.11). libvirt keeps a CR only until its driver
+/// re-reads the snapshot's file, so both sides of a comparison are folded, and what we send never holds one.
+pub fn fold_newlines(text: &str) -> String {
+    if !text.contains('\r') {
+        return text.to_owned();
+    }
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// The text with everything a terminal could act on made visible: control characters as `\u{1b}`, line feeds and tabs
+/// as `\n` and `\t`, and the bidirectional overrides that could reorder a line. Names and descriptions come from other
+/// people.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control()
+                || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') =>
+            {
+                out.extend(c.escape_unicode());
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_characters_follow_production_2() {
+        assert_eq!(first_forbidden("plain \u{1F600} ]]> \t\n\r"), None);
+        for bad in ['\0', '\u{B}', '\u{C}', '\u{1B}', '\u{FFFE}', '\u{FFFF}'] {
+            assert_eq!(first_forbidden(&format!("a{bad}b")), Some(bad));
+        }
+    }
+
+    #[test]
+    fn newlines_fold_as_an_xml_parser_folds_them() {
+        assert_eq!(fold_newlines("a\r\nb\rc\n\r\nd"), "a\nb\nc\n\nd");
+    }
+
+    #[test]
+    fn printable_defuses_terminal_escapes_and_bidi() {
+        assert_eq!(printable("a\u{1b}[31m\nb\u{202E}"), "a\\u{1b}[31m\\nb\\u{202e}");
+    }
+}
