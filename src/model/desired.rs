@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{Inventory, Metadata, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet};
-use super::names::SetId;
+use super::names::{DomainUuid, SetId};
+use super::observed::ObservedSnapshot;
+use super::plan::Definition;
 
 /// A place in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +81,17 @@ pub struct DesiredState {
     pub reverts: Vec<Document<RevertRequest>>,
     /// In the order of files and documents.
     pub inventories: Vec<Document<Inventory>>,
-    /// The text of the files that `definition:` fields name: by manifest file and field value.
-    pub definitions: BTreeMap<(Arc<str>, String), String>,
+    /// The saved snapshots that `definition:` fields name: by manifest file and field value.
+    pub definitions: BTreeMap<(Arc<str>, String), SavedSnapshot>,
+}
+
+/// A snapshot read from a file of saved XML.
+#[derive(Debug, Clone)]
+pub struct SavedSnapshot {
+    /// The XML as it stands in the file.
+    pub xml: Definition,
+    /// What it says.
+    pub snapshot: ObservedSnapshot,
+    /// The domain it was taken of, where it says so.
+    pub domain: Option<DomainUuid>,
 }

@@ -8,6 +8,7 @@ pub mod names;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
+pub mod selector;
 pub mod stamp;
 pub mod status;
 pub mod text;

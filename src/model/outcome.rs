@@ -31,6 +31,8 @@ pub struct OutcomeSummary {
     pub done: usize,
     /// Actions that failed.
     pub failed: usize,
+    /// Domains in which an action failed, or that could not be read again.
+    pub failed_domains: usize,
     /// Actions not tried: after a failure, in a stale or locked domain, or after an interrupt.
     pub skipped: usize,
     /// Domains that changed between plan and apply.

@@ -3,8 +3,6 @@
 //! libvirt keeps nothing else per snapshot that survives a redefine and a revert. The lines name the snapshot they
 //! belong to, so that a copy (a clone or a rename by another tool) does not make that snapshot ours.
 
-use std::fmt::Write as _;
-
 use super::names::{SetId, SnapshotName};
 use super::text::fold_newlines;
 
@@ -53,6 +51,15 @@ pub struct StampHold {
     pub until: Option<String>,
 }
 
+impl std::fmt::Display for StampHold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.until {
+            Some(until) => write!(f, "{}; {until}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
 /// The ownership lines of one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
@@ -75,6 +82,23 @@ impl Stamp {
     /// A stamp with nothing but the ownership.
     pub fn new(set: SetId, snapshot: SnapshotName) -> Self {
         Self { set, snapshot, consistency: None, protect: false, hold: None, other: Vec::new() }
+    }
+
+    /// The trailer lines.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |key: &str, value: &str| format!("{TRAILER_PREFIX}{key}: {value}");
+        let mut lines = vec![line("Set", &self.set.to_string()), line("Snapshot", self.snapshot.as_str())];
+        if let Some(level) = self.consistency {
+            lines.push(line("Consistency", level.as_str()));
+        }
+        if self.protect {
+            lines.push(line("Protect", "true"));
+        }
+        if let Some(hold) = &self.hold {
+            lines.push(line("Hold", &hold.to_string()));
+        }
+        lines.extend(self.other.iter().map(|(key, value)| line(key, value)));
+        lines
     }
 }
 
@@ -104,36 +128,20 @@ impl Description {
 
     /// The description as libvirt shall store it: the inverse of [`Self::parse`].
     pub fn render(&self) -> String {
-        let Some(stamp) = &self.stamp else { return self.human.clone() };
-        let mut out = self.human.clone();
-        if !out.is_empty() {
-            out.push_str("\n\n");
+        match &self.stamp {
+            Some(stamp) => join(&self.human, &stamp.lines()),
+            None => self.human.clone(),
         }
-        let mut line = |key: &str, value: &str| {
-            if !out.is_empty() && !out.ends_with('\n') {
-                out.push('\n');
-            }
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{TRAILER_PREFIX}{key}: {value}");
-        };
-        line("Set", &stamp.set.to_string());
-        line("Snapshot", stamp.snapshot.as_str());
-        if let Some(level) = stamp.consistency {
-            line("Consistency", level.as_str());
-        }
-        if stamp.protect {
-            line("Protect", "true");
-        }
-        if let Some(hold) = &stamp.hold {
-            match &hold.until {
-                Some(until) => line("Hold", &format!("{}; {until}", hold.reason)),
-                None => line("Hold", &hold.reason),
-            }
-        }
-        for (key, value) in &stamp.other {
-            line(key, value);
-        }
-        out
+    }
+}
+
+/// Puts a human text and trailer lines together as one description.
+pub fn join(human: &str, lines: &[String]) -> String {
+    let trailers = lines.join("\n");
+    match (human.is_empty(), trailers.is_empty()) {
+        (true, _) => trailers,
+        (false, true) => human.to_owned(),
+        (false, false) => format!("{human}\n\n{trailers}"),
     }
 }
 

@@ -40,6 +40,21 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Lower case hexadecimal digits of the bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// An instant of libvirt's, UTC epoch seconds, as RFC 3339; the bare number where it is beyond a timestamp.
+pub fn instant(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |instant| instant.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

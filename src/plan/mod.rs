@@ -1,1 +1,139 @@
-//! TODO(seam)
+//! The planner: desired and observed state in, plan out. Pure: no I/O, and `now` is an argument.
+
+mod capture;
+mod claims;
+mod declared;
+mod domain;
+mod guards;
+mod id;
+mod kinds;
+mod status;
+mod unmatched;
+
+#[cfg(test)]
+mod tests;
+
+pub use status::status;
+
+use crate::model::desired::{DesiredState, Document};
+use crate::model::kinds::SnapshotSet;
+use crate::model::observed::{HostInfo, ObservedState};
+use crate::model::plan::{
+    Action, ActionKind, Blocked, FORMAT_VERSION, Plan, PlanSource, PlannedDomain, Stats, Summary, Unreadable,
+};
+use crate::model::selector::Selection;
+
+/// A set with its selectors read.
+struct Chooser<'a> {
+    set: &'a Document<SnapshotSet>,
+    selection: Selection,
+}
+
+/// What every domain of a pass is planned with.
+struct Context<'a> {
+    desired: &'a DesiredState,
+    now: jiff::Timestamp,
+    choosers: Vec<Chooser<'a>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(desired: &'a DesiredState, now: jiff::Timestamp) -> Self {
+        let choosers =
+            desired.sets.iter().map(|set| Chooser { set, selection: Selection::of(&set.value.spec) }).collect();
+        Self { desired, now, choosers }
+    }
+
+    /// The sets that select a domain, in the order of the manifests.
+    fn sets_of(
+        &self,
+        host: &HostInfo,
+        name: &str,
+        uuid: crate::model::names::DomainUuid,
+    ) -> Vec<&'a Document<SnapshotSet>> {
+        let selects = |chooser: &&Chooser<'a>| {
+            chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
+        };
+        self.choosers.iter().filter(selects).map(|chooser| chooser.set).collect()
+    }
+}
+
+/// Works out what would change. `source` says what the desired state was read from; the statistics are the caller's.
+pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timestamp, source: PlanSource) -> Plan {
+    let context = Context::new(desired, now);
+    let mut plan = Plan {
+        format_version: FORMAT_VERSION,
+        plan_id: String::new(),
+        created_at: now.to_string(),
+        source,
+        summary: Summary::default(),
+        domains: Vec::new(),
+        actions: Vec::new(),
+        blocked: unmatched::unsupported(desired),
+        kept: Vec::new(),
+        unchanged: 0,
+        drift: Vec::new(),
+        unmanaged: Vec::new(),
+        warnings: Vec::new(),
+        unreadable: Vec::new(),
+        stats: Stats::default(),
+    };
+    unmatched::report(&context, observed, &mut plan);
+    for host in &observed.hosts {
+        let from = plan.actions.len();
+        for domain in &host.domains {
+            let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
+            let pass = domain::plan_domain(&context, &host.info, domain, &sets);
+            plan.domains.push(pass.planned);
+            plan.actions.extend(pass.actions);
+            plan.blocked.extend(pass.blocked);
+            plan.kept.extend(pass.kept);
+            plan.drift.extend(pass.drift);
+            plan.unmanaged.extend(pass.unmanaged);
+            plan.warnings.extend(pass.warnings);
+            plan.unchanged += pass.unchanged;
+        }
+        guards::limit_deletes(&context, host, &mut plan, from);
+        plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
+            host: host.info.name.clone(),
+            domain: Some(domain.name.clone()),
+            error: domain.error.clone(),
+        }));
+    }
+    plan.unreadable.extend(observed.unreachable.iter().map(|host| Unreadable {
+        host: host.name.clone(),
+        domain: None,
+        error: host.error.clone(),
+    }));
+    plan.warnings.dedup();
+    plan.summary = summary(&plan);
+    plan.plan_id = id::plan_id(&plan);
+    plan
+}
+
+fn summary(plan: &Plan) -> Summary {
+    let count = |kind| plan.actions.iter().filter(|action| action.action == kind).count();
+    Summary {
+        has_changes: !plan.actions.is_empty(),
+        create: count(ActionKind::Create),
+        redefine: count(ActionKind::Redefine),
+        set_current: count(ActionKind::SetCurrent),
+        delete: count(ActionKind::Delete),
+        revert: count(ActionKind::Revert),
+        blocked: plan.blocked.len(),
+        unchanged: plan.unchanged,
+        unmanaged: plan.unmanaged.len(),
+        unreadable: plan.unreadable.len(),
+    }
+}
+
+/// What planning one domain found.
+struct DomainPass {
+    planned: PlannedDomain,
+    actions: Vec<Action>,
+    blocked: Vec<Blocked>,
+    kept: Vec<crate::model::plan::Kept>,
+    drift: Vec<crate::model::plan::Drift>,
+    unmanaged: Vec<crate::model::plan::Unmanaged>,
+    warnings: Vec<crate::model::plan::Warning>,
+    unchanged: usize,
+}

@@ -1,0 +1,136 @@
+//! One domain of an apply: lock, read again, compare, act in order, stop at the first failure.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::act::{Failure, Pass};
+use super::lock::{Lock, LockError};
+use super::{Options, Target, Task};
+use crate::host::{DomainRef, HostError, SnapshotRef};
+use crate::model::desired::DesiredState;
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
+use crate::model::plan::Action;
+use crate::observe::{Interest, read_domain};
+
+/// Works on one domain and says what became of it.
+pub(super) fn apply_domain(
+    desired: &DesiredState,
+    target: &Target,
+    task: &Task<'_>,
+    options: &Options<'_>,
+) -> DomainOutcome {
+    if options.stop.is_requested() {
+        return skipped(task, DomainResult::Interrupted, "not begun: the run was interrupted");
+    }
+    let _lock = match Lock::take(&options.lock_dir, target.info.uuid, task.planned.uuid) {
+        Ok(lock) => lock,
+        Err(LockError::Held(holder)) => {
+            let holder = if holder.is_empty() { "another writer".to_owned() } else { holder };
+            let text =
+                format!("{holder} is at work on this domain; nothing was done here. Run again when it is finished");
+            return skipped(task, DomainResult::Locked, &text);
+        }
+        Err(LockError::Io(path, error)) => {
+            let text = format!(
+                "its lock {} cannot be used ({error}), so nothing was done; run as root or as a member of the group that \
+                 owns the directory",
+                path.display()
+            );
+            return skipped(task, DomainResult::Failed, &text);
+        }
+    };
+    let (domain, observed, refs) = match reread(desired, target, task) {
+        Ok(Reread::Same(domain, observed, refs)) => (domain, observed, refs),
+        Ok(Reread::Changed(text)) => return skipped(task, DomainResult::Stale, &text),
+        Err(error) => {
+            let text = format!("could not be read again ({error}), so nothing was done; run again");
+            return skipped(task, DomainResult::Failed, &text);
+        }
+    };
+    options.progress.domain_started(&task.planned.host, &task.planned.domain, task.actions.len());
+    let mut pass = Pass::new(target.host.as_ref(), domain, &observed, refs, task.planned.ledger.as_ref());
+    if let Err(failure) = pass.write_planned_ledger() {
+        return skipped(task, DomainResult::Failed, &failure.text);
+    }
+    run(task, &mut pass, options)
+}
+
+enum Reread {
+    Same(DomainRef, Box<ObservedDomain>, Vec<SnapshotRef>),
+    /// What is different now.
+    Changed(String),
+}
+
+fn reread(desired: &DesiredState, target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
+    let planned = task.planned;
+    let changed = |what: &str| {
+        Ok(Reread::Changed(format!("{what} since the plan was made; nothing was done here. Run again to plan anew")))
+    };
+    let Some(domain) = target.host.domains()?.into_iter().find(|domain| domain.uuid == planned.uuid) else {
+        return changed("the domain is gone");
+    };
+    if domain.name != planned.domain {
+        return changed(&format!("the domain was renamed to {}", crate::model::text::printable(&domain.name)));
+    }
+    let declared: BTreeSet<&SnapshotName> = Interest::new(desired).declared(&target.info, &domain).unwrap_or_default();
+    let (observed, refs) = read_domain(target.host.as_ref(), &domain, &declared)?;
+    if observed.fingerprint != planned.fingerprint {
+        let what = if observed.state == planned.state {
+            "its snapshots or disks changed".to_owned()
+        } else {
+            format!("it was {} and is {}: it changed", planned.state.as_str(), observed.state.as_str())
+        };
+        return changed(&what);
+    }
+    Ok(Reread::Same(domain, Box::new(observed), refs))
+}
+
+fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOutcome {
+    let mut actions = Vec::with_capacity(task.actions.len());
+    let mut result = DomainResult::Done;
+    let mut text = String::new();
+    for action in &task.actions {
+        if result == DomainResult::Done && options.stop.is_requested() {
+            result = DomainResult::Interrupted;
+            text = "interrupted; the actions listed as done are done".to_owned();
+        }
+        if result != DomainResult::Done {
+            let why = match result {
+                DomainResult::Interrupted => "not begun: the run was interrupted",
+                _ => "not begun: an earlier action in this domain failed",
+            };
+            actions.push(outcome(action, ActionResult::Skipped, why, 0));
+            continue;
+        }
+        options.progress.action_started(action);
+        let started = Instant::now();
+        let done = pass.act(action);
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ended = match done {
+            Ok(()) => outcome(action, ActionResult::Done, "", millis),
+            Err(Failure { done, text: why }) => {
+                result = DomainResult::Failed;
+                text = "a write failed, so nothing more was done in this domain".to_owned();
+                let result = if done { ActionResult::Done } else { ActionResult::Failed };
+                outcome(action, result, &why, millis)
+            }
+        };
+        options.progress.action_finished(action, &ended);
+        actions.push(ended);
+    }
+    let (host, domain) = (task.planned.host.clone(), task.planned.domain.clone());
+    DomainOutcome { host, domain, result, text, actions }
+}
+
+fn outcome(action: &Action, result: ActionResult, text: &str, millis: u64) -> ActionOutcome {
+    ActionOutcome { address: action.address.clone(), action: action.action, result, text: text.to_owned(), millis }
+}
+
+/// The outcome of a domain in which nothing was done.
+pub(super) fn skipped(task: &Task<'_>, result: DomainResult, text: &str) -> DomainOutcome {
+    let actions = task.actions.iter().map(|action| outcome(action, ActionResult::Skipped, text, 0)).collect();
+    let (host, domain) = (task.planned.host.clone(), task.planned.domain.clone());
+    DomainOutcome { host, domain, result, text: text.to_owned(), actions }
+}

@@ -1,0 +1,138 @@
+//! One writer per domain: a flock keyed by libvirt's host UUID and the domain UUID. The kernel drops it with its process,
+//! so no crash leaves one behind. It excludes processes of one machine.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::model::names::DomainUuid;
+
+/// The directory shared by root and the members of the group libvirt.
+const SHARED: &str = "/run/lock/snapward";
+
+/// Where the locks are: the shared directory for root and for whoever may write there; else one below the user's own
+/// runtime directory, which serves for the user's own session and embedded drivers.
+pub fn default_dir(runtime_dir: Option<&Path>) -> PathBuf {
+    let shared = Path::new(SHARED);
+    let writable = rustix::fs::access(shared, rustix::fs::Access::WRITE_OK).is_ok();
+    if rustix::process::geteuid().is_root() || writable {
+        return shared.to_owned();
+    }
+    match runtime_dir {
+        Some(dir) => dir.join("snapward"),
+        None => std::env::temp_dir().join(format!("snapward-{}", rustix::process::geteuid().as_raw())),
+    }
+}
+
+/// A held lock; dropping it lets go.
+pub struct Lock {
+    _file: File,
+}
+
+/// Why a lock was not had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another writer holds it; what it wrote of itself.
+    Held(String),
+    /// The lock file could not be used.
+    Io(PathBuf, io::Error),
+}
+
+impl Lock {
+    /// Takes the lock of one domain without waiting.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] while another process holds it.
+    pub fn take(dir: &Path, host: Option<Uuid>, domain: DomainUuid) -> Result<Self, LockError> {
+        prepare(dir).map_err(|error| LockError::Io(dir.to_owned(), error))?;
+        // The test driver reports no host UUID; its domains live and die with one process anyway.
+        let path = dir.join(format!("{}_{domain}.lock", host.unwrap_or_default()));
+        let io_error = |error| LockError::Io(path.clone(), error);
+        // No truncation before the lock is held, and no symlink followed: the directory is shared with a group.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o660)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(&path)
+            .map_err(io_error)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // What the holder wrote helps a person; without it the lock is held all the same.
+                let _ = file.take(200).read_to_string(&mut holder);
+                return Err(LockError::Held(crate::model::text::printable(holder.trim())));
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error(error)),
+        }
+        share(&path, 0o660, dir);
+        file.set_len(0).and_then(|()| file.rewind()).map_err(io_error)?;
+        write!(file, "snapward, process {}", std::process::id()).map_err(io_error)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn prepare(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
+    if dir == Path::new(SHARED) {
+        if let Some(gid) = libvirt_group() {
+            std::os::unix::fs::chown(dir, None, Some(gid))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a lock file to the group of its directory, where this process may.
+fn share(path: &Path, mode: u32, dir: &Path) {
+    let Ok(group) = dir.metadata().map(|metadata| metadata.gid()) else { return };
+    // Another member of the group may own the file; then it was shared when it was made.
+    let _ = std::os::unix::fs::chown(path, None, Some(group));
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+}
+
+/// The group that libvirt's packages give access to the system daemon.
+fn libvirt_group() -> Option<u32> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let line = groups.lines().find(|line| line.starts_with("libvirt:"))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_excludes_says_who_holds_it_and_goes_with_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("locks");
+        let (host, domain) = (Some(Uuid::from_u128(1)), DomainUuid(Uuid::from_u128(2)));
+        let held = Lock::take(&dir, host, domain).unwrap_or_else(|_| panic!("free"));
+        match Lock::take(&dir, host, domain) {
+            Err(LockError::Held(holder)) => assert_eq!(holder, format!("snapward, process {}", std::process::id())),
+            _ => panic!("the lock is held"),
+        }
+        assert!(Lock::take(&dir, host, DomainUuid(Uuid::from_u128(3))).is_ok(), "another domain is free");
+        drop(held);
+        assert!(Lock::take(&dir, host, domain).is_ok());
+    }
+
+    #[test]
+    fn a_planted_symlink_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let domain = DomainUuid(Uuid::from_u128(2));
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(format!("{}_{domain}.lock", Uuid::nil()))).unwrap();
+        assert!(matches!(Lock::take(dir.path(), None, domain), Err(LockError::Io(..))));
+        assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,141 @@
+//! Reading one domain: its definition, its snapshots, its ledger, and the fingerprint of it all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::host::{self, DomainRef, ErrorClass, Host, HostError, Probe, SnapshotRef};
+use crate::model::ledger::Ledger;
+use crate::model::names::SnapshotName;
+use crate::model::observed::{ObservedDisk, ObservedDomain, ObservedSnapshot};
+use crate::model::text::hex;
+use crate::model::tree::SnapshotTree;
+
+/// How often a domain is read again when its snapshots change under the reading. Somebody who changes it faster than
+/// that is at work on it; the domain is then reported as unreadable for this run.
+const ATTEMPTS: usize = 3;
+
+/// Reads one domain. `declared` are the snapshots that sets want in it: only where one of them is missing are the
+/// stored definition (one more call, for its copy of the ledger) and the image files looked at.
+///
+/// # Errors
+/// When a call fails, or the snapshots keep changing while they are read.
+pub fn observe_domain(
+    host: &dyn Host,
+    domain: &DomainRef,
+    declared: &BTreeSet<&SnapshotName>,
+) -> host::Result<ObservedDomain> {
+    read_domain(host, domain, declared).map(|(observed, _)| observed)
+}
+
+/// As [`observe_domain`], with the listed snapshots: to act on them without looking them up again.
+///
+/// # Errors
+/// As [`observe_domain`].
+pub fn read_domain(
+    host: &dyn Host,
+    domain: &DomainRef,
+    declared: &BTreeSet<&SnapshotName>,
+) -> host::Result<(ObservedDomain, Vec<SnapshotRef>)> {
+    let definition = host.definition(domain, false)?;
+    let (tree, refs) = read_tree(host, domain)?;
+
+    let ours = |ledger: &&Ledger| ledger.domain == domain.uuid;
+    let live = definition.ledger.as_ref().filter(ours);
+    let embedded = tree.iter().filter_map(|snapshot| snapshot.ledger.as_ref()).filter(ours);
+    let mut ledger: Option<Ledger> = None;
+    live.into_iter().chain(embedded).for_each(|copy| merge(&mut ledger, copy));
+
+    // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as after
+    // a start from a managed save.
+    let unknown =
+        |name: &&&SnapshotName| tree.get(name).is_none() && ledger.as_ref().is_none_or(|l| l.made(name).is_none());
+    let capture_expected = declared.iter().any(|name| unknown(&name));
+    let stored = if capture_expected && domain.state.is_active() {
+        host.definition(domain, true)?.ledger.filter(|ledger| ledger.domain == domain.uuid)
+    } else {
+        live.cloned()
+    };
+    stored.iter().for_each(|copy| merge(&mut ledger, copy));
+
+    let ledger_is_current = live == ledger.as_ref() && stored == ledger;
+    let missing = declared.iter().any(|name| tree.get(name).is_none());
+    let image_snapshots = if missing { probe_images(host, &definition.disks) } else { BTreeMap::new() };
+    let fingerprint = fingerprint(domain, &tree, &definition.disks);
+    let observed = ObservedDomain {
+        uuid: domain.uuid,
+        name: domain.name.clone(),
+        state: domain.state,
+        disks: definition.disks,
+        raw_nvram: definition.raw_nvram,
+        tree,
+        ledger,
+        ledger_is_current,
+        image_snapshots,
+        fingerprint,
+    };
+    Ok((observed, refs))
+}
+
+fn merge(ledger: &mut Option<Ledger>, copy: &Ledger) {
+    ledger.get_or_insert_with(|| Ledger::empty(copy.domain)).merge(copy);
+}
+
+/// Reads names, current pointer and every snapshot; again from the start when one vanished in between.
+fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree, Vec<SnapshotRef>)> {
+    for _ in 0..ATTEMPTS {
+        let refs = host.snapshots(domain)?;
+        if refs.is_empty() {
+            return Ok((SnapshotTree::default(), refs));
+        }
+        let current = host.current(domain)?;
+        let read: host::Result<Vec<ObservedSnapshot>> =
+            refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
+        match read {
+            Err(error) if error.class == ErrorClass::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(snapshots) => {
+                let tree = SnapshotTree::new(snapshots, current);
+                if tree.current().is_none_or(|current| tree.get(current).is_some()) {
+                    return Ok((tree, refs));
+                }
+            }
+        }
+    }
+    Err(HostError::new(
+        ErrorClass::Transient,
+        format!("read the snapshots of domain {}", domain.name),
+        "they change while they are being read; somebody else is at work on this domain",
+    ))
+}
+
+fn probe_images(host: &dyn Host, disks: &[ObservedDisk]) -> BTreeMap<String, Vec<String>> {
+    let probe = |disk: &ObservedDisk| match host.image_snapshots(disk) {
+        Probe::Known(names) => Some((disk.target.clone(), names)),
+        Probe::Unknown(_) => None,
+    };
+    disks.iter().filter_map(probe).collect()
+}
+
+/// A hash of what a plan relies on. Not in it: the domain's `<metadata>`, which our own ledger writes change.
+fn fingerprint(domain: &DomainRef, tree: &SnapshotTree, disks: &[ObservedDisk]) -> String {
+    let mut hash = Sha256::new();
+    // Each part is followed by its length, so that no two different states run together to the same bytes.
+    let mut part = |bytes: &[u8]| {
+        hash.update(bytes);
+        hash.update((bytes.len() as u64).to_le_bytes());
+    };
+    part(domain.uuid.0.as_bytes());
+    part(domain.name.as_bytes());
+    part(domain.state.as_str().as_bytes());
+    part(tree.current().map_or(&[][..], |name| name.as_str().as_bytes()));
+    for snapshot in tree.iter() {
+        part(snapshot.name.as_str().as_bytes());
+        part(&snapshot.digest);
+    }
+    for disk in disks {
+        part(disk.target.as_bytes());
+        part(disk.source.as_deref().unwrap_or_default().as_bytes());
+    }
+    hex(&hash.finalize())
+}

@@ -1,0 +1,147 @@
+//! Preflight of an internal capture: everything libvirt or QEMU would refuse, some of it only after the first image was
+//! changed (`reference`: qemuSnapshotPrepare, virDomainMomentAlignDisks).
+
+use crate::model::kinds::{Content, Snapshot, When};
+use crate::model::observed::{ObservedDisk, ObservedDomain, RunState};
+use crate::model::plan::BlockCode;
+use crate::model::stamp::ConsistencyReached;
+use crate::model::text::printable;
+
+/// Why a capture is not possible, and what to do about it.
+pub(super) struct Obstacle {
+    pub(super) code: BlockCode,
+    pub(super) text: String,
+    pub(super) way_out: String,
+}
+
+fn not_possible(text: String, way_out: impl Into<String>) -> Obstacle {
+    Obstacle { code: BlockCode::NotPossible, text, way_out: way_out.into() }
+}
+
+/// Whether a disk's state is part of a capture: empty drives and read-only disks hold none that could change.
+fn takes_part(disk: &ObservedDisk) -> bool {
+    !disk.is_empty_drive() && !disk.readonly
+}
+
+/// The first thing in the way of capturing the snapshot in the domain as it is.
+pub(super) fn obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
+    let state = domain.state;
+    if matches!(state, RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
+        return Some(not_possible(
+            format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
+            "wake the domain or wait until it is off, then run again",
+        ));
+    }
+    match (snapshot.when, state.is_active()) {
+        (When::Running, false) => return Some(wrong_state(state, "running", "start the domain")),
+        (When::Stopped, true) => return Some(wrong_state(state, "stopped", "shut the domain down")),
+        _ => {}
+    }
+    let content = snapshot.capture.as_ref().map(|capture| capture.content);
+    if content == Some(Content::Disks) && state.is_active() {
+        return Some(not_possible(
+            "an internal snapshot of a running domain always includes its memory".to_owned(),
+            "declare content: full, or when: stopped",
+        ));
+    }
+    let disks: Vec<_> = domain.disks.iter().filter(|disk| takes_part(disk)).collect();
+    if disks.is_empty() {
+        return Some(not_possible(
+            "the domain has no writable disk to store an internal snapshot in".to_owned(),
+            "remove this snapshot from the manifest, or exclude the domain",
+        ));
+    }
+    if let Some(obstacle) = disks.iter().find_map(|disk| disk_obstacle(disk)) {
+        return Some(obstacle);
+    }
+    let declared = snapshot.capture.iter().flat_map(|capture| &capture.disks);
+    if let Some(unknown) = declared.into_iter().find(|d| !domain.disks.iter().any(|disk| disk.target == d.target)) {
+        let targets: Vec<_> = domain.disks.iter().map(|disk| disk.target.as_str()).collect();
+        return Some(not_possible(
+            format!("the domain has no disk `{}`", printable(&unknown.target)),
+            format!("name one of its disks: {}", targets.join(", ")),
+        ));
+    }
+    if state.is_active() && domain.raw_nvram {
+        return Some(not_possible(
+            "the domain's firmware keeps its variables in a file that is not qcow2, so QEMU cannot put them into an \
+             internal snapshot of the running domain"
+                .to_owned(),
+            "declare when: stopped, or give the domain an NVRAM file of format qcow2 (libvirt 10.10 or later)",
+        ));
+    }
+    tag_in_image(domain, snapshot)
+}
+
+fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
+    Obstacle {
+        code: BlockCode::WrongState,
+        text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
+        way_out: format!("{action} and run again, or declare when: any"),
+    }
+}
+
+fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
+    let target = printable(&disk.target);
+    if disk.format != "qcow2" {
+        return Some(not_possible(
+            format!(
+                "disk {target} has format {}; an internal snapshot needs qcow2 on every writable disk",
+                printable(&disk.format)
+            ),
+            format!("convert {target} to qcow2 (qemu-img convert -O qcow2), or make the disk read-only"),
+        ));
+    }
+    if !matches!(disk.source_type.as_str(), "file" | "block") {
+        return Some(not_possible(
+            format!(
+                "disk {target} is of type {}; an internal snapshot needs a file or a block device",
+                printable(&disk.source_type)
+            ),
+            "remove this snapshot from the manifest, or exclude the domain",
+        ));
+    }
+    if disk.device == "lun" {
+        return Some(not_possible(
+            format!("disk {target} is a LUN passed through to the guest"),
+            "remove this snapshot from the manifest, or exclude the domain",
+        ));
+    }
+    if disk.snapshot.as_deref() == Some("no") {
+        return Some(not_possible(
+            format!("the domain's definition takes disk {target} out of snapshots (snapshot='no')"),
+            format!(
+                "remove snapshot='no' from disk {target} in the domain's XML: an internal snapshot needs every disk"
+            ),
+        ));
+    }
+    None
+}
+
+/// An image that already holds an internal snapshot of that name, of which libvirt has no metadata: offline, libvirt
+/// would silently make a second one of the same name.
+fn tag_in_image(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
+    let name = snapshot.name.as_str();
+    let holder = domain.image_snapshots.iter().find(|(_, tags)| tags.iter().any(|tag| tag == name));
+    holder.map(|(target, _)| {
+        not_possible(
+            format!(
+                "the image of disk {} already holds an internal snapshot of this name, which libvirt does not list",
+                printable(target)
+            ),
+            "restore its metadata from saved XML (definition: FILE), or, with the domain off, remove it from the image \
+             (qemu-img snapshot -d)",
+        )
+    })
+}
+
+/// The consistency an internal capture reaches in the domain's present state.
+pub(super) fn consistency(state: RunState) -> ConsistencyReached {
+    if state.is_active() { ConsistencyReached::Memory } else { ConsistencyReached::Offline }
+}
+
+/// The image of a disk that should hold the snapshot a definition describes, and does not.
+pub(super) fn missing_tag(domain: &ObservedDomain, name: &str) -> Option<String> {
+    let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == name);
+    domain.image_snapshots.iter().find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
+}

@@ -1,0 +1,109 @@
+//! Claims: which set declares which snapshot of a domain, and what two sets may not declare together.
+
+use std::collections::BTreeMap;
+
+use crate::model::desired::{Document, Origin};
+use crate::model::kinds::{Hold, Snapshot, SnapshotSet};
+use crate::model::names::{SetId, SnapshotName};
+use crate::model::plan::{BlockCode, Blocked};
+
+/// One declared snapshot, as one set declares it for one domain.
+#[derive(Clone)]
+pub(super) struct Claim<'a> {
+    pub(super) set: &'a Document<SnapshotSet>,
+    pub(super) id: SetId,
+    pub(super) snapshot: &'a Snapshot,
+    pointer: String,
+}
+
+impl<'a> Claim<'a> {
+    /// Where the snapshot is declared.
+    pub(super) fn origin(&self) -> Origin {
+        self.set.origin(&self.pointer)
+    }
+
+    /// Where one of its fields is, else the snapshot itself.
+    pub(super) fn field(&self, field: &str) -> Origin {
+        self.set.origin(&format!("{}/{field}", self.pointer))
+    }
+
+    /// The hold its set declares on it, unless that is over.
+    pub(super) fn hold(&self, now: jiff::Timestamp) -> Option<&'a Hold> {
+        let over = |hold: &Hold| hold.until.as_ref().is_some_and(|until| until.timestamp() <= now);
+        self.set.value.spec.holds.iter().find(|hold| hold.snapshot == self.snapshot.name && !over(hold))
+    }
+}
+
+/// The declared current snapshot of a domain.
+pub(super) struct CurrentClaim<'a> {
+    pub(super) set: &'a Document<SnapshotSet>,
+    pub(super) name: &'a SnapshotName,
+}
+
+impl CurrentClaim<'_> {
+    pub(super) fn origin(&self) -> Origin {
+        self.set.origin("/spec/current")
+    }
+}
+
+/// What the sets of a domain declare, less what they contradict each other in.
+pub(super) struct Claims<'a> {
+    pub(super) snapshots: Vec<Claim<'a>>,
+    pub(super) current: Option<CurrentClaim<'a>>,
+    /// The contradictions, with the address left to the caller: snapshot name, and the item's code, text, way out and
+    /// lines.
+    pub(super) conflicts: Vec<Contradiction>,
+}
+
+/// Two sets that cannot both be right.
+pub(super) struct Contradiction {
+    pub(super) snapshot: Option<SnapshotName>,
+    text: String,
+    way_out: String,
+    origins: Vec<Origin>,
+}
+
+impl Contradiction {
+    pub(super) fn block(self, address: crate::model::plan::Address) -> Blocked {
+        let Self { text, way_out, origins, .. } = self;
+        Blocked { address, code: BlockCode::Conflict, text, way_out, origins }
+    }
+}
+
+/// Collects what the sets of one domain declare.
+pub(super) fn collect<'a>(sets: &[&'a Document<SnapshotSet>]) -> Claims<'a> {
+    let mut snapshots = Vec::new();
+    let mut claimants: BTreeMap<&SnapshotName, Vec<Claim<'a>>> = BTreeMap::new();
+    for set in sets {
+        for (index, snapshot) in set.value.spec.snapshots.iter().enumerate() {
+            let claim = Claim { set, id: set.id(), snapshot, pointer: format!("/spec/snapshots/{index}") };
+            claimants.entry(&snapshot.name).or_default().push(claim.clone());
+            snapshots.push(claim);
+        }
+    }
+    let mut conflicts = Vec::new();
+    for (name, rivals) in claimants.iter().filter(|(_, rivals)| rivals.len() > 1) {
+        let owners: Vec<_> = rivals.iter().map(|claim| claim.id.to_string()).collect();
+        conflicts.push(Contradiction {
+            snapshot: Some((*name).clone()),
+            text: format!("sets {} both declare this snapshot of the domain", owners.join(" and ")),
+            way_out: "declare it in one set, or exclude the domain from the other (spec.domains.exclude)".to_owned(),
+            origins: rivals.iter().map(Claim::origin).collect(),
+        });
+    }
+    snapshots.retain(|claim| claimants.get(&claim.snapshot.name).is_some_and(|rivals| rivals.len() == 1));
+
+    let mut pointers: Vec<_> =
+        sets.iter().filter_map(|set| Some(CurrentClaim { set, name: set.value.spec.current.as_ref()? })).collect();
+    if pointers.len() > 1 {
+        let owners: Vec<_> = pointers.iter().map(|claim| format!("{} ({})", claim.set.id(), claim.name)).collect();
+        conflicts.push(Contradiction {
+            snapshot: None,
+            text: format!("sets {} both declare the current snapshot of the domain", owners.join(" and ")),
+            way_out: "keep `current` in one of the sets".to_owned(),
+            origins: pointers.iter().map(CurrentClaim::origin).collect(),
+        });
+        pointers.clear();
+    }
+    Claims { snapshots, current: pointers.pop(), conflicts }
+}

@@ -1,0 +1,387 @@
+//! Planning one domain: its claims, pointer and ledger, put together in the order in which a pass acts.
+
+use std::collections::BTreeSet;
+
+use super::claims::{self, Claim, Claims, CurrentClaim};
+use super::{Context, DomainPass, kinds};
+use crate::model::desired::{Document, Origin};
+use crate::model::kinds::{Presence, SnapshotSet};
+use crate::model::ledger::{Ledger, LedgerEntry};
+use crate::model::names::SnapshotName;
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedSnapshot};
+use crate::model::plan::{
+    Action, ActionKind, Address, BlockCode, Blocked, Drift, Kept, PlannedDomain, Reason, ReasonCode, Risk, RiskLevel,
+    Unmanaged, View, Warning,
+};
+use crate::model::stamp::Stamp;
+use crate::model::text::printable;
+
+/// The state of planning one domain. Actions are kept by step, because the order of the steps is fixed.
+pub(super) struct Planner<'a> {
+    pub(super) context: &'a Context<'a>,
+    host: &'a HostInfo,
+    pub(super) domain: &'a ObservedDomain,
+    pub(super) redefines: Vec<Action>,
+    pub(super) creates: Vec<Action>,
+    /// New parents of what this pass creates.
+    pub(super) placements: Vec<Action>,
+    pub(super) deletes: Vec<Action>,
+    pub(super) blocked: Vec<Blocked>,
+    pub(super) kept: Vec<Kept>,
+    pub(super) drift: Vec<Drift>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) unchanged: usize,
+    /// The current pointer as it will be after the creates so far: each create hangs under it and moves it.
+    pub(super) pointer: Option<SnapshotName>,
+}
+
+/// Plans one domain for the sets that select it.
+pub(super) fn plan_domain(
+    context: &Context<'_>,
+    host: &HostInfo,
+    domain: &ObservedDomain,
+    sets: &[&Document<SnapshotSet>],
+) -> DomainPass {
+    let Claims { snapshots, current, conflicts } = claims::collect(sets);
+    let mut planner = Planner {
+        context,
+        host,
+        domain,
+        redefines: Vec::new(),
+        creates: Vec::new(),
+        placements: Vec::new(),
+        deletes: Vec::new(),
+        blocked: Vec::new(),
+        kept: Vec::new(),
+        drift: Vec::new(),
+        warnings: Vec::new(),
+        unchanged: 0,
+        pointer: domain.tree.current().cloned(),
+    };
+    for contradiction in conflicts {
+        let address = planner.address(contradiction.snapshot.as_ref());
+        planner.blocked.push(contradiction.block(address));
+    }
+    planner.unsupported_series(sets);
+    let mut set_current = Vec::new();
+    match kinds::problem(domain, &snapshots) {
+        Some(problem) => planner.block_all(&snapshots, current.as_ref(), &problem),
+        None => {
+            for claim in &snapshots {
+                let mark = planner.mark();
+                planner.declared(claim);
+                if suspended(claim.set, context.now).is_some() {
+                    planner.take_back(mark);
+                }
+            }
+            let mut current = current;
+            if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
+                planner.note_pointer_drift(&suspended);
+            }
+            set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
+            planner.warn_of_twins();
+        }
+    }
+    planner.order_deletes();
+    let unmanaged = planner.report_others(&snapshots);
+    planner.finish(sets, &snapshots, set_current, unmanaged)
+}
+
+impl Planner<'_> {
+    pub(super) fn address(&self, snapshot: Option<&SnapshotName>) -> Address {
+        Address { host: self.host.name.clone(), domain: self.domain.name.clone(), snapshot: snapshot.cloned() }
+    }
+
+    pub(super) fn block(
+        &mut self,
+        snapshot: Option<&SnapshotName>,
+        code: BlockCode,
+        text: String,
+        way_out: impl Into<String>,
+        origins: Vec<Origin>,
+    ) {
+        let address = self.address(snapshot);
+        self.blocked.push(Blocked { address, code, text, way_out: way_out.into(), origins });
+    }
+
+    pub(super) fn note_drift(
+        &mut self,
+        snapshot: Option<&SnapshotName>,
+        field: &str,
+        declared: impl Into<String>,
+        observed: impl Into<String>,
+        origin: Origin,
+    ) {
+        let (declared, observed) = (declared.into(), observed.into());
+        self.drift.push(Drift { address: self.address(snapshot), field: field.to_owned(), declared, observed, origin });
+    }
+
+    fn block_all(&mut self, snapshots: &[Claim<'_>], current: Option<&CurrentClaim<'_>>, problem: &kinds::KindProblem) {
+        for claim in snapshots {
+            let absent = claim.snapshot.state == Presence::Absent;
+            if absent && self.domain.tree.get(&claim.snapshot.name).is_none() {
+                self.unchanged += 1;
+                continue;
+            }
+            let origins = vec![claim.origin()];
+            let (text, way_out) = (problem.text.clone(), problem.way_out.clone());
+            self.block(Some(&claim.snapshot.name), problem.code, text, way_out, origins);
+        }
+        if let Some(current) = current {
+            if self.domain.tree.current() == Some(current.name) {
+                self.unchanged += 1;
+            } else {
+                let origins = vec![current.origin()];
+                let (text, way_out) = (problem.text.clone(), problem.way_out.clone());
+                self.block(Some(current.name), problem.code, text, way_out, origins);
+            }
+        }
+    }
+
+    fn unsupported_series(&mut self, sets: &[&Document<SnapshotSet>]) {
+        for set in sets {
+            for (index, series) in set.value.spec.series.iter().enumerate() {
+                self.block(
+                    None,
+                    BlockCode::NotSupported,
+                    format!(
+                        "this version of snapward does not take scheduled snapshots (series {}); none is captured or deleted",
+                        printable(&series.name)
+                    ),
+                    "take the series out of the set, or keep the present scheduler for it",
+                    vec![set.origin(&format!("/spec/series/{index}"))],
+                );
+            }
+        }
+    }
+
+    /// The pointer names another snapshot than declared, and the declared one is there to be named.
+    fn note_pointer_drift(&mut self, current: &CurrentClaim<'_>) {
+        let tree = &self.domain.tree;
+        if tree.current() != Some(current.name) && tree.get(current.name).is_some() {
+            let observed = tree.current().map(ToString::to_string).unwrap_or_default();
+            self.note_drift(None, "current", current.name.to_string(), observed, current.origin());
+        }
+    }
+
+    fn set_current(&mut self, current: &CurrentClaim<'_>) -> Option<Action> {
+        let (name, origin) = (current.name, current.origin());
+        let exists = self.domain.tree.get(name).is_some() || self.creates.iter().any(|a| is_about(a, name));
+        let restored = self.redefines.iter().any(|a| is_about(a, name));
+        self.note_pointer_drift(current);
+        if !exists && !restored {
+            self.block(
+                Some(name),
+                BlockCode::Missing,
+                "declared as the current snapshot, and the domain has no snapshot of this name".to_owned(),
+                "see what blocks the snapshot itself, or declare another `current`",
+                vec![origin],
+            );
+            return None;
+        }
+        if self.deletes.iter().any(|action| is_about(action, name)) {
+            self.block(
+                Some(name),
+                BlockCode::CurrentUnsafe,
+                "declared as the current snapshot, and to be deleted in the same pass".to_owned(),
+                "declare another `current`, or keep the snapshot",
+                vec![origin],
+            );
+            return None;
+        }
+        if self.pointer.as_ref() == Some(name) {
+            self.unchanged += usize::from(self.domain.tree.current() == Some(name));
+            return None;
+        }
+        let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
+        Some(Action {
+            address: self.address(Some(name)),
+            action: ActionKind::SetCurrent,
+            reason: Reason {
+                code: ReasonCode::CurrentDiffers,
+                text: format!("set {} declares it as the current snapshot", current.set.id()),
+            },
+            origin,
+            before: Some(View { current: Some(observed), ..View::default() }),
+            after: Some(View { current: Some(name.to_string()), ..View::default() }),
+            risk: Risk { level: RiskLevel::Metadata, text: "the pointer only; the domain is not reverted".to_owned() },
+            definition: None,
+        })
+    }
+
+    /// Captures of one pass follow each other within a second or so: two of them hold the same state.
+    fn warn_of_twins(&mut self) {
+        let [_, .., last] = self.creates.as_slice() else { return };
+        let names: Vec<_> = self.creates.iter().filter_map(|a| a.address.snapshot.as_ref()).collect();
+        let text = format!(
+            "{}: {} snapshots are captured in one pass and will hold the same state ({})",
+            self.address(None),
+            names.len(),
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        );
+        let origin = last.origin.clone();
+        self.warnings.push(Warning { text, origin });
+    }
+
+    /// How much was planned so far.
+    fn mark(&self) -> Mark {
+        Mark {
+            redefines: self.redefines.len(),
+            creates: self.creates.len(),
+            placements: self.placements.len(),
+            deletes: self.deletes.len(),
+            blocked: self.blocked.len(),
+            pointer: self.pointer.clone(),
+        }
+    }
+
+    /// Takes back what was planned since the mark, for a suspended set: it neither creates, changes nor deletes. What it
+    /// would have captured stays visible as drift.
+    fn take_back(&mut self, mark: Mark) {
+        for create in self.creates.split_off(mark.creates) {
+            self.note_drift(create.address.snapshot.as_ref(), "existence", "present", "missing", create.origin);
+        }
+        self.redefines.truncate(mark.redefines);
+        self.placements.truncate(mark.placements);
+        self.deletes.truncate(mark.deletes);
+        self.blocked.truncate(mark.blocked);
+        self.pointer = mark.pointer;
+    }
+
+    /// Deletes go one by one, deepest first, so that no child is moved just before it is deleted itself.
+    fn order_deletes(&mut self) {
+        let tree = &self.domain.tree;
+        let depth = |action: &Action| {
+            let mut at = action.address.snapshot.as_ref();
+            let mut depth = 0;
+            while let Some(parent) = at.and_then(|name| tree.get(name)).and_then(|s| s.parent.as_ref()) {
+                depth += 1;
+                if depth > tree.len() {
+                    break;
+                }
+                at = Some(parent);
+            }
+            depth
+        };
+        self.deletes.sort_by_key(|action| std::cmp::Reverse(depth(action)));
+    }
+
+    /// Snapshots that no claim of this pass is about: orphans of a loaded set, and what is not ours.
+    fn report_others(&mut self, claims: &[Claim<'_>]) -> Vec<Unmanaged> {
+        let claimed: BTreeSet<_> = claims.iter().map(|claim| &claim.snapshot.name).collect();
+        let mut unmanaged = Vec::new();
+        for snapshot in self.domain.tree.iter().filter(|snapshot| !claimed.contains(&snapshot.name)) {
+            let address = self.address(Some(&snapshot.name));
+            let owner = own_stamp(snapshot).map(|stamp| &stamp.set);
+            let loaded = owner.and_then(|owner| self.context.desired.sets.iter().find(|set| set.id() == *owner));
+            match loaded {
+                Some(set) => self.kept.push(Kept {
+                    address,
+                    reason: Reason {
+                        code: ReasonCode::Orphaned,
+                        text: format!(
+                            "made for set {}, which no longer declares it for this domain; to delete it, declare it with \
+                             state: absent",
+                            set.id()
+                        ),
+                    },
+                    origin: Some(set.origin("/spec/snapshots")),
+                }),
+                None => unmanaged.push(Unmanaged { address, owner: owner.map(ToString::to_string) }),
+            }
+        }
+        unmanaged
+    }
+
+    fn finish(
+        self,
+        sets: &[&Document<SnapshotSet>],
+        claims: &[Claim<'_>],
+        set_current: Vec<Action>,
+        unmanaged: Vec<Unmanaged>,
+    ) -> DomainPass {
+        let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
+        let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
+        let mut actions = self.redefines;
+        actions.extend(self.creates);
+        actions.extend(self.placements);
+        actions.extend(set_current);
+        actions.extend(self.deletes);
+        DomainPass {
+            planned: PlannedDomain {
+                host: self.host.name.clone(),
+                domain: self.domain.name.clone(),
+                uuid: self.domain.uuid,
+                state: self.domain.state,
+                fingerprint: self.domain.fingerprint.clone(),
+                sets: sets.iter().map(|set| set.id().to_string()).collect(),
+                suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
+                ledger,
+            },
+            actions,
+            blocked: self.blocked,
+            kept: self.kept,
+            drift: self.drift,
+            unmanaged,
+            warnings: self.warnings,
+            unchanged: self.unchanged,
+        }
+    }
+
+    /// The ledger as every copy of it should read before anything is done, where one does not: with an entry for each
+    /// declared snapshot of ours that is there. An empty one is written before the first capture, so that a run killed
+    /// between a capture and its entry leaves a domain that has a ledger, not one that lost it.
+    fn ledger(&self, claims: &[Claim<'_>]) -> Option<Ledger> {
+        if self.ledger_lost() && self.blocked.iter().any(|item| item.code == BlockCode::LedgerLost) {
+            return None;
+        }
+        let mut wanted = self.domain.ledger.clone().unwrap_or_else(|| Ledger::empty(self.domain.uuid));
+        let mut ours = false;
+        for claim in claims {
+            let Some(snapshot) = self.domain.tree.get(&claim.snapshot.name) else { continue };
+            if own_stamp(snapshot).is_some_and(|stamp| stamp.set == claim.id) {
+                ours = true;
+                wanted.record(snapshot.name.clone(), LedgerEntry { created: snapshot.created, released: false });
+            }
+        }
+        let acts = !self.creates.is_empty() || !self.redefines.is_empty();
+        let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
+        ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
+    }
+
+    /// Whether the domain has snapshots of ours and no copy of the ledger.
+    pub(super) fn ledger_lost(&self) -> bool {
+        self.domain.ledger.is_none() && self.domain.tree.iter().any(|snapshot| own_stamp(snapshot).is_some())
+    }
+}
+
+/// How much of a domain was planned at some point.
+struct Mark {
+    redefines: usize,
+    creates: usize,
+    placements: usize,
+    deletes: usize,
+    blocked: usize,
+    pointer: Option<SnapshotName>,
+}
+
+/// The stamp of a snapshot that is ours: one that names the snapshot it stands on.
+pub(super) fn own_stamp(snapshot: &ObservedSnapshot) -> Option<&Stamp> {
+    snapshot.description.stamp.as_ref().filter(|stamp| stamp.snapshot == snapshot.name)
+}
+
+/// Whether an action is about the snapshot.
+pub(super) fn is_about(action: &Action, name: &SnapshotName) -> bool {
+    action.address.snapshot.as_ref() == Some(name)
+}
+
+/// Why a set is suspended, if it is.
+fn suspended(set: &Document<SnapshotSet>, now: jiff::Timestamp) -> Option<String> {
+    let suspend = set.value.spec.suspend.as_ref()?;
+    let reason = printable(&suspend.reason);
+    match &suspend.until {
+        Some(until) if until.timestamp() <= now => None,
+        Some(until) => Some(format!("{}: {reason} (until {})", set.id(), until.as_str())),
+        None => Some(format!("{}: {reason}", set.id())),
+    }
+}

@@ -1,0 +1,91 @@
+//! Guards over what one plan may delete: the breaker of the SafetyPolicies, and their windows.
+
+use std::collections::BTreeMap;
+
+use super::Context;
+use crate::model::kinds::{MaxDeletes, SafetySpec, WindowAction};
+use crate::model::names::{DomainUuid, SetId};
+use crate::model::observed::ObservedHost;
+use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Plan, ReasonCode};
+
+/// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
+/// deletions by age in that scope wait for a person.
+pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan, from: usize) {
+    let limits: BTreeMap<&str, SafetySpec> = host
+        .domains
+        .iter()
+        .map(|domain| (domain.name.as_str(), strictest(context, host, &domain.name, domain.uuid)))
+        .collect();
+    let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
+    let actions = plan.actions.split_off(from);
+    let by_age = |action: &&Action| action.action == ActionKind::Delete && action.reason.code == ReasonCode::Expired;
+    let host_total = actions.iter().filter(by_age).count();
+    let mut domain_totals: BTreeMap<String, usize> = BTreeMap::new();
+    for action in actions.iter().filter(by_age) {
+        *domain_totals.entry(action.address.domain.clone()).or_default() += 1;
+    }
+    for action in actions {
+        let limit = limits.get(action.address.domain.as_str());
+        let domain_total = domain_totals.get(&action.address.domain).copied().unwrap_or_default();
+        let per_domain = limit.map(|limit| limit.max_deletes.per_domain);
+        let windowed =
+            limit.is_some_and(|limit| limit.windows.iter().any(|window| window.allow.contains(&WindowAction::Delete)));
+        let over = |total: usize, limit: Option<u32>| limit.filter(|limit| total > *limit as usize);
+        let item = if action.action == ActionKind::Delete && windowed {
+            Some((
+                BlockCode::NotSupported,
+                "its SafetyPolicy allows deletions only in windows, which this version of snapward does not evaluate"
+                    .to_owned(),
+                "take the windows out of the policy, or delete by hand",
+            ))
+        } else if !by_age(&&action) {
+            None
+        } else if let Some(limit) = over(domain_total, per_domain) {
+            Some(too_many(&action, domain_total, &format!("domain {}", action.address.domain), limit))
+        } else if let Some(limit) = over(host_total, per_host) {
+            Some(too_many(&action, host_total, &format!("host {}", action.address.host), limit))
+        } else {
+            None
+        };
+        match item {
+            None => plan.actions.push(action),
+            Some((code, text, way_out)) => plan.blocked.push(Blocked {
+                address: action.address,
+                code,
+                text,
+                way_out: way_out.to_owned(),
+                origins: vec![action.origin],
+            }),
+        }
+    }
+}
+
+fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCode, String, &'static str) {
+    let text = format!(
+        "{}; {total} deletions by age are due on {scope} and its SafetyPolicy allows {limit} at a time, so none is done",
+        action.reason.text
+    );
+    let way_out = "check the clock and the manifests; if all of them shall go, raise spec.maxDeletes for this run";
+    (BlockCode::TooManyDeletes, text, way_out)
+}
+
+/// The limits of all sets of a domain, the strictest of each. Windows add up: each must be open.
+fn strictest(context: &Context<'_>, host: &ObservedHost, name: &str, uuid: DomainUuid) -> SafetySpec {
+    let policies = context.sets_of(&host.info, name, uuid).into_iter().filter_map(|set| {
+        let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
+        context.desired.safety.get(&SetId { namespace: set.id().namespace, name })
+    });
+    policies.map(|policy| policy.value.spec.clone()).reduce(stricter).unwrap_or_default()
+}
+
+fn stricter(a: SafetySpec, b: SafetySpec) -> SafetySpec {
+    SafetySpec {
+        max_deletes: MaxDeletes {
+            per_domain: a.max_deletes.per_domain.min(b.max_deletes.per_domain),
+            per_host: a.max_deletes.per_host.min(b.max_deletes.per_host),
+            percent: a.max_deletes.percent.min(b.max_deletes.percent),
+        },
+        windows: a.windows.into_iter().chain(b.windows).collect(),
+        ..a
+    }
+}

@@ -1,0 +1,43 @@
+//! The plan's id: a hash of what the declaration asks for and the state it was decided on.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::model::plan::{ActionKind, Address, Plan, ReasonCode, View};
+use crate::model::text::hex;
+
+/// What of an action makes it the same action: not its line, which moves when a comment is added above it, nor its
+/// texts, which hold times.
+#[derive(Serialize)]
+struct Identity<'a> {
+    address: &'a Address,
+    action: ActionKind,
+    reason: ReasonCode,
+    after: Option<&'a View>,
+}
+
+/// How many bytes of the hash are shown: 16 are beyond any chance of two plans meeting.
+const ID_BYTES: usize = 16;
+
+/// Works out the id. Deletions by age are not in it: they come due by the clock and not by the declaration.
+pub(super) fn plan_id(plan: &Plan) -> String {
+    let declared: Vec<_> = plan.actions.iter().filter(|action| action.reason.code != ReasonCode::Expired).collect();
+    let identities: Vec<_> = declared
+        .iter()
+        .map(|action| Identity {
+            address: &action.address,
+            action: action.action,
+            reason: action.reason.code,
+            after: action.after.as_ref(),
+        })
+        .collect();
+    let fingerprints: Vec<_> = plan
+        .domains
+        .iter()
+        .filter(|d| declared.iter().any(|a| a.address.host == d.host && a.address.domain == d.domain))
+        .map(|domain| (&domain.host, domain.uuid, &domain.fingerprint))
+        .collect();
+    // These types serialise without fail: no map has a key that is not text.
+    let bytes = serde_json::to_vec(&(identities, fingerprints)).unwrap_or_default();
+    hex(&Sha256::digest(bytes)[..ID_BYTES])
+}

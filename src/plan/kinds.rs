@@ -1,0 +1,79 @@
+//! Internal and external: one kind per domain, and what this version does with external trees, which is nothing.
+
+use super::claims::Claim;
+use crate::model::kinds::Location;
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::BlockCode;
+
+/// Why nothing may be done in a domain because of the kinds of its snapshots.
+pub(super) struct KindProblem {
+    pub(super) code: BlockCode,
+    pub(super) text: String,
+    pub(super) way_out: String,
+}
+
+/// How many names a message lists before it counts the rest; more would hide the sentence around them.
+const NAMES_SHOWN: usize = 3;
+
+/// Looks for external snapshots, existing or declared, and for both kinds together.
+pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>]) -> Option<KindProblem> {
+    let external: Vec<_> = domain.tree.external().collect();
+    let internal = domain.tree.len() - external.len();
+    let declares =
+        |location| claims.iter().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location));
+    let (wants_internal, wants_external) = (declares(Location::Internal), declares(Location::External));
+    if !external.is_empty() && internal > 0 {
+        return Some(KindProblem {
+            code: BlockCode::MixedKinds,
+            text: format!(
+                "the domain has internal and external snapshots in one tree (external: {}); libvirt accepts deletes and \
+                 reverts there that destroy other captures. Nothing was touched",
+                some(&external)
+            ),
+            way_out: "merge or delete the snapshots of one kind by hand, newest first, after a backup of the images"
+                .to_owned(),
+        });
+    }
+    if !external.is_empty() && wants_internal {
+        return Some(KindProblem {
+            code: BlockCode::MixedKinds,
+            text: format!(
+                "an internal capture is declared, and the domain has external snapshots ({}); the two kinds must not meet \
+                 in one domain. Nothing was touched",
+                some(&external)
+            ),
+            way_out: "delete the external snapshots first, or take the internal capture out of the manifest".to_owned(),
+        });
+    }
+    if internal > 0 && wants_external {
+        return Some(KindProblem {
+            code: BlockCode::MixedKinds,
+            text: format!(
+                "an external capture is declared, and the domain has {internal} internal snapshot(s); the two kinds must \
+                 not meet in one domain. Nothing was touched"
+            ),
+            way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
+        });
+    }
+    if !external.is_empty() || wants_external {
+        let found = if external.is_empty() { "declared".to_owned() } else { format!("present: {}", some(&external)) };
+        return Some(KindProblem {
+            code: BlockCode::NotSupported,
+            text: format!("this version of snapward does not handle external snapshots ({found}). Nothing was touched"),
+            way_out:
+                "exclude the domain (spec.domains.exclude), or use location: internal in a domain without external \
+                      snapshots"
+                    .to_owned(),
+        });
+    }
+    None
+}
+
+fn some(names: &[&SnapshotName]) -> String {
+    let shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

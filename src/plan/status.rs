@@ -1,0 +1,123 @@
+//! The status: the conditions of every selected domain, from the same plan that apply would carry out.
+
+use super::domain::own_stamp;
+use crate::model::names::SnapshotName;
+use crate::model::observed::{ObservedDomain, ObservedSnapshot, ObservedState};
+use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, PlannedDomain};
+use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
+use crate::model::text::instant;
+
+/// Derives the status of every selected domain from what was observed and planned.
+pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
+    let mut domains = Vec::new();
+    for host in &observed.hosts {
+        for domain in &host.domains {
+            let planned = plan.domains.iter().find(|p| p.host == host.info.name && p.uuid == domain.uuid);
+            domains.extend(planned.map(|planned| domain_status(domain, planned, plan)));
+        }
+    }
+    let of_domain =
+        |item: &Blocked| domains.iter().any(|d| d.host == item.address.host && d.domain == item.address.domain);
+    let blocked: Vec<_> = plan.blocked.iter().filter(|item| !of_domain(item)).cloned().collect();
+    let ready = domains.iter().filter(|domain| is_ready(domain)).count();
+    Status {
+        format_version: FORMAT_VERSION,
+        summary: StatusSummary {
+            domains: domains.len(),
+            ready,
+            all_ready: ready == domains.len() && blocked.is_empty() && plan.unreadable.is_empty(),
+        },
+        domains,
+        blocked,
+        unreadable: plan.unreadable.clone(),
+    }
+}
+
+fn is_ready(domain: &DomainStatus) -> bool {
+    domain.conditions.iter().any(|condition| condition.kind == ConditionKind::Ready && condition.status)
+}
+
+fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) -> DomainStatus {
+    let here = |address: &Address| address.host == planned.host && address.domain == planned.domain;
+    let pending = plan.actions.iter().filter(|action| here(&action.address)).count();
+    let blocked: Vec<_> = plan.blocked.iter().filter(|item| here(&item.address)).cloned().collect();
+    let drift = plan.drift.iter().filter(|drift| here(&drift.address)).count();
+    let conflicts = blocked.iter().filter(|item| item.code == BlockCode::Conflict).count();
+
+    let condition =
+        |kind, status, reason: &str, message: String| Condition { kind, status, reason: reason.to_owned(), message };
+    let ready = match (&planned.suspended, pending, blocked.len()) {
+        (Some(why), _, _) => condition(ConditionKind::Ready, false, "Suspended", format!("suspended: {why}")),
+        (None, 0, 0) => condition(ConditionKind::Ready, true, "AsDeclared", "everything is as declared".to_owned()),
+        (None, 0, n) => condition(ConditionKind::Ready, false, "Blocked", format!("{n} item(s) need a person")),
+        (None, n, 0) => condition(ConditionKind::Ready, false, "ActionsPending", format!("{n} action(s) pending")),
+        (None, n, m) => condition(
+            ConditionKind::Ready,
+            false,
+            "ActionsPending",
+            format!("{n} action(s) pending, {m} item(s) need a person"),
+        ),
+    };
+    let counted = |kind, count: usize, reason: &str, what: &str| {
+        let message = if count == 0 { format!("no {what}") } else { format!("{count} {what}") };
+        condition(kind, count > 0, if count == 0 { "None" } else { reason }, message)
+    };
+    let suspended = match &planned.suspended {
+        Some(why) => condition(ConditionKind::Suspended, true, "Declared", why.clone()),
+        None => condition(ConditionKind::Suspended, false, "None", "not suspended".to_owned()),
+    };
+    DomainStatus {
+        host: planned.host.clone(),
+        domain: planned.domain.clone(),
+        uuid: planned.uuid,
+        state: planned.state,
+        sets: planned.sets.clone(),
+        conditions: vec![
+            ready,
+            counted(ConditionKind::Drifted, drift, "FieldsDiffer", "declared field(s) differ"),
+            counted(ConditionKind::Blocked, blocked.len(), "NeedsPerson", "item(s) blocked"),
+            suspended,
+            counted(ConditionKind::Conflict, conflicts, "Claimed", "snapshot(s) in conflict"),
+        ],
+        newest_good: newest_good(domain),
+        next_due: None,
+        snapshots: snapshots(domain),
+        blocked,
+    }
+}
+
+/// The newest snapshot of ours. That libvirt lists it and its XML reads whole is what is known of its completeness.
+fn newest_good(domain: &ObservedDomain) -> Option<NewestGood> {
+    let ours = domain.tree.iter().filter(|snapshot| own_stamp(snapshot).is_some());
+    let newest = ours.max_by_key(|snapshot| (snapshot.created, &snapshot.name))?;
+    Some(NewestGood { name: newest.name.clone(), created: instant(newest.created) })
+}
+
+/// All snapshots, parents before children, siblings oldest first.
+fn snapshots(domain: &ObservedDomain) -> Vec<StatusSnapshot> {
+    let tree = &domain.tree;
+    let mut out = Vec::with_capacity(tree.len());
+    // A stack and not recursion: a chain of snapshots can be as deep as there are snapshots.
+    let mut stack: Vec<(&ObservedSnapshot, usize)> = tree.children(None).into_iter().rev().map(|s| (s, 0)).collect();
+    while let Some((snapshot, depth)) = stack.pop() {
+        out.push(entry(snapshot, depth, tree.current()));
+        stack.extend(tree.children(Some(&snapshot.name)).into_iter().rev().map(|child| (child, depth + 1)));
+    }
+    out
+}
+
+fn entry(snapshot: &ObservedSnapshot, depth: usize, current: Option<&SnapshotName>) -> StatusSnapshot {
+    let stamp = own_stamp(snapshot);
+    StatusSnapshot {
+        name: snapshot.name.clone(),
+        parent: snapshot.parent.clone(),
+        depth,
+        created: instant(snapshot.created),
+        state: snapshot.state.clone(),
+        external: snapshot.is_external(),
+        current: current == Some(&snapshot.name),
+        owner: stamp.map(|stamp| stamp.set.to_string()),
+        protected: stamp.is_some_and(|stamp| stamp.protect),
+        hold: stamp.and_then(|stamp| stamp.hold.as_ref()).map(ToString::to_string),
+    }
+}

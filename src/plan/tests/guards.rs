@@ -1,0 +1,129 @@
+//! What must not happen: captures that cannot work, kinds that must not meet, suspended sets, too many deletions; and
+//! that plans are stable.
+
+use super::*;
+use ActionKind::Create;
+use BlockCode as B;
+use ReasonCode as R;
+
+#[test]
+fn captures_that_cannot_work_are_blocked_before_anything_is_touched() {
+    let one = snapshots(&declared("a", ""));
+    let obstacle = |domain: ObservedDomain| blocks(&run(&one, domain));
+    let not_possible = [block(B::NotPossible, "a")];
+    assert_eq!(
+        obstacle(ObservedDomain { disks: vec![disk("vda", "qcow2"), disk("vdb", "raw")], ..domain() }),
+        not_possible
+    );
+    assert_eq!(obstacle(ObservedDomain { disks: vec![], ..domain() }), not_possible);
+    assert_eq!(obstacle(ObservedDomain { state: RunState::PmSuspended, ..domain() }), not_possible);
+    assert_eq!(obstacle(ObservedDomain { raw_nvram: true, state: RunState::Running, ..domain() }), not_possible);
+    assert_eq!(obstacle(ObservedDomain { raw_nvram: true, ..domain() }), [], "off, firmware does not matter");
+    let excluded = ObservedDisk { snapshot: Some("no".into()), ..disk("vda", "qcow2") };
+    assert_eq!(obstacle(ObservedDomain { disks: vec![excluded], ..domain() }), not_possible);
+    let tags = BTreeMap::from([("vda".to_owned(), vec!["a".to_owned()])]);
+    assert_eq!(obstacle(ObservedDomain { image_snapshots: tags, ..domain() }), not_possible);
+    let iso = ObservedDisk { device: "cdrom".into(), readonly: true, ..disk("sda", "raw") };
+    assert_eq!(obstacle(ObservedDomain { disks: vec![disk("vda", "qcow2"), iso], ..domain() }), []);
+}
+
+#[test]
+fn when_waits_for_its_run_state() {
+    let spec = |when: &str| snapshots(&declared("a", &format!("when: {when}")));
+    let running = || ObservedDomain { state: RunState::Running, ..domain() };
+    assert_eq!(blocks(&run(&spec("running"), domain())), [block(B::WrongState, "a")]);
+    assert_eq!(blocks(&run(&spec("stopped"), running())), [block(B::WrongState, "a")]);
+    assert_eq!(actions(&run(&spec("running"), running())), [action(Create, "a", R::Declared)]);
+    assert_eq!(actions(&run(&spec("stopped"), domain())), [action(Create, "a", R::Declared)]);
+}
+
+#[test]
+fn kinds_never_meet() {
+    let mut external = foreign("e");
+    external.disks.insert("vda".into(), Storage::External);
+    let one = snapshots(&declared("a", ""));
+    let plan = run(&one, domain_with(vec![external.clone()], &[]));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::MixedKinds, "a")]));
+    let plan = run(&one, domain_with(vec![foreign("i"), external.clone()], &[]));
+    assert_eq!(blocks(&plan), [block(B::MixedKinds, "a")]);
+    let outside = snapshots("{name: a, capture: {content: disks, location: external}}");
+    assert_eq!(blocks(&run(&outside, domain_with(vec![foreign("i")], &[]))), [block(B::MixedKinds, "a")]);
+    assert_eq!(blocks(&run(&outside, domain())), [block(B::NotSupported, "a")]);
+    let absent = snapshots("{name: e, state: absent}");
+    assert_eq!(blocks(&run(&absent, domain_with(vec![external], &[]))), [block(B::NotSupported, "e")]);
+}
+
+#[test]
+fn a_suspended_set_is_frozen_and_its_drift_stays_visible() {
+    let spec = |until: &str| {
+        format!(
+            "{{domains: {{include: [vm]}}, suspend: {{reason: audit, until: {until}}}, snapshots: [{}, {{name: b, state: absent}}]}}",
+            declared("a", "")
+        )
+    };
+    let plan = run(&spec("2027-01-01"), domain_with(vec![ours("b")], &["b"]));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![]));
+    assert_eq!(plan.domains[0].suspended.as_deref(), Some("default/web: audit (until 2027-01-01)"));
+    assert_eq!(plan.drift.len(), 1);
+    let plan = run(&spec("2026-11-22"), domain_with(vec![ours("b")], &["b"]));
+    assert_eq!(plan.actions.len(), 2, "the suspension is over");
+    let status = crate::plan::status(&observed(vec![domain()]), &run(&spec("2027-01-01"), domain()));
+    assert!(!status.summary.all_ready);
+}
+
+#[test]
+fn two_sets_by_globs_are_blocked_with_both_lines() {
+    let globs = format!("{{domains: {{include: ['v*']}}, snapshots: [{}]}}", declared("a", ""));
+    let sets = desired(vec![set_named("web", &globs), set_named("db", &globs)]);
+    let plan = plan_at(&sets, &observed(vec![domain()]), NOW);
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::Conflict, "a")]));
+    let lines: Vec<_> = plan.blocked[0].origins.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["web.yaml:1", "db.yaml:1"]);
+}
+
+#[test]
+fn a_name_nobody_has_is_blocked_and_a_glob_only_a_warning() {
+    let plan = run("{domains: {include: [vm1, 'db-*']}}", domain());
+    assert_eq!(blocks(&plan), [block(B::NoSuchDomain, "")]);
+    assert_eq!(plan.blocked[0].way_out, "did you mean vm?");
+    assert_eq!(plan.warnings.len(), 1);
+}
+
+#[test]
+fn too_many_deletions_by_age_stop_all_of_them() {
+    let list: Vec<_> = (0..11).map(|i| declared(&format!("s{i}"), "deleteAfter: 1m")).collect();
+    let present = |n: usize| (0..n).map(|i| ours(&format!("s{i}"))).collect::<Vec<_>>();
+    let names: Vec<_> = (0..11).map(|i| format!("s{i}")).collect();
+    let made: Vec<_> = names.iter().map(String::as_str).collect();
+    let plan = run(&snapshots(&list.join(", ")), domain_with(present(11), &made));
+    assert_eq!((plan.actions.len(), plan.blocked.len()), (0, 11));
+    assert_eq!(plan.blocked[0].code, B::TooManyDeletes);
+    let plan = run(&snapshots(&list.join(", ")), domain_with(present(10), &made));
+    assert_eq!((plan.actions.len(), plan.blocked.len()), (10, 0), "the limit itself is allowed");
+}
+
+#[test]
+fn series_and_reverts_are_said_to_be_unsupported() {
+    let plan = run("{domains: {include: [vm]}, series: [{name: hourly}]}", domain());
+    assert_eq!(plan.blocked[0].code, B::NotSupported);
+}
+
+#[test]
+fn the_same_declaration_on_the_same_state_is_the_same_plan() {
+    let spec = snapshots(&format!("{}, {}", declared("a", ""), declared("old", "deleteAfter: 1h")));
+    let state = || domain_with(vec![ours("old")], &["old"]);
+    let (first, again) = (run(&spec, state()), run(&spec, state()));
+    assert_eq!(first, again);
+    let later = plan_at(&desired(vec![set(&spec)]), &observed(vec![state()]), NOW + 86_400);
+    assert_eq!(first.plan_id, later.plan_id, "neither the clock nor a deletion by age changes it");
+    let moved = ObservedDomain { fingerprint: "g".into(), ..state() };
+    assert_ne!(first.plan_id, run(&spec, moved).plan_id);
+    let other = run(&snapshots(&declared("a", "description: other")), state());
+    assert_ne!(first.plan_id, other.plan_id);
+}
+
+#[test]
+fn twins_of_one_pass_are_warned_of() {
+    let plan = run(&snapshots(&format!("{}, {}", declared("a", ""), declared("b", ""))), domain());
+    assert!(plan.warnings[0].text.contains("same state (a, b)"), "{}", plan.warnings[0].text);
+}
