@@ -1,10 +1,123 @@
 //! A decorator that counts calls.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Host;
+use super::{
+    Capabilities, CreateRequest, DomainDefinition, DomainRef, Host, LedgerScope, Operation, Probe, RedefineRequest,
+    Result, SecureXml, SnapshotRef,
+};
+use crate::model::ledger::Ledger;
+use crate::model::names::SnapshotName;
+use crate::model::observed::{ObservedDisk, ObservedSnapshot};
 
-/// Counts the libvirt calls made through it.
+/// Counts the libvirt calls made through it, failed ones too. File probes are none.
 pub struct Counting {
-    _inner: Arc<dyn Host>,
+    inner: Arc<dyn Host>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Counting {
+    /// Starts at zero.
+    pub fn new(inner: Arc<dyn Host>) -> Self {
+        Self { inner, counts: Mutex::default() }
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> u64 {
+        self.calls_by_method().values().sum()
+    }
+
+    /// The calls so far, by the name of the [`Host`] method.
+    pub fn calls_by_method(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, operation: Operation<'_>) -> &dyn Host {
+        // The map is whole between any two statements: a poisoned lock still holds true counts.
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(operation.method()).or_default() += 1;
+        self.inner.as_ref()
+    }
+}
+
+impl Host for Counting {
+    fn hostname(&self) -> Result<String> {
+        self.count(Operation::Hostname).hostname()
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        self.count(Operation::LibvirtVersion).libvirt_version()
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        self.count(Operation::Capabilities).capabilities()
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        self.count(Operation::Domains).domains()
+    }
+
+    fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
+        self.count(Operation::Definition(domain)).definition(domain, stored)
+    }
+
+    fn is_persistent(&self, domain: &DomainRef) -> Result<bool> {
+        self.count(Operation::IsPersistent(domain)).is_persistent(domain)
+    }
+
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        self.count(Operation::Snapshots(domain)).snapshots(domain)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+        self.count(Operation::Current(domain)).current(domain)
+    }
+
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        self.count(Operation::Snapshot(domain, &snapshot.name)).snapshot(domain, snapshot)
+    }
+
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
+        self.count(Operation::SnapshotSecure(domain, &snapshot.name)).snapshot_secure(domain, snapshot)
+    }
+
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
+        self.count(Operation::Create(domain, &request.name)).create(domain, request)
+    }
+
+    fn redefine(&self, domain: &DomainRef, xml: &SecureXml, request: &RedefineRequest) -> Result<SnapshotRef> {
+        self.count(Operation::Redefine(domain, None)).redefine(domain, xml, request)
+    }
+
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        self.count(Operation::Delete(domain, &snapshot.name)).delete(domain, snapshot)
+    }
+
+    fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
+        self.count(Operation::WriteLedger(domain)).write_ledger(domain, ledger, scope)
+    }
+
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+        self.inner.image_snapshots(disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Fake, domain};
+    use super::*;
+
+    #[test]
+    fn every_call_counts_once_and_probes_do_not() {
+        let host = Counting::new(Arc::new(Fake::default()));
+        assert_eq!(host.calls(), 0);
+        assert!(host.domains().is_ok());
+        assert!(host.current(&domain()).is_ok());
+        assert!(host.current(&domain()).is_ok());
+        assert!(host.capabilities().is_err());
+        assert_eq!(host.image_snapshots(&super::super::fake::disk()), Probe::Known(Vec::new()));
+        assert_eq!(host.calls(), 4);
+        assert_eq!(host.calls_by_method(), BTreeMap::from([("domains", 1), ("current", 2), ("capabilities", 1)]));
+    }
 }

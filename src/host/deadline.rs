@@ -1,9 +1,17 @@
 //! A decorator that gives up on calls that take too long.
 
-use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use super::Host;
+use super::{
+    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
+    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+};
+use crate::model::ledger::Ledger;
+use crate::model::names::SnapshotName;
+use crate::model::observed::{ObservedDisk, ObservedSnapshot};
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +22,247 @@ pub struct Deadlines {
     pub write: Duration,
 }
 
-/// Gives up on calls that take too long.
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            // libvirt itself waits 30 s for a domain's job lock before it answers with an error that names the holder
+            // (QEMU_JOB_WAIT_TIME); the deadline must let that better answer through.
+            read: Duration::from_secs(45),
+            // A capture writes the guest's memory into the image: 256 GiB at 100 MB/s are 45 minutes. Past an hour, a
+            // person is better served by a message than by silence; libvirt goes on either way.
+            write: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Gives up on calls that take too long: [`ErrorClass::Transient`] for a read, [`ErrorClass::OutcomeUnknown`] for a
+/// write. libvirt has no time limit of its own and no way to cancel a call, so a hung call keeps its thread; later calls
+/// use other threads.
 pub struct Deadline {
-    _inner: Arc<dyn Host>,
+    inner: Arc<dyn Host>,
+    deadlines: Deadlines,
+    /// The inboxes of the threads that wait for work. A thread ends when its inbox is dropped.
+    idle: Arc<Mutex<Vec<Sender<Job>>>>,
+}
+
+/// Why there is no answer.
+enum NoAnswer {
+    /// The time is up; the call still runs.
+    Late,
+    /// The call did not run, or ended without an answer.
+    Lost(String),
+}
+
+impl Deadline {
+    /// Limits the calls to `inner`.
+    pub fn new(inner: Arc<dyn Host>, deadlines: Deadlines) -> Self {
+        Self { inner, deadlines, idle: Arc::default() }
+    }
+
+    /// Runs a call on a waiting thread, or a new one where none waits.
+    fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(&dyn Host) -> T + Send + 'static,
+    ) -> std::result::Result<T, NoAnswer> {
+        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let worker = match waiting {
+            Some(worker) => worker,
+            None => spawn_worker().map_err(|error| NoAnswer::Lost(format!("no thread for the call: {error}")))?,
+        };
+        let (reply, answer) = mpsc::sync_channel(1);
+        let (inner, idle, inbox) = (Arc::clone(&self.inner), Arc::clone(&self.idle), worker.clone());
+        let job: Job = Box::new(move || {
+            let result = call(inner.as_ref());
+            // Waiting again before the answer is sent: the caller's next call finds this thread.
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(inbox);
+            // A caller that gave up has dropped its end.
+            drop(reply.send(result));
+        });
+        if worker.send(job).is_err() {
+            return Err(NoAnswer::Lost("the thread for the call has ended; nothing was sent to libvirt".to_owned()));
+        }
+        answer.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => NoAnswer::Late,
+            RecvTimeoutError::Disconnected => NoAnswer::Lost("the call ended without an answer".to_owned()),
+        })
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        operation: Operation<'_>,
+        call: impl FnOnce(&dyn Host) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let limit = if operation.is_write() { self.deadlines.write } else { self.deadlines.read };
+        let seconds = limit.as_secs_f32();
+        let (class, message) = match self.run(limit, call) {
+            Ok(result) => return result,
+            Err(NoAnswer::Late) if operation.is_write() => (
+                ErrorClass::OutcomeUnknown,
+                format!(
+                    "no answer within {seconds} s. The call is still running in libvirt and may yet succeed; look at \
+                     `virsh domjobinfo`, wait until it has ended, then run again: what is there will be found"
+                ),
+            ),
+            Err(NoAnswer::Late) => (
+                ErrorClass::Transient,
+                format!(
+                    "no answer within {seconds} s. The connection or libvirt hangs, or a long job holds the domain; \
+                     nothing was changed, try again later"
+                ),
+            ),
+            Err(NoAnswer::Lost(why)) if operation.is_write() => (ErrorClass::OutcomeUnknown, why),
+            Err(NoAnswer::Lost(why)) => (ErrorClass::Bug, why),
+        };
+        Err(HostError::new(class, operation.to_string(), message))
+    }
+}
+
+fn spawn_worker() -> std::io::Result<Sender<Job>> {
+    let (inbox, jobs) = mpsc::channel::<Job>();
+    thread::Builder::new().name("host-call".to_owned()).spawn(move || {
+        for job in jobs {
+            job();
+        }
+    })?;
+    Ok(inbox)
+}
+
+impl Host for Deadline {
+    fn hostname(&self) -> Result<String> {
+        self.call(Operation::Hostname, |host| host.hostname())
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        self.call(Operation::LibvirtVersion, |host| host.libvirt_version())
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        self.call(Operation::Capabilities, |host| host.capabilities())
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        self.call(Operation::Domains, |host| host.domains())
+    }
+
+    fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
+        let owned = domain.clone();
+        self.call(Operation::Definition(domain), move |host| host.definition(&owned, stored))
+    }
+
+    fn is_persistent(&self, domain: &DomainRef) -> Result<bool> {
+        let owned = domain.clone();
+        self.call(Operation::IsPersistent(domain), move |host| host.is_persistent(&owned))
+    }
+
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        let owned = domain.clone();
+        self.call(Operation::Snapshots(domain), move |host| host.snapshots(&owned))
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+        let owned = domain.clone();
+        self.call(Operation::Current(domain), move |host| host.current(&owned))
+    }
+
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::Snapshot(domain, &snapshot.name), move |host| host.snapshot(&owned.0, &owned.1))
+    }
+
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::SnapshotSecure(domain, &snapshot.name), move |host| {
+            host.snapshot_secure(&owned.0, &owned.1)
+        })
+    }
+
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
+        let owned = (domain.clone(), request.clone());
+        self.call(Operation::Create(domain, &request.name), move |host| host.create(&owned.0, &owned.1))
+    }
+
+    fn redefine(&self, domain: &DomainRef, xml: &SecureXml, request: &RedefineRequest) -> Result<SnapshotRef> {
+        let owned = (domain.clone(), xml.clone(), request.clone());
+        self.call(Operation::Redefine(domain, None), move |host| host.redefine(&owned.0, &owned.1, &owned.2))
+    }
+
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::Delete(domain, &snapshot.name), move |host| host.delete(&owned.0, &owned.1))
+    }
+
+    fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
+        let owned = (domain.clone(), ledger.clone());
+        self.call(Operation::WriteLedger(domain), move |host| host.write_ledger(&owned.0, &owned.1, scope))
+    }
+
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+        let owned = disk.clone();
+        match self.run(self.deadlines.read, move |host| host.image_snapshots(&owned)) {
+            Ok(probe) => probe,
+            Err(NoAnswer::Late) => Probe::Unknown(format!(
+                "the image could not be read within {} s; its storage hangs",
+                self.deadlines.read.as_secs_f32()
+            )),
+            Err(NoAnswer::Lost(why)) => Probe::Unknown(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::super::fake::{Fake, domain, snapshot};
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn hanging() -> (Arc<Barrier>, Arc<Fake>) {
+        let gate = Arc::new(Barrier::new(2));
+        (Arc::clone(&gate), Arc::new(Fake { hang: Some(gate), ..Fake::default() }))
+    }
+
+    #[test]
+    fn a_late_read_is_transient_and_does_not_block_the_next_call() {
+        let (gate, fake) = hanging();
+        let host = Deadline::new(fake, Deadlines { read: SHORT, write: LONG });
+        let error = host.current(&domain()).expect_err("hangs");
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert!(error.to_string().contains("web-1"), "{error}");
+        let other = Deadline { deadlines: Deadlines { read: LONG, write: LONG }, ..host };
+        assert!(other.domains().is_ok(), "another thread answers");
+        gate.wait();
+    }
+
+    #[test]
+    fn a_late_write_has_an_unknown_outcome() {
+        let (gate, fake) = hanging();
+        let host = Deadline::new(fake, Deadlines { read: LONG, write: SHORT });
+        let error = host.delete(&domain(), &snapshot()).expect_err("hangs");
+        assert_eq!(error.class, ErrorClass::OutcomeUnknown);
+        assert!(error.message.contains("still running in libvirt"), "{error}");
+        gate.wait();
+    }
+
+    #[test]
+    fn one_thread_serves_calls_that_follow_each_other() {
+        let host = Deadline::new(Arc::new(Fake::default()), Deadlines { read: LONG, write: LONG });
+        for _ in 0..100 {
+            assert!(host.domains().is_ok());
+        }
+        assert_eq!(host.idle.lock().expect("whole").len(), 1);
+    }
+
+    #[test]
+    fn a_panic_in_a_call_is_an_error_of_that_call_alone() {
+        let fake = Fake { panic_on_version: true, ..Fake::default() };
+        let host = Deadline::new(Arc::new(fake), Deadlines { read: LONG, write: LONG });
+        assert_eq!(host.libvirt_version().expect_err("panics").class, ErrorClass::Bug);
+        assert!(host.domains().is_ok());
+    }
 }

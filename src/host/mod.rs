@@ -4,11 +4,15 @@
 mod counting;
 mod deadline;
 mod error;
+#[cfg(test)]
+mod fake;
+mod operation;
 mod read_only;
 
 pub use counting::Counting;
 pub use deadline::{Deadline, Deadlines};
 pub use error::{ErrorClass, HostError};
+pub use operation::Operation;
 pub use read_only::ReadOnly;
 
 use std::any::Any;

@@ -2,9 +2,122 @@
 
 use std::sync::Arc;
 
-use super::Host;
+use super::{
+    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
+    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+};
+use crate::model::ledger::Ledger;
+use crate::model::names::SnapshotName;
+use crate::model::observed::{ObservedDisk, ObservedSnapshot};
 
-/// Refuses every write.
+/// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
 pub struct ReadOnly {
-    _inner: Arc<dyn Host>,
+    inner: Arc<dyn Host>,
+}
+
+impl ReadOnly {
+    /// Lets reads through to `inner`, and nothing else.
+    pub fn new(inner: Arc<dyn Host>) -> Self {
+        Self { inner }
+    }
+}
+
+fn refused<T>(operation: Operation<'_>) -> Result<T> {
+    Err(HostError::new(
+        ErrorClass::Denied,
+        operation.to_string(),
+        "this run only reads; nothing was sent to libvirt. Use a command that changes things, as apply",
+    ))
+}
+
+impl Host for ReadOnly {
+    fn hostname(&self) -> Result<String> {
+        self.inner.hostname()
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        self.inner.libvirt_version()
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        self.inner.capabilities()
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        self.inner.domains()
+    }
+
+    fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
+        self.inner.definition(domain, stored)
+    }
+
+    fn is_persistent(&self, domain: &DomainRef) -> Result<bool> {
+        self.inner.is_persistent(domain)
+    }
+
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        self.inner.snapshots(domain)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+        self.inner.current(domain)
+    }
+
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        self.inner.snapshot(domain, snapshot)
+    }
+
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
+        self.inner.snapshot_secure(domain, snapshot)
+    }
+
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
+        refused(Operation::Create(domain, &request.name))
+    }
+
+    fn redefine(&self, domain: &DomainRef, _: &SecureXml, _: &RedefineRequest) -> Result<SnapshotRef> {
+        refused(Operation::Redefine(domain, None))
+    }
+
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        refused(Operation::Delete(domain, &snapshot.name))
+    }
+
+    fn write_ledger(&self, domain: &DomainRef, _: &Ledger, _: LedgerScope) -> Result<()> {
+        refused(Operation::WriteLedger(domain))
+    }
+
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+        self.inner.image_snapshots(disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{Fake, domain, snapshot};
+    use super::*;
+
+    #[test]
+    fn reads_pass_and_writes_do_not() {
+        let fake = Arc::new(Fake::default());
+        let host = ReadOnly::new(Arc::clone(&fake) as Arc<dyn Host>);
+        assert!(host.domains().is_ok());
+        assert_eq!(fake.seen(), 1);
+
+        let domain = domain();
+        let xml = SecureXml("<domainsnapshot/>".into());
+        let ledger = Ledger::empty(domain.uuid);
+        let errors = [
+            host.create(&domain, &super::super::fake::request()).err(),
+            host.redefine(&domain, &xml, &RedefineRequest::default()).err(),
+            host.delete(&domain, &snapshot()).err(),
+            host.write_ledger(&domain, &ledger, LedgerScope::Config).err(),
+        ];
+        for error in errors {
+            let error = error.expect("refused");
+            assert_eq!(error.class, ErrorClass::Denied);
+            assert!(error.to_string().contains("web-1"), "{error}");
+        }
+        assert_eq!(fake.seen(), 1, "no write reached the host");
+    }
 }

@@ -1,0 +1,150 @@
+//! A host for the tests of the decorators: answers with as little as possible, and hangs or panics where it is told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+
+use super::{
+    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe,
+    RedefineRequest, Result, SecureXml, SnapshotRef,
+};
+use crate::model::kinds::{Capture, Consistency, Content, Location};
+use crate::model::ledger::Ledger;
+use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+
+#[derive(Default)]
+pub(super) struct Fake {
+    /// `current` and `delete` wait here for the test.
+    pub(super) hang: Option<Arc<Barrier>>,
+    /// `libvirt_version` panics.
+    pub(super) panic_on_version: bool,
+    pub(super) calls: AtomicU64,
+}
+
+pub(super) fn domain() -> DomainRef {
+    DomainRef {
+        name: "web-1".into(),
+        uuid: DomainUuid(uuid::Uuid::nil()),
+        state: RunState::Running,
+        handle: Arc::new(()),
+    }
+}
+
+pub(super) fn snapshot() -> SnapshotRef {
+    SnapshotRef { name: SnapshotName::observed("golden"), handle: Arc::new(()) }
+}
+
+pub(super) fn disk() -> ObservedDisk {
+    ObservedDisk {
+        target: "vda".into(),
+        source_type: "file".into(),
+        source: None,
+        format: "qcow2".into(),
+        device: "disk".into(),
+        readonly: false,
+        snapshot: None,
+    }
+}
+
+pub(super) fn request() -> CreateRequest {
+    CreateRequest {
+        name: SnapshotName::observed("golden"),
+        description: String::new(),
+        capture: Capture {
+            content: Content::Full,
+            location: Location::Internal,
+            memory: None,
+            disks: Vec::new(),
+            consistency: Consistency::Crash,
+        },
+        disks: vec![disk()],
+    }
+}
+
+impl Fake {
+    /// The calls that reached it.
+    pub(super) fn seen(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn called<T>(&self, answer: T) -> Result<T> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Ok(answer)
+    }
+
+    fn failing<T>(&self) -> Result<T> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Err(HostError::new(ErrorClass::NotFound, "ask the fake", "it has no answer"))
+    }
+
+    fn wait(&self) {
+        if let Some(gate) = &self.hang {
+            gate.wait();
+        }
+    }
+}
+
+impl Host for Fake {
+    fn hostname(&self) -> Result<String> {
+        self.called("fake".into())
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        assert!(!self.panic_on_version, "told to panic");
+        self.called(11_003_000)
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        self.failing()
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        self.called(vec![domain()])
+    }
+
+    fn definition(&self, _: &DomainRef, _: bool) -> Result<DomainDefinition> {
+        self.failing()
+    }
+
+    fn is_persistent(&self, _: &DomainRef) -> Result<bool> {
+        self.called(true)
+    }
+
+    fn snapshots(&self, _: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        self.called(vec![snapshot()])
+    }
+
+    fn current(&self, _: &DomainRef) -> Result<Option<SnapshotName>> {
+        self.wait();
+        self.called(None)
+    }
+
+    fn snapshot(&self, _: &DomainRef, _: &SnapshotRef) -> Result<ObservedSnapshot> {
+        self.failing()
+    }
+
+    fn snapshot_secure(&self, _: &DomainRef, _: &SnapshotRef) -> Result<SecureXml> {
+        self.failing()
+    }
+
+    fn create(&self, _: &DomainRef, _: &CreateRequest) -> Result<SnapshotRef> {
+        self.called(snapshot())
+    }
+
+    fn redefine(&self, _: &DomainRef, _: &SecureXml, _: &RedefineRequest) -> Result<SnapshotRef> {
+        self.called(snapshot())
+    }
+
+    fn delete(&self, _: &DomainRef, _: &SnapshotRef) -> Result<()> {
+        self.wait();
+        self.called(())
+    }
+
+    fn write_ledger(&self, _: &DomainRef, _: &Ledger, _: LedgerScope) -> Result<()> {
+        self.called(())
+    }
+
+    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<String>> {
+        Probe::Known(Vec::new())
+    }
+}

@@ -1,0 +1,238 @@
+//! Opens connections: checks the URI, prepares libvirt once per process, and explains what went wrong.
+
+#![allow(unsafe_code, reason = "one environment variable is set before libvirt reads it; see the SAFETY comment")]
+
+use std::ffi::OsStr;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use virt::connect::Connect;
+use virt::error::{Error, ErrorNumber, clear_error_callback};
+use virt::event::{event_register_default_impl, event_run_default_impl};
+
+use super::error::{classify, code_of};
+use super::handle::Owned;
+use super::host::{Images, LibvirtHost};
+use crate::host::{ErrorClass, Host, HostError, Result};
+use crate::model::text::printable;
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Reads without secrets, all that `plan` and `status` need. libvirt refuses everything else.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// Seconds of silence before the server is asked for a sign of life, as libvirt's own clients do.
+const KEEPALIVE_SECONDS: i32 = 5;
+
+/// Unanswered questions before the connection counts as lost: after 20 s, well below the deadline of any call.
+const KEEPALIVE_COUNT: u32 = 3;
+
+/// Opens a connection. It never asks for a password: what cannot be had without one is an error.
+///
+/// # Errors
+/// [`ErrorClass::Refused`] for a URI that cannot work, [`ErrorClass::Denied`] where the user may not connect,
+/// [`ErrorClass::Transient`] where nobody answers. The text says what to do.
+pub fn connect(uri: &str, access: Access) -> Result<Arc<dyn Host>> {
+    let target = Target::parse(uri)?;
+    initialize().map_err(|error| HostError::new(ErrorClass::Bug, target.operation(), error))?;
+    let open = match access {
+        Access::ReadOnly => Connect::open_read_only,
+        Access::ReadWrite => Connect::open,
+    };
+    let connection = open(Some(&target.opened)).map(Owned::new).map_err(|error| target.error(&error))?;
+    // Drivers inside the process and old servers know no keepalive, and say so; nothing is lost by that.
+    drop(connection.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT));
+    Ok(Arc::new(LibvirtHost::new(connection, target.images)))
+}
+
+/// Prepares libvirt for this process: its log and error printing are silenced (errors reach the caller as values), and
+/// its event loop gets a thread, which keepalive and the embedded driver need. [`connect`] does this by itself; a
+/// program that starts threads of its own calls it before.
+///
+/// # Errors
+/// A text, when libvirt cannot be initialised or no thread can be started. Later calls give the same answer.
+pub fn initialize() -> std::result::Result<(), String> {
+    static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
+    DONE.get_or_init(|| {
+        silence_log();
+        clear_error_callback();
+        // Before the first connection: libvirt looks for an event loop when it opens one.
+        event_register_default_impl().map_err(|error| format!("libvirt cannot be initialised: {}", error.message()))?;
+        thread::Builder::new()
+            .name("libvirt-events".to_owned())
+            .spawn(run_events)
+            .map(drop)
+            .map_err(|error| format!("libvirt's event loop gets no thread: {error}"))
+    })
+    .clone()
+}
+
+/// In embedded mode libvirt logs to this process's stderr unless it is told otherwise. A user who asks libvirt for its
+/// log gets it.
+fn silence_log() {
+    const ASKED: [&str; 3] = ["LIBVIRT_LOG_OUTPUTS", "LIBVIRT_LOG_FILTERS", "LIBVIRT_DEBUG"];
+    if ASKED.iter().any(|name| std::env::var_os(name).is_some_and(|value| value != OsStr::new(""))) {
+        return;
+    }
+    // SAFETY: setting a variable races with C code that reads the environment in another thread. This runs once, before
+    // libvirt is initialised and so before it has threads; Rust's own readers share a lock with the writer; and programs
+    // with other C code in threads call `initialize` before they start them, as its documentation says.
+    unsafe { std::env::set_var("LIBVIRT_LOG_OUTPUTS", "1:file:/dev/null") };
+}
+
+fn run_events() {
+    loop {
+        // Blocks until something happens; adding the first handle or timer wakes it.
+        if event_run_default_impl().is_err() {
+            // It fails where poll(2) fails, for lack of memory. Not at full speed until that is over.
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// A URI that can be handed to libvirt.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    /// As the user wrote it.
+    uri: String,
+    /// As it is opened.
+    opened: String,
+    images: Images,
+}
+
+impl Target {
+    fn parse(uri: &str) -> Result<Self> {
+        let operation = || format!("connect to {}", printable(uri));
+        let refuse = |text: String| Err(HostError::new(ErrorClass::Refused, operation(), text));
+        // libvirt would take an empty URI for its own default, and `virt` panics on NUL.
+        if let Some(c) = uri.chars().find(|c| c.is_control() || c.is_whitespace()) {
+            return refuse(format!("a connection URI cannot hold {}", c.escape_unicode()));
+        }
+        let Some((scheme, rest)) = uri.split_once("://") else {
+            return refuse(
+                "not a connection URI; write for example qemu:///system or qemu+ssh://host/system".to_owned(),
+            );
+        };
+        let (driver, transport) = scheme.split_once('+').unwrap_or((scheme, ""));
+        if driver.is_empty() || !driver.bytes().all(|c| c.is_ascii_alphanumeric()) {
+            return refuse("the URI names no driver; write for example qemu:///system".to_owned());
+        }
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let has = |key: &str| query.split('&').any(|pair| pair.split('=').next() == Some(key));
+        // A socket of one's own choice can lead anywhere.
+        let local = place.starts_with('/') && (transport.is_empty() || transport == "unix") && !has("socket");
+        let images = match (driver, local) {
+            ("test", _) => Images::Imaginary,
+            (_, true) => Images::Local,
+            (_, false) => Images::Remote,
+        };
+        // The ssh that libvirt starts would ask on the terminal; `no_tty` turns that into an error.
+        let opened = if transport == "ssh" && !has("no_tty") {
+            format!("{uri}{}no_tty=1", if rest.contains('?') { '&' } else { '?' })
+        } else {
+            uri.to_owned()
+        };
+        Ok(Self { uri: uri.to_owned(), opened, images })
+    }
+
+    fn operation(&self) -> String {
+        format!("connect to {}", printable(&self.uri))
+    }
+
+    fn error(&self, error: &Error) -> HostError {
+        let (class, hint) = self.explain(error);
+        let mut message = error.message().trim_end().to_owned();
+        if let Some(hint) = hint {
+            message.push_str("; ");
+            message.push_str(&hint);
+        }
+        HostError { class, operation: self.operation(), message, code: Some(code_of(error)) }
+    }
+
+    /// libvirt reports most of these as one number (38, a system error): its text has to tell them apart. It is not
+    /// translated, because snapward sets no locale.
+    fn explain(&self, error: &Error) -> (ErrorClass, Option<String>) {
+        let text = error.message();
+        let ssh = self.uri.split("://").next().is_some_and(|scheme| scheme.ends_with("+ssh"));
+        let socket = text.contains("connect socket");
+        match error.code().known() {
+            Some(ErrorNumber::AuthFailed | ErrorNumber::AuthCancelled | ErrorNumber::AuthUnavailable) => {
+                let hint = "snapward cannot type a password: let the server accept this user without one, for a local \
+                            daemon by membership in group libvirt";
+                (ErrorClass::Denied, Some(hint.to_owned()))
+            }
+            Some(ErrorNumber::NoConnect) => {
+                let hint = "no driver of this libvirt takes the URI; is its package installed, is the URI spelt right?";
+                (ErrorClass::Refused, Some(hint.to_owned()))
+            }
+            _ if ssh && (text.contains("Permission denied") || text.contains("Host key verification failed")) => {
+                let hint = "ssh may not ask here: try `ssh HOST true` by hand until it works without a question (key or \
+                            agent, known host)";
+                (ErrorClass::Denied, Some(hint.to_owned()))
+            }
+            _ if socket && text.contains("Permission denied") => {
+                let hint = "this user may not use the socket: join group libvirt and log in again, or run as root";
+                (ErrorClass::Denied, Some(hint.to_owned()))
+            }
+            _ if socket && (text.contains("No such file") || text.contains("Connection refused")) => {
+                let hint = "no libvirt daemon listens there: is it installed and running (`systemctl start \
+                            virtqemud.socket`, or libvirtd), and is the URI spelt right?";
+                (ErrorClass::Transient, Some(hint.to_owned()))
+            }
+            _ if self.uri.contains(":///embed") && text.contains("pid file") => {
+                let hint = "another process has this root open; only one may at a time";
+                (ErrorClass::Transient, Some(hint.to_owned()))
+            }
+            _ => (classify(error, false), None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(uri: &str) -> Images {
+        Target::parse(uri).expect(uri).images
+    }
+
+    #[test]
+    fn images_are_read_only_where_they_are_this_machines() {
+        for uri in ["qemu:///system", "qemu:///session", "qemu:///embed?root=/r", "qemu+unix:///system"] {
+            assert_eq!(images(uri), Images::Local, "{uri}");
+        }
+        for uri in ["qemu+ssh://h/system", "qemu://h/system", "qemu+tls:///system", "qemu+unix:///system?socket=/s"] {
+            assert_eq!(images(uri), Images::Remote, "{uri}");
+        }
+        assert_eq!(images("test:///default"), Images::Imaginary);
+    }
+
+    #[test]
+    fn ssh_never_asks() {
+        let opened = |uri| Target::parse(uri).expect("valid").opened;
+        assert_eq!(opened("qemu+ssh://h/system"), "qemu+ssh://h/system?no_tty=1");
+        assert_eq!(opened("qemu+ssh://h/system?keyfile=/k"), "qemu+ssh://h/system?keyfile=/k&no_tty=1");
+        assert_eq!(opened("qemu+ssh://h/system?no_tty=0"), "qemu+ssh://h/system?no_tty=0");
+        assert_eq!(opened("qemu:///system"), "qemu:///system");
+    }
+
+    #[test]
+    fn text_that_is_no_uri_is_refused_before_libvirt_sees_it() {
+        for uri in ["", "qemu", "a\0b:///x", "qemu:///system\n", "://x", "qe mu:///x", "+ssh://h/system"] {
+            let error = connect(uri, Access::ReadOnly).err().expect(uri);
+            assert_eq!((error.class, error.code), (ErrorClass::Refused, None), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_daemon_is_told_from_a_missing_driver() {
+        let error = connect("qemu+unix:///system?socket=/nonexistent/sock", Access::ReadOnly).err().expect("no socket");
+        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+        assert!(error.message.contains("no libvirt daemon listens there"), "{error}");
+    }
+}

@@ -1,0 +1,113 @@
+//! libvirt's objects, freed without a panic, and the one call that `virt` does not wrap whole.
+//!
+//! `virt`'s own `Drop` panics where the C call to free fails, which aborts the process during an unwind. These free the
+//! objects themselves and let a failure be: what could not be freed is leaked.
+
+#![allow(unsafe_code, reason = "src/libvirt/ is the home of libvirt's C interface; see the SAFETY comments")]
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr;
+
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::domain_snapshot::DomainSnapshot;
+use virt::error::Error;
+use virt::sys;
+
+/// An object that is freed once, without a panic.
+pub(super) struct Owned<T: Free>(ManuallyDrop<T>);
+
+/// How a kind of object is freed.
+pub(super) trait Free {
+    /// Gives one reference back.
+    ///
+    /// # Safety
+    /// The caller owns that reference and does not use the object again.
+    unsafe fn free(&self);
+}
+
+impl<T: Free> Owned<T> {
+    pub(super) fn new(object: T) -> Self {
+        Self(ManuallyDrop::new(object))
+    }
+}
+
+impl<T: Free> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Free> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: the object came in by value, so its reference is ours; ManuallyDrop keeps `virt` from giving it back
+        // a second time; nobody can reach the object after this.
+        unsafe { self.0.free() };
+    }
+}
+
+impl Free for Connect {
+    unsafe fn free(&self) {
+        // SAFETY: the pointer is valid as long as our reference is, which ends here.
+        unsafe { sys::virConnectClose(self.as_ptr()) };
+    }
+}
+
+impl Free for Domain {
+    unsafe fn free(&self) {
+        // SAFETY: the pointer is valid as long as our reference is, which ends here.
+        unsafe { sys::virDomainFree(self.as_ptr()) };
+    }
+}
+
+impl Free for DomainSnapshot {
+    unsafe fn free(&self) {
+        // SAFETY: the pointer is valid as long as our reference is, which ends here.
+        unsafe { sys::virDomainSnapshotFree(self.as_ptr()) };
+    }
+}
+
+/// A domain as the driver lists it.
+pub(super) struct ListedDomain {
+    pub(super) domain: Owned<Domain>,
+    /// `virDomainState`; none where the driver did not say.
+    pub(super) state: Option<u32>,
+}
+
+/// All domains with their state, in one call.
+/// `virt::Connect::all_domain_stats` leaks its records.
+pub(super) fn domains_with_state(connection: &Connect) -> Result<Vec<ListedDomain>, Error> {
+    let mut records: *mut sys::virDomainStatsRecordPtr = ptr::null_mut();
+    // SAFETY: the connection is open; libvirt stores a list that it allocates, or leaves the pointer alone and fails.
+    let count =
+        unsafe { sys::virConnectGetAllDomainStats(connection.as_ptr(), sys::VIR_DOMAIN_STATS_STATE, &mut records, 0) };
+    let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    let mut domains = Vec::with_capacity(count);
+    let mut failure = None;
+    for at in 0..count {
+        // SAFETY: libvirt promises `count` valid pointers to records, that live until the list is freed below.
+        let record = unsafe { &**records.add(at) };
+        let mut state = 0;
+        // SAFETY: the record's parameters are valid for as long as it is; the name is a C string; `state` is an int.
+        let found =
+            unsafe { sys::virTypedParamsGetInt(record.params, record.nparams, c"state.state".as_ptr(), &mut state) };
+        let state = if found == 1 { u32::try_from(state).ok() } else { None };
+        // SAFETY: the record's domain is valid; the list gives its own reference back below, so we take another.
+        if unsafe { sys::virDomainRef(record.dom) } == 0 {
+            // SAFETY: the reference just taken passes to the new object.
+            let domain = Owned::new(unsafe { Domain::from_ptr(record.dom) });
+            domains.push(ListedDomain { domain, state });
+        } else {
+            // Rather no list than one that hides a domain.
+            failure.get_or_insert_with(Error::last_error);
+        }
+    }
+    if !records.is_null() {
+        // SAFETY: the list came from virConnectGetAllDomainStats and is not used again.
+        unsafe { sys::virDomainStatsRecordListFree(records) };
+    }
+    failure.map_or(Ok(domains), Err)
+}

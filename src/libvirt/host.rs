@@ -1,0 +1,291 @@
+//! [`Host`] on a libvirt connection: one libvirt call per method.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::domain_snapshot::DomainSnapshot;
+use virt::error::{Error, ErrorNumber};
+use virt::sys;
+
+use super::error::{host_error, is};
+use super::handle::{ListedDomain, Owned, domains_with_state};
+use super::image;
+use super::xml::create::CreateError;
+use super::xml::{self, XmlError};
+use crate::host::{
+    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
+    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+};
+use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
+use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+use crate::model::text::{first_forbidden, printable};
+
+/// The prefix libvirt gives our namespace in a domain's `<metadata>`.
+const LEDGER_KEY: &str = "snapward";
+
+/// What can be said about a host's image files from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Images {
+    /// They are files of this machine.
+    Local,
+    /// They are another machine's.
+    Remote,
+    /// There are none: libvirt's test driver.
+    Imaginary,
+}
+
+/// A libvirt connection as a [`Host`].
+pub(super) struct LibvirtHost {
+    connection: Owned<Connect>,
+    images: Images,
+    /// Tells this connection's handles from those of others, which have other rights.
+    id: u64,
+}
+
+/// What [`DomainRef::handle`] holds.
+struct DomainHandle {
+    domain: Owned<Domain>,
+    connection: u64,
+}
+
+/// What [`SnapshotRef::handle`] holds.
+struct SnapshotHandle {
+    snapshot: Owned<DomainSnapshot>,
+    connection: u64,
+}
+
+impl LibvirtHost {
+    pub(super) fn new(connection: Owned<Connect>, images: Images) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { connection, images, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The domain behind a reference; looked up where the handle is not this connection's.
+    fn domain(&self, domain: &DomainRef, operation: Operation<'_>) -> Result<Arc<DomainHandle>> {
+        match Arc::clone(&domain.handle).downcast::<DomainHandle>() {
+            Ok(handle) if handle.connection == self.id => Ok(handle),
+            _ => {
+                let found = self.connection.lookup_domain_by_uuid(domain.uuid.0).map_err(failed(operation))?;
+                Ok(Arc::new(DomainHandle { domain: Owned::new(found), connection: self.id }))
+            }
+        }
+    }
+
+    /// The snapshot behind a reference; looked up where the handle is not this connection's.
+    fn snapshot_handle(
+        &self,
+        domain: &DomainRef,
+        snapshot: &SnapshotRef,
+        operation: Operation<'_>,
+    ) -> Result<Arc<SnapshotHandle>> {
+        match Arc::clone(&snapshot.handle).downcast::<SnapshotHandle>() {
+            Ok(handle) if handle.connection == self.id => Ok(handle),
+            _ => {
+                if let Some(c) = first_forbidden(snapshot.name.as_str()) {
+                    let text = format!("no snapshot can have {} in its name", c.escape_unicode());
+                    return Err(HostError::new(ErrorClass::NotFound, operation.to_string(), text));
+                }
+                let domain = self.domain(domain, operation)?;
+                let found = Domain::lookup_snapshot_by_name(&domain.domain, snapshot.name.as_str(), 0)
+                    .map_err(failed(operation))?;
+                Ok(Arc::new(SnapshotHandle { snapshot: Owned::new(found), connection: self.id }))
+            }
+        }
+    }
+
+    fn snapshot_ref(&self, snapshot: DomainSnapshot, operation: Operation<'_>) -> Result<SnapshotRef> {
+        let snapshot = Owned::new(snapshot);
+        // The name is in the object: no call.
+        let name = SnapshotName::observed(snapshot.name().map_err(failed(operation))?);
+        Ok(SnapshotRef { name, handle: Arc::new(SnapshotHandle { snapshot, connection: self.id }) })
+    }
+
+    fn domain_ref(&self, domain: Owned<Domain>, state: RunState) -> Result<DomainRef> {
+        // Name and UUID are in the object: no calls.
+        let name = domain.name().map_err(failed(Operation::Domains))?;
+        let uuid = DomainUuid(Uuid::from_bytes(*domain.uuid().map_err(failed(Operation::Domains))?.as_bytes()));
+        Ok(DomainRef { name, uuid, state, handle: Arc::new(DomainHandle { domain, connection: self.id }) })
+    }
+}
+
+/// For `map_err`: gives a libvirt error its operation.
+fn failed(operation: Operation<'_>) -> impl FnOnce(Error) -> HostError {
+    move |error| host_error(operation, &error)
+}
+
+/// For `map_err`: an answer of libvirt's that cannot be read.
+fn unreadable(operation: Operation<'_>) -> impl FnOnce(XmlError) -> HostError {
+    move |error| {
+        let text = format!("libvirt's XML cannot be read: {error}; please report this with the XML");
+        HostError::new(ErrorClass::Bug, operation.to_string(), text)
+    }
+}
+
+/// Something that is not sent.
+fn unsent(operation: Operation<'_>, why: impl std::fmt::Display) -> HostError {
+    HostError::new(ErrorClass::Refused, operation.to_string(), format!("{why}; nothing was sent to libvirt"))
+}
+
+fn run_state(state: Option<u32>) -> RunState {
+    match state {
+        Some(sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED) => RunState::Running,
+        Some(sys::VIR_DOMAIN_PAUSED) => RunState::Paused,
+        Some(sys::VIR_DOMAIN_SHUTDOWN) => RunState::ShuttingDown,
+        Some(sys::VIR_DOMAIN_SHUTOFF) => RunState::ShutOff,
+        Some(sys::VIR_DOMAIN_CRASHED) => RunState::Crashed,
+        Some(sys::VIR_DOMAIN_PMSUSPENDED) => RunState::PmSuspended,
+        _ => RunState::Unknown,
+    }
+}
+
+impl Host for LibvirtHost {
+    fn hostname(&self) -> Result<String> {
+        self.connection.hostname().map_err(failed(Operation::Hostname))
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        self.connection.lib_version().map(u64::from).map_err(failed(Operation::LibvirtVersion))
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        let operation = Operation::Capabilities;
+        let xml = self.connection.capabilities().map_err(failed(operation))?;
+        xml::capabilities::read(&xml).map_err(unreadable(operation))
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        let listed = match domains_with_state(&self.connection) {
+            Ok(listed) => listed,
+            // Some drivers have no statistics; they are asked domain by domain.
+            Err(error) if is(&error, ErrorNumber::NoSupport) => {
+                let domains = self.connection.list_all_domains(0).map_err(failed(Operation::Domains))?;
+                let listed = |domain: Domain| {
+                    let state = domain.state().ok().map(|(state, _)| state.to_raw());
+                    ListedDomain { domain: Owned::new(domain), state }
+                };
+                domains.into_iter().map(listed).collect()
+            }
+            Err(error) => return Err(host_error(Operation::Domains, &error)),
+        };
+        let mut domains = listed
+            .into_iter()
+            .map(|listed| self.domain_ref(listed.domain, run_state(listed.state)))
+            .collect::<Result<Vec<_>>>()?;
+        domains.sort_by(|a, b| (&a.name, a.uuid).cmp(&(&b.name, b.uuid)));
+        Ok(domains)
+    }
+
+    fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
+        let operation = Operation::Definition(domain);
+        let flags = if stored { sys::VIR_DOMAIN_XML_INACTIVE } else { 0 };
+        let xml = self.domain(domain, operation)?.domain.xml_desc(flags).map_err(failed(operation))?;
+        xml::domain::read(&xml).map_err(unreadable(operation))
+    }
+
+    fn is_persistent(&self, domain: &DomainRef) -> Result<bool> {
+        let operation = Operation::IsPersistent(domain);
+        self.domain(domain, operation)?.domain.is_persistent().map_err(failed(operation))
+    }
+
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        let operation = Operation::Snapshots(domain);
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL;
+        let listed = self.domain(domain, operation)?.domain.list_all_snapshots(flags).map_err(failed(operation))?;
+        listed.into_iter().map(|snapshot| self.snapshot_ref(snapshot, operation)).collect()
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+        let operation = Operation::Current(domain);
+        match self.domain(domain, operation)?.domain.current_snapshot(0) {
+            Ok(snapshot) => self.snapshot_ref(snapshot, operation).map(|current| Some(current.name)),
+            Err(error) if is(&error, ErrorNumber::NoDomainSnapshot) => Ok(None),
+            Err(error) => Err(host_error(operation, &error)),
+        }
+    }
+
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        let operation = Operation::Snapshot(domain, &snapshot.name);
+        let handle = self.snapshot_handle(domain, snapshot, operation)?;
+        let xml = handle.snapshot.xml_desc(0).map_err(failed(operation))?;
+        xml::snapshot::read(&xml).map_err(unreadable(operation))
+    }
+
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
+        let operation = Operation::SnapshotSecure(domain, &snapshot.name);
+        let handle = self.snapshot_handle(domain, snapshot, operation)?;
+        let xml = handle.snapshot.xml_desc(sys::VIR_DOMAIN_SNAPSHOT_XML_SECURE).map_err(failed(operation))?;
+        Ok(SecureXml(xml.into()))
+    }
+
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
+        let operation = Operation::Create(domain, &request.name);
+        SnapshotName::parse(request.name.as_str()).map_err(|error| unsent(operation, error))?;
+        let xml = xml::create::write(request, domain.state.is_active()).map_err(|error| match error {
+            CreateError::Unsupported(_) | CreateError::Xml(_) => unsent(operation, error),
+        })?;
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE;
+        let made =
+            self.domain(domain, operation)?.domain.create_snapshot_xml(&xml, flags).map_err(failed(operation))?;
+        self.snapshot_ref(made, operation)
+    }
+
+    fn redefine(&self, domain: &DomainRef, xml: &SecureXml, request: &RedefineRequest) -> Result<SnapshotRef> {
+        let spliced = xml::splice::splice(&xml.0, request)
+            .map_err(|error| unsent(Operation::Redefine(domain, None), format!("the snapshot's XML: {error}")))?;
+        let operation = Operation::Redefine(domain, Some(&spliced.name));
+        SnapshotName::parse(spliced.name.as_str()).map_err(|error| unsent(operation, error))?;
+        if let Some(Some(parent)) = &request.parent {
+            SnapshotName::parse(parent.as_str()).map_err(|error| unsent(operation, format!("the parent: {error}")))?;
+        }
+        // No VALIDATE: the XML is libvirt's own, and its schema lags behind what it writes.
+        let current = if request.make_current { sys::VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT } else { 0 };
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | current;
+        let domain = self.domain(domain, operation)?;
+        let made = domain.domain.create_snapshot_xml(&spliced.xml, flags).map_err(failed(operation))?;
+        self.snapshot_ref(made, operation)
+    }
+
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        let operation = Operation::Delete(domain, &snapshot.name);
+        self.snapshot_handle(domain, snapshot, operation)?.snapshot.delete(0).map_err(failed(operation))
+    }
+
+    fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
+        let operation = Operation::WriteLedger(domain);
+        let element = xml::ledger::write(ledger).map_err(|error| unsent(operation, error))?;
+        let flags = match scope {
+            LedgerScope::LiveAndConfig => sys::VIR_DOMAIN_AFFECT_LIVE | sys::VIR_DOMAIN_AFFECT_CONFIG,
+            LedgerScope::Config => sys::VIR_DOMAIN_AFFECT_CONFIG,
+            LedgerScope::Live => sys::VIR_DOMAIN_AFFECT_LIVE,
+        };
+        let kind = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+        self.domain(domain, operation)?
+            .domain
+            .set_metadata(kind, Some(&element), Some(LEDGER_KEY), Some(LEDGER_NAMESPACE), flags)
+            .map_err(failed(operation))
+    }
+
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+        match self.images {
+            Images::Local => {}
+            Images::Remote => return Probe::Unknown("the image is on another machine".to_owned()),
+            Images::Imaginary => return Probe::Unknown("libvirt's test driver has no images".to_owned()),
+        }
+        let path = match disk.source.as_deref() {
+            Some(path) if matches!(disk.source_type.as_str(), "file" | "block") => path,
+            _ => return Probe::Unknown("the disk's source is not a file or block device".to_owned()),
+        };
+        if disk.format != "qcow2" {
+            return Probe::Unknown(format!("images of format {} are not read", printable(&disk.format)));
+        }
+        match image::snapshot_names(Path::new(path)) {
+            Ok(names) => Probe::Known(names),
+            Err(error) => Probe::Unknown(format!("{}: {error}", printable(path))),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The ledger as an element of a domain's `<metadata>`.
+
+use quick_xml::Writer;
+use roxmltree::Node;
+use uuid::Uuid;
+
+use super::{XmlError, child};
+use crate::model::ledger::{LEDGER_NAMESPACE, Ledger, LedgerEntry};
+use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::text::first_forbidden;
+
+/// Writes the element in the form `virDomainSetMetadata` wants: without a namespace, which libvirt adds to it and all
+/// below it. With one of ours it fails with "failed to create a new XML namespace".
+pub(in crate::libvirt) fn write(ledger: &Ledger) -> Result<String, XmlError> {
+    if let Some(name) = ledger.made.keys().find(|name| first_forbidden(name.as_str()).is_some()) {
+        return Err(XmlError::new(format!("the name {name} holds a character that XML cannot hold")));
+    }
+    let mut writer = Writer::new(Vec::new());
+    let domain = ledger.domain.to_string();
+    writer.create_element("ledger").with_attribute(("domain", domain.as_str())).write_inner_content(|writer| {
+        for (name, entry) in &ledger.made {
+            let created = entry.created.to_string();
+            let mut made = writer
+                .create_element("made")
+                .with_attribute(("name", name.as_str()))
+                .with_attribute(("created", created.as_str()));
+            if entry.released {
+                made = made.with_attribute(("released", "true"));
+            }
+            made.write_empty()?;
+        }
+        Ok(())
+    })?;
+    String::from_utf8(writer.into_inner()).map_err(|error| XmlError::new(error.to_string()))
+}
+
+/// Reads the ledger of a `<domain>` or `<inactiveDomain>`. An entry that cannot be read is left out: an older or damaged
+/// copy then knows less, and the other copies and the planner's rules make up for it.
+pub(super) fn read(domain: Node<'_, '_>) -> Option<Ledger> {
+    let element = child(domain, "metadata")?
+        .children()
+        .find(|node| node.is_element() && node.has_tag_name((LEDGER_NAMESPACE, "ledger")))?;
+    let mut ledger = Ledger::empty(DomainUuid(Uuid::try_parse(element.attribute("domain")?).ok()?));
+    for made in element.children().filter(|node| node.is_element() && node.tag_name().name() == "made") {
+        let (Some(name), Some(created)) = (made.attribute("name"), made.attribute("created")) else { continue };
+        let Ok(created) = created.parse() else { continue };
+        let released = made.attribute("released") == Some("true");
+        ledger.record(SnapshotName::observed(name), LedgerEntry { created, released });
+    }
+    Some(ledger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libvirt_returns_reads_back_equal() {
+        let mut ledger = Ledger::empty(DomainUuid(Uuid::from_u128(7)));
+        ledger.record(SnapshotName::observed("a \"b\" <c> & 'd'"), LedgerEntry { created: 17, released: false });
+        ledger.record(SnapshotName::observed("gone"), LedgerEntry { created: -1, released: true });
+        let written = write(&ledger).expect("valid");
+        assert!(!written.contains("xmlns"), "{written}");
+        // libvirt prefixes the element and everything in it.
+        let stored = written
+            .replace("<ledger ", &format!("<snapward:ledger xmlns:snapward='{LEDGER_NAMESPACE}' "))
+            .replace("</ledger>", "</snapward:ledger>")
+            .replace("<made ", "<snapward:made ");
+        let xml = format!("<domain><metadata><x/>{stored}</metadata></domain>");
+        let document = roxmltree::Document::parse(&xml).expect("valid");
+        assert_eq!(read(document.root_element()), Some(ledger));
+    }
+
+    #[test]
+    fn an_empty_ledger_and_broken_entries_are_read() {
+        let read = |inner: &str, attributes: &str| {
+            let xml = format!(
+                "<domain><metadata><l:ledger xmlns:l='{LEDGER_NAMESPACE}' {attributes}>{inner}</l:ledger></metadata></domain>"
+            );
+            read(roxmltree::Document::parse(&xml).expect("valid").root_element())
+        };
+        let domain = "domain='00000000-0000-0000-0000-000000000007'";
+        let empty = Ledger::empty(DomainUuid(Uuid::from_u128(7)));
+        assert_eq!(read("", domain), Some(empty.clone()));
+        assert_eq!(read("<l:made name='a'/><l:made name='b' created='x'/><l:new/>", domain), Some(empty));
+        assert_eq!(read("", "domain='nonsense'"), None);
+    }
+
+    #[test]
+    fn names_xml_cannot_hold_are_refused() {
+        let mut ledger = Ledger::empty(DomainUuid(Uuid::nil()));
+        ledger.record(SnapshotName::observed("a\0b"), LedgerEntry { created: 1, released: false });
+        assert!(write(&ledger).is_err());
+    }
+}

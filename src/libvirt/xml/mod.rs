@@ -1,0 +1,58 @@
+//! The XML codec: what snapward reads out of libvirt's documents, and the few it writes. Pure.
+
+pub(super) mod capabilities;
+pub(super) mod create;
+pub(super) mod domain;
+pub(super) mod ledger;
+pub(super) mod snapshot;
+pub(super) mod splice;
+
+use roxmltree::Node;
+
+use crate::model::text::printable;
+
+/// A document that cannot be read, or text that cannot be written. The text completes "XML that cannot be used: ...".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct XmlError(pub(super) String);
+
+impl XmlError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn missing(what: &str, parent: Node<'_, '_>) -> Self {
+        Self(format!("<{}> has no {what}", printable(parent.tag_name().name())))
+    }
+}
+
+impl From<roxmltree::Error> for XmlError {
+    fn from(error: roxmltree::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for XmlError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Parses a document. libvirt emits no DTD, and roxmltree refuses one; its tree is flat, so depth cannot overflow it.
+fn parse(xml: &str) -> Result<roxmltree::Document<'_>, XmlError> {
+    Ok(roxmltree::Document::parse(xml)?)
+}
+
+/// The first child element of that name outside any namespace, as libvirt's own `./name` looks it up.
+fn child<'a, 'i>(parent: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
+    children(parent, name).next()
+}
+
+fn children<'a, 'i>(parent: Node<'a, 'i>, name: &str) -> impl Iterator<Item = Node<'a, 'i>> {
+    parent.children().filter(move |node| node.is_element() && node.has_tag_name(name))
+}
+
+/// All text below a node, CDATA and pieces between comments included: what XPath's `string()` gives libvirt.
+fn text(node: Node<'_, '_>) -> String {
+    node.descendants().filter(Node::is_text).filter_map(|piece| piece.text()).collect()
+}

@@ -1,0 +1,156 @@
+//! Changes a snapshot's description or parent in the text libvirt gave, and not one byte more.
+//!
+//! A REDEFINE takes everything as it is sent, and what is missing is lost: revertDisks, cookie, secrets. So the document
+//! is never written anew.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use quick_xml::escape::escape;
+
+use super::snapshot::{name, root};
+use super::{XmlError, child, parse};
+use crate::host::RedefineRequest;
+use crate::model::names::SnapshotName;
+use crate::model::text::{first_forbidden, fold_newlines};
+
+/// The document to send back.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::libvirt) struct Spliced<'a> {
+    /// The whole XML.
+    pub(in crate::libvirt) xml: Cow<'a, str>,
+    /// The name in it.
+    pub(in crate::libvirt) name: SnapshotName,
+}
+
+/// Applies a request to a snapshot's XML.
+pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) -> Result<Spliced<'a>, XmlError> {
+    let document = parse(xml)?;
+    let root = root(&document)?;
+    let name_element = child(root, "name").ok_or_else(|| XmlError::missing("<name>", root))?;
+    // New elements go right behind the name; the order of elements means nothing to libvirt here.
+    let behind_name = name_element.range().end;
+    let place = |element: &str| child(root, element).map_or(behind_name..behind_name, |node| node.range());
+
+    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    if let Some(description) = &request.description {
+        check(description, "the description")?;
+        edits.push((place("description"), format!("<description>{}</description>", escaped(description))));
+    }
+    match &request.parent {
+        None => {}
+        Some(None) => edits.push((place("parent"), String::new())),
+        Some(Some(parent)) => {
+            check(parent.as_str(), "the parent's name")?;
+            edits.push((place("parent"), format!("<parent><name>{}</name></parent>", escaped(parent.as_str()))));
+        }
+    }
+    // From the end, so that earlier ranges stay true. Stable: two insertions at one place keep their order.
+    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    let mut out = Cow::Borrowed(xml);
+    for (range, text) in edits {
+        out.to_mut().replace_range(range, &text);
+    }
+    Ok(Spliced { xml: out, name: name(root)? })
+}
+
+fn check(text: &str, what: &str) -> Result<(), XmlError> {
+    match first_forbidden(text) {
+        Some(c) => Err(XmlError::new(format!("{what} holds {}, which XML cannot hold", c.escape_unicode()))),
+        None => Ok(()),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    escape(fold_newlines(text)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::snapshot::read;
+    use super::*;
+
+    /// Everything that must not change, with look-alikes at every depth, odd quoting and odd whitespace.
+    const HEAD: &str = "<?xml version=\"1.0\"?>\n<!-- <description>no</description> -->\n<domainsnapshot >\n  <cookie><description>no</description></cookie>\n  <name>s1</name>";
+    const TAIL: &str = "\n  <state>running</state>\n\t<creationTime>1</creationTime>\r\n<domain type=\"kvm\"><name>d</name><title>&#10;</title><description>deep &amp; <![CDATA[<parent>]]></description><parent><name>deep</name></parent><graphics type='vnc' passwd='s&quot;ecret'/></domain><revertDisks><disk name='vda'/></revertDisks>\n</domainsnapshot>\n";
+
+    fn describe(text: &str) -> RedefineRequest {
+        RedefineRequest { description: Some(text.to_owned()), ..RedefineRequest::default() }
+    }
+
+    fn parent(name: Option<&str>) -> RedefineRequest {
+        RedefineRequest { parent: Some(name.map(SnapshotName::observed)), ..RedefineRequest::default() }
+    }
+
+    #[test]
+    fn only_the_description_changes_whatever_form_it_had() {
+        for old in [
+            "",
+            "<description/>",
+            "<description></description>",
+            "<description>plain</description>",
+            "<description><![CDATA[<description>x</description>]]></description>",
+            "<description>a<!-- </description> -->b</description>",
+            "<description \n>a</description\n>",
+        ] {
+            let xml = format!("{HEAD}{old}{TAIL}");
+            let spliced = splice(&xml, &describe("new <&> ]]> \u{1F600}\"'")).expect("valid");
+            let body =
+                spliced.xml.strip_prefix(HEAD).and_then(|x| x.strip_suffix(TAIL)).expect("the rest is untouched");
+            assert_eq!(body, "<description>new &lt;&amp;&gt; ]]&gt; \u{1F600}&quot;&apos;</description>");
+            assert_eq!(read(&spliced.xml).expect("valid").description.human, "new <&> ]]> \u{1F600}\"'");
+            assert_eq!(spliced.name.as_str(), "s1");
+        }
+    }
+
+    #[test]
+    fn only_the_parent_changes() {
+        let old = "<parent><name>old</name></parent>";
+        let with = format!("{HEAD}{old}{TAIL}");
+        let without = format!("{HEAD}{TAIL}");
+        let new = format!("{HEAD}<parent><name>a &amp; b</name></parent>{TAIL}");
+        assert_eq!(splice(&with, &parent(Some("a & b"))).expect("valid").xml, new);
+        assert_eq!(splice(&without, &parent(Some("a & b"))).expect("valid").xml, new);
+        assert_eq!(splice(&with, &parent(None)).expect("valid").xml, without);
+        assert_eq!(splice(&without, &parent(None)).expect("valid").xml, without);
+    }
+
+    #[test]
+    fn nothing_asked_is_nothing_changed() {
+        let xml = format!("{HEAD}{TAIL}");
+        let spliced = splice(&xml, &RedefineRequest { make_current: true, ..Default::default() }).expect("valid");
+        assert!(matches!(spliced.xml, Cow::Borrowed(_)));
+        assert_eq!(spliced.xml, xml);
+    }
+
+    #[test]
+    fn both_at_once_where_neither_was_there() {
+        let xml = format!("{HEAD}{TAIL}");
+        let request = RedefineRequest { parent: Some(Some(SnapshotName::observed("p"))), ..describe("d") };
+        let read = read(&splice(&xml, &request).expect("valid").xml).expect("valid");
+        assert_eq!((read.parent, read.description.human.as_str()), (Some(SnapshotName::observed("p")), "d"));
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_refused() {
+        let xml = format!("{HEAD}{TAIL}");
+        for bad in ["a\0b", "\u{1b}[31m", "\u{FFFE}"] {
+            assert!(splice(&xml, &describe(bad)).is_err());
+            assert!(splice(&xml, &parent(Some(bad))).is_err());
+        }
+        assert!(splice("<domain><name>x</name></domain>", &describe("d")).is_err());
+        assert!(splice("<domainsnapshot/>", &describe("d")).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back_and_the_rest_stays(text in "[ -~\n\r\t\u{e9}\u{1F600}]{0,60}", old in "[a-z ]{0,9}") {
+            let xml = format!("{HEAD}<description>{old}</description>{TAIL}");
+            let spliced = splice(&xml, &describe(&text)).expect("valid").xml.into_owned();
+            prop_assert!(spliced.starts_with(HEAD) && spliced.ends_with(TAIL));
+            prop_assert_eq!(read(&spliced).expect("valid").description, crate::model::stamp::Description::parse(&text));
+        }
+    }
+}
