@@ -102,8 +102,8 @@ impl PrivateDaemon {
             }
             sleep(POLL);
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        drop(child.kill());
+        drop(child.wait());
     }
 
     fn socket(&self) -> PathBuf {
