@@ -1,0 +1,39 @@
+# The commands of a working day; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install-deps build test demo lint bench
+SHELL := /bin/bash
+
+# rustup puts cargo there; a CI job may not have it in PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# `make test ARGS="-E 'test(plan)'"` and `make bench ARGS="--domains 20"` pass more to the tool.
+ARGS ?=
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install-deps: ## Install what building, testing and checking need and this machine lacks
+	@scripts/install-deps lint
+
+build: ## Build snapward for use (target/release/snapward)
+	@scripts/install-deps run
+	cargo build --locked --release
+
+test: ## Install what is missing, build, run all tests
+	@scripts/install-deps test
+	cargo nextest run --locked $(ARGS)
+
+demo: ## See snapward at work on a throwaway domain
+	@scripts/install-deps run
+	cargo build --locked
+	@scripts/demo
+
+lint: ## Check format, lints and dependencies
+	@scripts/install-deps lint
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	scripts/deny
+
+bench: ## Measure a cold read and plan beside a bare loop of the same libvirt calls
+	@scripts/install-deps run
+	cargo build --locked --release
+	@benches/cold-read $(ARGS)

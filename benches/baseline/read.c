@@ -1,0 +1,131 @@
+/* The bare loop that a cold read is measured against: the calls that reading all domains and snapshots needs, and
+ * nothing done with the answers. Shares no code with snapward.
+ *
+ *     read URI THREADS
+ *
+ * prints "threads N calls C ms M". The clock starts after the connection is open: the embedded driver loads its whole
+ * state then, which is not part of the comparison. */
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MAX_THREADS = 64 };
+
+static virDomainStatsRecordPtr *records;
+static int domains;
+static atomic_int next_domain;
+static atomic_long calls;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "read: %s: %s\n", what, virGetLastErrorMessage());
+    exit(1);
+}
+
+/* libvirt prints errors by itself unless told otherwise; ours name the call. */
+static void silent(void *data, virErrorPtr error)
+{
+    (void)data;
+    (void)error;
+}
+
+static void *event_loop(void *unused)
+{
+    (void)unused;
+    while (virEventRunDefaultImpl() == 0)
+        ;
+    return NULL;
+}
+
+static void read_domain(virDomainPtr domain)
+{
+    virDomainSnapshotPtr *snapshots = NULL;
+    long count = 3;
+
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    if (!xml)
+        die("virDomainGetXMLDesc");
+    free(xml);
+
+    int found = virDomainListAllSnapshots(domain, &snapshots, VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL);
+    if (found < 0)
+        die("virDomainListAllSnapshots");
+
+    virDomainSnapshotPtr current = virDomainSnapshotCurrent(domain, 0);
+    if (current)
+        virDomainSnapshotFree(current);
+    else if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_SNAPSHOT)
+        die("virDomainSnapshotCurrent");
+
+    for (int i = 0; i < found; i++) {
+        xml = virDomainSnapshotGetXMLDesc(snapshots[i], 0);
+        if (!xml)
+            die("virDomainSnapshotGetXMLDesc");
+        free(xml);
+        virDomainSnapshotFree(snapshots[i]);
+        count++;
+    }
+    free(snapshots);
+    atomic_fetch_add(&calls, count);
+}
+
+static void *worker(void *unused)
+{
+    (void)unused;
+    for (int i; (i = atomic_fetch_add(&next_domain, 1)) < domains;)
+        read_domain(records[i]->dom);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    int threads = argc == 3 ? atoi(argv[2]) : 0;
+    if (threads < 1 || threads > MAX_THREADS) {
+        fprintf(stderr, "usage: read URI THREADS (1 to %d)\n", MAX_THREADS);
+        return 64;
+    }
+    pthread_t loop, pool[MAX_THREADS];
+    virSetErrorFunc(NULL, silent);
+    if (virEventRegisterDefaultImpl() < 0 || pthread_create(&loop, NULL, event_loop, NULL))
+        die("event loop");
+    virConnectPtr conn = virConnectOpenReadOnly(argv[1]);
+    if (!conn)
+        die(argv[1]);
+
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+
+    char *hostname = virConnectGetHostname(conn);
+    if (!hostname)
+        die("virConnectGetHostname");
+    free(hostname);
+    unsigned long version;
+    if (virConnectGetLibVersion(conn, &version) < 0)
+        die("virConnectGetLibVersion");
+    char *capabilities = virConnectGetCapabilities(conn);
+    if (!capabilities)
+        die("virConnectGetCapabilities");
+    free(capabilities);
+    domains = virConnectGetAllDomainStats(conn, VIR_DOMAIN_STATS_STATE, &records, 0);
+    if (domains < 0)
+        die("virConnectGetAllDomainStats");
+    atomic_fetch_add(&calls, 4);
+
+    for (int i = 0; i < threads; i++)
+        if (pthread_create(&pool[i], NULL, worker, NULL))
+            die("a thread");
+    for (int i = 0; i < threads; i++)
+        pthread_join(pool[i], NULL);
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double ms = (end.tv_sec - begin.tv_sec) * 1e3 + (end.tv_nsec - begin.tv_nsec) / 1e6;
+    printf("threads %d calls %ld ms %.1f\n", threads, atomic_load(&calls), ms);
+
+    virDomainStatsRecordListFree(records);
+    virConnectClose(conn);
+    return 0;
+}
