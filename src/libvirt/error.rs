@@ -85,6 +85,9 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
         (_, Code::OperationFailed) if matches!(operation, Operation::Create(..)) => {
             Some("where the text says that the name exists, somebody else made it since the domain was read")
         }
+        _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
+            Some("where the domain was started or stopped since it was read, run again")
+        }
         _ => None,
     }
 }

@@ -1,0 +1,5 @@
+//! What the integration tests share.
+
+pub(crate) mod embed;
+pub(crate) mod guest;
+pub(crate) mod tools;
