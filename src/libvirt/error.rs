@@ -58,11 +58,8 @@ pub(super) fn classify(error: &Error, write: bool) -> ErrorClass {
         | Code::OperationAborted
         | Code::AgentUnresponsive
         | Code::AgentUnsynced => ErrorClass::Transient,
-        Code::XmlError
-        | Code::XmlDetail
-        | Code::XmlInvalidSchema
-        | Code::InvalidDomain
-        | Code::InvalidDomainSnapshot => ErrorClass::Bug,
+        Code::XmlDetail | Code::XmlInvalidSchema | Code::InvalidDomain | Code::InvalidDomainSnapshot => ErrorClass::Bug,
+        // 27 XML error, which libvirt says of a request that does not fit the domain's state;
         // 55 operation invalid, 67 config unsupported, 84 operation unsupported, 9 operation failed, 8 invalid argument,
         // 1 internal, 3 no support, 77 revert risky, and what newer versions add.
         _ => ErrorClass::Refused,
