@@ -58,11 +58,8 @@ pub(super) fn classify(error: &Error, write: bool) -> ErrorClass {
         | Code::OperationAborted
         | Code::AgentUnresponsive
         | Code::AgentUnsynced => ErrorClass::Transient,
-        Code::XmlError
-        | Code::XmlDetail
-        | Code::XmlInvalidSchema
-        | Code::InvalidDomain
-        | Code::InvalidDomainSnapshot => ErrorClass::Bug,
+        Code::XmlDetail | Code::XmlInvalidSchema | Code::InvalidDomain | Code::InvalidDomainSnapshot => ErrorClass::Bug,
+        // 27 XML error, which libvirt says of a request that does not fit the domain's state;
         // 55 operation invalid, 67 config unsupported, 84 operation unsupported, 9 operation failed, 8 invalid argument,
         // 1 internal, 3 no support, 77 revert risky, and what newer versions add.
         _ => ErrorClass::Refused,
@@ -84,6 +81,9 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
         (_, Code::XmlInvalidSchema) => Some("snapward built XML that libvirt does not know; please report this"),
         (_, Code::OperationFailed) if matches!(operation, Operation::Create(..)) => {
             Some("where the text says that the name exists, somebody else made it since the domain was read")
+        }
+        _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
+            Some("where the domain was started or stopped since it was read, run again")
         }
         _ => None,
     }

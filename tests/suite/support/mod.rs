@@ -1,3 +1,7 @@
-//! What the tests share.
+//! What the tests are made with: roots of the embedded driver, guests, a private libvirtd, and the programs they drive.
 
 pub(crate) mod daemon;
+pub(crate) mod embed;
+pub(crate) mod guest;
+pub(crate) mod lab;
+pub(crate) mod tools;

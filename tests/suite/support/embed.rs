@@ -1,0 +1,184 @@
+//! A root of the embedded QEMU driver (`qemu:///embed?root=DIR`): libvirt's real driver inside the test's own process.
+//!
+//! Only one process at a time may have a root open, and libvirt keeps a root that it opened until the process ends, closed
+//! connections or not. So a test works in one of two ways:
+//!
+//! - from outside: the snapward program and virsh, one after the other. This is how a root begins.
+//! - inside: from the first [`EmbedRoot::connect`] or [`EmbedRoot::hold`] on, in this process alone.
+//!
+//! A [`super::guest::Guest`] is driven by virsh in the first case and by a second connection in the other.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use snapward::host::Host;
+use snapward::libvirt::{self, Access};
+use tempfile::TempDir;
+use virt::connect::Connect;
+
+use super::guest::GuestBuilder;
+use super::tools;
+
+/// How long a killed guest may take to disappear: the kernel frees its memory in milliseconds, a loaded machine needs
+/// seconds.
+const GUEST_DEATH: Duration = Duration::from_secs(20);
+
+/// One root with its guests. Dropping it, also in a panic, kills the guests and removes the files.
+pub(crate) struct EmbedRoot {
+    dir: TempDir,
+    /// The test's own connection, once this process holds the root.
+    side: OnceLock<Connect>,
+}
+
+impl EmbedRoot {
+    /// A new root with its configuration and the probed QEMU capabilities.
+    pub(crate) fn new() -> Self {
+        let root = Self::unprobed();
+        install_capabilities(root.path());
+        root
+    }
+
+    fn unprobed() -> Self {
+        // Directly below /tmp: monitor sockets in it must stay below 108 bytes.
+        let dir = tempfile::Builder::new().prefix("snapward-").tempdir_in("/tmp").expect("a directory in /tmp");
+        let mut config = "# Nothing here may need root, a daemon or a cgroup.\n\
+                          stdio_handler = \"file\"\nnamespaces = []\ncgroup_controllers = []\n\
+                          security_driver = \"none\"\ndynamic_ownership = 0\nremember_owner = 0\n"
+            .to_owned();
+        if rustix::process::geteuid().is_root() {
+            // Else the guests run as a user who may open neither /dev/kvm nor the images.
+            config.push_str("user = \"root\"\ngroup = \"root\"\n");
+        }
+        fs::create_dir(dir.path().join("etc")).expect("made");
+        fs::create_dir(dir.path().join("images")).expect("made");
+        // Before the first open: the driver reads it once.
+        fs::write(dir.path().join("etc/qemu.conf"), config).expect("written");
+        Self { dir, side: OnceLock::new() }
+    }
+
+    /// The root's directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where an image of a guest is.
+    pub(crate) fn image(&self, name: &str) -> PathBuf {
+        self.path().join("images").join(name)
+    }
+
+    /// The connection URI.
+    pub(crate) fn uri(&self) -> String {
+        format!("qemu:///embed?root={}", tools::text(self.path()))
+    }
+
+    /// Connects as snapward does; this process holds the root from here on.
+    pub(crate) fn connect(&self, access: Access) -> Arc<dyn Host> {
+        self.hold();
+        libvirt::connect(&self.uri(), access).expect("the embedded driver opens")
+    }
+
+    /// A guest to describe and define.
+    pub(crate) fn guest(&self, name: &str) -> GuestBuilder<'_> {
+        GuestBuilder::new(self, name)
+    }
+
+    /// Opens the root in this process, for good.
+    pub(crate) fn hold(&self) -> &Connect {
+        self.side.get_or_init(|| {
+            libvirt::initialize().expect("libvirt starts");
+            Connect::open(Some(&self.uri())).expect("the embedded driver opens")
+        })
+    }
+
+    /// The test's own connection, if this process holds the root.
+    pub(crate) fn held(&self) -> Option<&Connect> {
+        self.side.get()
+    }
+
+    /// Runs virsh on this root, from another process.
+    pub(crate) fn virsh(&self, args: &[&str]) -> Output {
+        assert!(self.held().is_none(), "virsh cannot open a root that this process holds");
+        let uri = self.uri();
+        tools::output("virsh", &[&["-q", "-c", uri.as_str()], args].concat())
+    }
+
+    /// Runs a virsh command that must succeed; returns what it printed.
+    pub(crate) fn virsh_ok(&self, args: &[&str]) -> String {
+        let output = self.virsh(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "virsh {args:?} failed: {stderr}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A file in the root for a program to read; a second one of that name replaces the first.
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path().join(name);
+        fs::write(&path, text).expect("written");
+        tools::text(&path).to_owned()
+    }
+
+    /// Kills what runs in this root. QEMU's pid files name the processes; a command line that names the root proves that
+    /// the number was not given to somebody else since.
+    fn kill_guests(&self) {
+        let Ok(entries) = fs::read_dir(self.path().join("run/qemu")) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_guest = path.extension().is_some_and(|ext| ext == "pid") && !path.ends_with("driver.pid");
+            let pid = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
+            let (true, Some(pid)) = (is_guest, pid) else { continue };
+            let ours = || {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|line| String::from_utf8_lossy(&line).contains(tools::text(self.path())))
+            };
+            let Some(process) = rustix::process::Pid::from_raw(pid).filter(|_| ours()) else { continue };
+            // It may have ended by itself since.
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            let end = Instant::now() + GUEST_DEATH;
+            while ours() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+impl Drop for EmbedRoot {
+    fn drop(&mut self) {
+        self.kill_guests();
+    }
+}
+
+/// Copies QEMU's probed capabilities into a root. Probing takes seconds, so it is done once per QEMU and libvirt and kept
+/// below `target/tmp`; a lock keeps tests that start together from all doing it.
+fn install_capabilities(root: &Path) {
+    let versions = tools::run("qemu-system-x86_64", &["--version"]) + &tools::run("virsh", &["--version=long"]);
+    let kvm = super::guest::kvm_opens();
+    let key: String = format!("{versions}-kvm-{kvm}-uid-{}", rustix::process::geteuid().as_raw())
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        .to_string();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("qemu-capabilities-{key}"));
+    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("target/tmp");
+    let lock = File::create(kept.with_extension("lock")).expect("a lock file in target/tmp");
+    lock.lock().expect("locked");
+    if !kept.exists() {
+        let probe = EmbedRoot::unprobed();
+        tools::run("virsh", &["-q", "-c", &probe.uri(), "capabilities"]);
+        let unfinished = kept.with_extension("part");
+        drop(fs::remove_dir_all(&unfinished));
+        copy_files(&probe.path().join("cache/qemu/capabilities"), &unfinished);
+        fs::rename(&unfinished, &kept).expect("renamed");
+    }
+    drop(lock);
+    copy_files(&kept, &root.join("cache/qemu/capabilities"));
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+}

@@ -1,0 +1,239 @@
+//! Guests for the tests: small, without an operating system, quick to start.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use snapward::host::{DomainRef, Host};
+use virt::domain::Domain;
+use virt::domain_snapshot::DomainSnapshot;
+use virt::error::Error;
+use virt::sys;
+
+use super::embed::EmbedRoot;
+use super::tools;
+
+/// Whether QEMU can use KVM here; else guests are emulated.
+pub(crate) fn kvm_opens() -> bool {
+    OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+/// A guest to be defined.
+pub(crate) struct GuestBuilder<'a> {
+    root: &'a EmbedRoot,
+    name: String,
+    disks: Vec<(String, String, String)>,
+    description: Option<String>,
+    head: String,
+    devices: String,
+}
+
+impl<'a> GuestBuilder<'a> {
+    pub(super) fn new(root: &'a EmbedRoot, name: &str) -> Self {
+        Self {
+            root,
+            name: name.to_owned(),
+            disks: Vec::new(),
+            description: None,
+            head: String::new(),
+            devices: String::new(),
+        }
+    }
+
+    /// Adds a disk with a new image `NAME-TARGET.FORMAT`. Without any, a guest gets `vda`, qcow2, 32 MiB.
+    pub(crate) fn disk(mut self, target: &str, format: &str, size: &str) -> Self {
+        self.disks.push((target.to_owned(), format.to_owned(), size.to_owned()));
+        self
+    }
+
+    /// The domain's own description.
+    pub(crate) fn description(mut self, text: &str) -> Self {
+        self.description = Some(text.to_owned());
+        self
+    }
+
+    /// XML among the children of `<domain>`: a title, metadata, os elements.
+    pub(crate) fn head(mut self, xml: &str) -> Self {
+        self.head.push_str(xml);
+        self
+    }
+
+    /// XML among the devices.
+    pub(crate) fn device(mut self, xml: &str) -> Self {
+        self.devices.push_str(xml);
+        self
+    }
+
+    /// A VNC server with a password: a secret in the definition. No VNC port is opened, only a socket in the root.
+    pub(crate) fn vnc_password(self, password: &str) -> Self {
+        let socket = self.root.path().join(format!("{}.vnc", self.name));
+        let xml = format!(
+            "<graphics type='vnc' socket='{}' passwd='{password}'/><video><model type='vga'/></video>",
+            tools::text(&socket)
+        );
+        self.device(&xml)
+    }
+
+    /// Makes the images and defines the domain.
+    pub(crate) fn define(mut self) -> Guest<'a> {
+        if self.disks.is_empty() {
+            self = self.disk("vda", "qcow2", "32M");
+        }
+        let mut disks = String::new();
+        for (target, format, size) in &self.disks {
+            let image = self.root.image(&format!("{}-{target}.{format}", self.name));
+            tools::create_image(&image, format, size);
+            disks.push_str(&format!(
+                "<disk type='file' device='disk'><driver name='qemu' type='{format}'/><source file='{}'/>\
+                 <target dev='{target}'/></disk>",
+                tools::text(&image)
+            ));
+        }
+        let kind = if kvm_opens() { "kvm" } else { "qemu" };
+        let description = self.description.map(|text| format!("<description>{text}</description>")).unwrap_or_default();
+        let xml = format!(
+            "<domain type='{kind}'><name>{}</name>{description}{}<memory unit='MiB'>32</memory><vcpu>1</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>{disks}\
+             <controller type='usb' model='none'/><memballoon model='none'/>{}</devices></domain>",
+            self.name, self.head, self.devices
+        );
+        match self.root.held() {
+            Some(side) => drop(side.define_domain_xml(&xml).expect("the domain is defined")),
+            None => drop(self.root.virsh_ok(&["define", &self.root.file("domain.xml", &xml)])),
+        }
+        Guest { root: self.root, name: self.name }
+    }
+}
+
+/// A defined guest, driven as an administrator does who knows nothing of snapward.
+pub(crate) struct Guest<'a> {
+    root: &'a EmbedRoot,
+    name: String,
+}
+
+impl Guest<'_> {
+    /// The domain's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The image of a disk that [`GuestBuilder::disk`] made.
+    pub(crate) fn image(&self, target: &str, format: &str) -> PathBuf {
+        self.root.image(&format!("{}-{target}.{format}", self.name))
+    }
+
+    /// The image of the disk a guest gets by default.
+    pub(crate) fn vda(&self) -> PathBuf {
+        self.image("vda", "qcow2")
+    }
+
+    /// Drives the domain from wherever the root is open: by a call here, or by a virsh command.
+    fn drive(&self, call: impl FnOnce(&Domain) -> Result<String, Error>, virsh: &[&str]) -> String {
+        match self.root.held() {
+            Some(side) => {
+                let domain = side.lookup_domain_by_name(&self.name).expect("the domain is there");
+                call(&domain).unwrap_or_else(|error| panic!("{virsh:?} of {}: {error}", self.name))
+            }
+            None => self.root.virsh_ok(virsh),
+        }
+    }
+
+    fn act(&self, call: impl FnOnce(&Domain) -> Result<(), Error>, virsh: &[&str]) {
+        self.drive(|domain| call(domain).map(|()| String::new()), virsh);
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self) {
+        self.act(Domain::create, &["start", &self.name]);
+    }
+
+    /// Pauses it.
+    pub(crate) fn pause(&self) {
+        self.act(Domain::suspend, &["suspend", &self.name]);
+    }
+
+    /// Switches it off at once.
+    pub(crate) fn destroy(&self) {
+        self.act(Domain::destroy, &["destroy", &self.name]);
+    }
+
+    /// Removes it with the metadata of its snapshots.
+    pub(crate) fn undefine(&self) {
+        let flags = sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+        self.act(|domain| domain.undefine_flags(flags), &["undefine", "--snapshots-metadata", &self.name]);
+    }
+
+    /// Its definition with secrets.
+    pub(crate) fn xml(&self) -> String {
+        self.drive(|domain| domain.xml_desc(sys::VIR_DOMAIN_XML_SECURE), &["dumpxml", "--security-info", &self.name])
+    }
+
+    /// Captures a snapshot of libvirt's default kind; `inner` is XML beside the name, as a description.
+    pub(crate) fn snapshot(&self, name: &str, inner: &str) {
+        let xml = format!("<domainsnapshot><name>{name}</name>{inner}</domainsnapshot>");
+        let file = self.root.file("snapshot.xml", &xml);
+        self.act(|domain| domain.create_snapshot_xml(&xml, 0).map(drop), &["snapshot-create", &self.name, &file]);
+    }
+
+    /// Deletes a snapshot, as `virsh snapshot-delete`.
+    pub(crate) fn delete_snapshot(&self, name: &str) {
+        self.act(|domain| find(domain, name)?.delete(0), &["snapshot-delete", &self.name, name]);
+    }
+
+    /// Reverts to a snapshot, as `virsh snapshot-revert`.
+    pub(crate) fn revert(&self, name: &str) {
+        self.act(|domain| find(domain, name)?.revert(0), &["snapshot-revert", &self.name, name]);
+    }
+
+    /// A snapshot's XML with secrets.
+    pub(crate) fn snapshot_xml(&self, name: &str) -> String {
+        self.drive(
+            |domain| find(domain, name)?.xml_desc(sys::VIR_DOMAIN_SNAPSHOT_XML_SECURE),
+            &["snapshot-dumpxml", "--security-info", &self.name, name],
+        )
+    }
+
+    /// The snapshots' names, sorted.
+    pub(crate) fn snapshots(&self) -> Vec<String> {
+        let names = |domain: &Domain| -> Result<String, Error> {
+            let names: Result<Vec<_>, _> = domain.list_all_snapshots(0)?.iter().map(DomainSnapshot::name).collect();
+            Ok(names?.join("\n"))
+        };
+        let listed = self.drive(names, &["snapshot-list", "--name", &self.name]);
+        let mut names: Vec<_> = listed.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// The current snapshot's name; there must be one.
+    pub(crate) fn current(&self) -> String {
+        let current =
+            self.drive(|domain| domain.current_snapshot(0)?.name(), &["snapshot-current", "--name", &self.name]);
+        current.trim_end_matches('\n').to_owned()
+    }
+
+    /// Sends a snapshot's XML back changed, as `virsh snapshot-edit`; `current` moves the pointer too.
+    pub(crate) fn edit_snapshot(&self, name: &str, current: bool, edit: impl FnOnce(String) -> String) {
+        let xml = edit(self.snapshot_xml(name));
+        let file = self.root.file("snapshot.xml", &xml);
+        let pointer = if current { sys::VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT } else { 0 };
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | pointer;
+        let mut virsh = vec!["snapshot-create", "--redefine", &self.name, &file];
+        virsh.extend(current.then_some("--current"));
+        self.act(|domain| domain.create_snapshot_xml(&xml, flags).map(drop), &virsh);
+    }
+
+    /// This domain as a host lists it.
+    pub(crate) fn listed(&self, host: &dyn Host) -> DomainRef {
+        let domains = host.domains().expect("listed");
+        domains.into_iter().find(|domain| domain.name == self.name).expect("the domain is listed")
+    }
+}
+
+fn find(domain: &Domain, name: &str) -> Result<DomainSnapshot, Error> {
+    Domain::lookup_snapshot_by_name(domain, name, 0)
+}
+
+/// The bytes of a file, for comparing images before and after.
+pub(crate) fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("readable")
+}

@@ -1,0 +1,62 @@
+//! The programs the tests drive. One that is missing is a failure with a text that says what to install, not a skip.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs a program and returns what it did; panics when it cannot be started.
+pub(crate) fn output(program: &str, args: &[&str]) -> Output {
+    match Command::new(program).args(args).output() {
+        Ok(output) => output,
+        Err(error) => panic!(
+            "the tests need `{program}`, which does not start: {error}. Install libvirt-clients, \
+             libvirt-daemon-driver-qemu, qemu-system-x86 and qemu-utils"
+        ),
+    }
+}
+
+/// Runs a program that must succeed; returns its stdout.
+pub(crate) fn run(program: &str, args: &[&str]) -> String {
+    let output = output(program, args);
+    assert!(
+        output.status.success(),
+        "{program} {args:?} failed: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Makes an image.
+pub(crate) fn create_image(path: &Path, format: &str, size: &str) {
+    run("qemu-img", &["create", "-q", "-f", format, text(path), size]);
+}
+
+/// Fills `len` bytes of an image from `offset` with a pattern. Only while no guest has it open.
+pub(crate) fn qemu_io_write(path: &Path, format: &str, pattern: u8, offset: u64, len: u64) {
+    run("qemu-io", &["-f", format, "-c", &format!("write -q -P {pattern} {offset} {len}"), text(path)]);
+}
+
+/// Whether `len` bytes of an image from `offset` hold a pattern. Only while no guest has it open.
+pub(crate) fn qemu_io_check(path: &Path, format: &str, pattern: u8, offset: u64, len: u64) -> bool {
+    let read = format!("read -q -P {pattern} {offset} {len}");
+    let output = output("qemu-io", &["-r", "-f", format, "-c", &read, text(path)]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    match (output.status.success(), said.contains("Pattern verification failed")) {
+        (true, false) => true,
+        (_, true) => false,
+        _ => panic!("qemu-io cannot read {}: {said}", path.display()),
+    }
+}
+
+/// The names of the internal snapshots of an image, as QEMU's own tool lists them. Also while a guest has it open.
+pub(crate) fn qemu_img_snapshots(path: &Path) -> Vec<String> {
+    let json = run("qemu-img", &["info", "-U", "--output=json", text(path)]);
+    let info: serde_json::Value = serde_json::from_str(&json).expect("qemu-img prints JSON");
+    let snapshots = info["snapshots"].as_array().cloned().unwrap_or_default();
+    snapshots.iter().map(|snapshot| snapshot["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// A path of ours as text.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("the tests' own paths are UTF-8")
+}
