@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::source::Text;
+use super::source::{Source, Text};
 
 /// The version of the JSON form below.
 pub const VALIDATION_FORMAT_VERSION: u32 = 1;
@@ -129,6 +129,15 @@ impl Diagnostic {
         let range = text.within_line(range);
         let (line, column) = text.position(range.start);
         Self { line, column, range, ..Self::about_file(code, text.name, message) }
+    }
+
+    /// An error about a whole line of a source, for readers that know lines only; 1-based.
+    pub fn at_line(code: Code, source: &Source, line: usize, message: impl Into<String>) -> Self {
+        let text = Text::of(source);
+        let range = text.line_range(line);
+        let written = text.text.get(range.clone()).unwrap_or_default();
+        let indent = written.len() - written.trim_start().len();
+        Self::at(code, &text, &(range.start + indent..range.end), message)
     }
 
     /// The same as a warning.

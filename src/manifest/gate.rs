@@ -17,14 +17,14 @@ use super::tree::{Key, Meaning, Node, NodeId, Scalar, Tree, Value, shown};
 pub const MAX_FILE_BYTES: usize = 4 << 20;
 
 /// The deepest nesting of lists and mappings. The deepest value of any kind is 8 deep (a disk of a capture of a series).
-pub const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// The most values in a file: one for every 20 bytes of the largest file, about what real manifests have. It bounds the
 /// memory of a file made of commas.
-pub const MAX_NODES: usize = 200_000;
+pub(super) const MAX_NODES: usize = 200_000;
 
 /// The most faults collected from a file before the rest of it is left unread.
-pub const MAX_FAULTS: usize = 1000;
+pub(super) const MAX_FAULTS: usize = 1000;
 
 /// One document that the gate let through.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct GatedSource {
 
 /// Reads one source.
 pub(super) fn read(source: &Source, text: &Text<'_>, diagnostics: &mut Vec<Diagnostic>) -> GatedSource {
-    if let Err(fault) = check_text(source, text) {
+    if let Some(fault) = check_text(source, text) {
         diagnostics.push(fault);
         return GatedSource::default();
     }
@@ -56,34 +56,32 @@ pub(super) fn read(source: &Source, text: &Text<'_>, diagnostics: &mut Vec<Diagn
     gate.out
 }
 
-/// Checks size, encoding and characters, before any parser sees the text.
-fn check_text(source: &Source, text: &Text<'_>) -> Result<(), Diagnostic> {
+/// What is wrong with size, encoding or characters, before any parser sees the text.
+fn check_text(source: &Source, text: &Text<'_>) -> Option<Diagnostic> {
     if source.text.len() > MAX_FILE_BYTES {
-        return Err(too_large(&source.name, source.text.len() as u64));
+        return Some(too_large(&source.name, source.text.len() as u64));
     }
     let bytes = source.text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&source.text);
     if let Err(error) = std::str::from_utf8(bytes) {
         let at = error.valid_up_to();
         let message = format!("the file is not UTF-8: byte {:#04x} stands here", bytes.get(at).copied().unwrap_or(0));
-        return Err(Diagnostic::at(Code::Character, text, &(at..at + 1), message)
-            .help("save the file as UTF-8; UTF-16 and Latin-1 are not read"));
+        return Some(
+            Diagnostic::at(Code::Character, text, &(at..at + 1), message)
+                .help("save the file as UTF-8; UTF-16 and Latin-1 are not read"),
+        );
     }
     // NEL, LS and PS end a line for YAML 1.1 readers and not for YAML 1.2 ones; DEL, the C1 controls and a byte order
     // mark inside the text are refused by some. In quotes each can be written as an escape.
     let refused = |c: char| {
         !crate::model::text::is_xml_char(c) || matches!(c, '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
     };
-    match text.text.char_indices().find(|&(_, c)| refused(c)) {
-        None => Ok(()),
-        Some((at, c)) => {
-            let message = format!("the character {} is not allowed in a manifest", c.escape_unicode());
-            let help = match crate::model::text::is_xml_char(c) {
-                true => format!("in double quotes it can be written \"\\u{:04X}\"", u32::from(c)),
-                false => "remove it; libvirt's XML cannot hold it either".to_owned(),
-            };
-            Err(Diagnostic::at(Code::Character, text, &(at..at + c.len_utf8()), message).help(help))
-        }
-    }
+    let (at, c) = text.text.char_indices().find(|&(_, c)| refused(c))?;
+    let message = format!("the character {} is not allowed in a manifest", c.escape_unicode());
+    let help = match crate::model::text::is_xml_char(c) {
+        true => format!("in double quotes it can be written \"\\u{:04X}\"", u32::from(c)),
+        false => "remove it; libvirt's XML cannot hold it either".to_owned(),
+    };
+    Some(Diagnostic::at(Code::Character, text, &(at..at + c.len_utf8()), message).help(help))
 }
 
 /// The finding about a file that is too large, also for readers that stop before reading it.
@@ -142,7 +140,7 @@ struct Frame {
 enum NextKey {
     Fit(Key),
     /// Refused; its value is dropped.
-    Refused(Range<usize>),
+    Refused,
 }
 
 struct Gate<'a, 'b> {
@@ -281,10 +279,10 @@ impl Gate<'_, '_> {
             Some(frame) if frame.keys.is_none() => (Some(frame.id), frame.children.len(), None),
             Some(frame) => match frame.key.take() {
                 None => {
-                    self.key(range, value);
+                    self.key(range, &value);
                     return Ok(None);
                 }
-                Some(NextKey::Refused(_)) => return Ok(None),
+                Some(NextKey::Refused) => return Ok(None),
                 Some(NextKey::Fit(key)) => (Some(frame.id), 0, Some(key)),
             },
         };
@@ -295,8 +293,8 @@ impl Gate<'_, '_> {
         Ok(Some(id))
     }
 
-    fn key(&mut self, range: Range<usize>, value: Value) {
-        let text = match &value {
+    fn key(&mut self, range: Range<usize>, value: &Value) {
+        let text = match value {
             Value::Scalar(scalar) if scalar.plain && scalar.text == "<<" => {
                 self.refuse(
                     &range,
@@ -325,7 +323,7 @@ impl Gate<'_, '_> {
         let Some(open) = &mut self.open else { return };
         let Some(frame) = open.stack.last_mut() else { return };
         let Some(text) = text else {
-            frame.key = Some(NextKey::Refused(range));
+            frame.key = Some(NextKey::Refused);
             return;
         };
         let keys = frame.keys.get_or_insert_default();
@@ -339,7 +337,7 @@ impl Gate<'_, '_> {
                     .help("keep one of the two");
                 self.diagnostics.push(duplicate);
                 open.sound = false;
-                frame.key = Some(NextKey::Refused(range));
+                frame.key = Some(NextKey::Refused);
             }
             None => {
                 keys.insert(text.clone(), range.clone());
