@@ -1,1 +1,3 @@
 //! TODO(seam)
+
+pub mod sources;

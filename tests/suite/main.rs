@@ -1,7 +1,10 @@
 //! All integration tests in one binary, which links once; nextest still runs each test in a process of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod embed;
 mod host;
+mod host_text;
 mod private_daemon;
 mod scenarios;
+mod schemas;
 mod support;

@@ -1,0 +1,285 @@
+//! Checks a document's tree against the schema of its kind: every unknown, missing or ill-typed field at once, each at
+//! its place. serde_yaml, which decides afterwards, stops at the first.
+
+use serde_json::{Map, Value as Json};
+
+use super::diagnostic::{Code, Diagnostic};
+use super::gate::MAX_FAULTS;
+use super::kind::suggestion;
+use super::source::Text;
+use super::tree::{Meaning, NodeId, Scalar, Tree, Value, shown};
+use crate::model::kinds::{DateOrInstant, TimeSpan};
+use crate::model::names::SnapshotName;
+
+/// Checks the whole document.
+pub(super) fn check(tree: &Tree, schema: &Json, text: &Text<'_>, diagnostics: &mut Vec<Diagnostic>) {
+    let first = diagnostics.len();
+    let mut check = Check { tree, root: schema, text, first, diagnostics };
+    check.node(Tree::ROOT, schema);
+}
+
+struct Check<'a, 'b> {
+    tree: &'a Tree,
+    root: &'a Json,
+    text: &'a Text<'a>,
+    first: usize,
+    diagnostics: &'b mut Vec<Diagnostic>,
+}
+
+impl<'a> Check<'a, '_> {
+    /// Checks one value. The gate's depth limit bounds the recursion.
+    fn node(&mut self, id: NodeId, schema: &'a Json) {
+        let Resolved { schema, name, nullable } = self.resolve(schema);
+        let tree = self.tree;
+        let wants = schema.get("type").and_then(Json::as_str).unwrap_or_default();
+        match (&tree.node(id).value, wants) {
+            (Value::Refused, _) => {}
+            (Value::Scalar(scalar), _) if scalar.meaning() == Meaning::Null => {
+                if !nullable {
+                    self.empty(id, wants);
+                }
+            }
+            (Value::Mapping(children), "object") => self.mapping(id, children, schema),
+            (Value::Sequence(items), "array") => self.list(id, items, schema),
+            (Value::Scalar(scalar), "string") => self.string(id, scalar, schema, name),
+            (Value::Scalar(scalar), "boolean") => {
+                if scalar.meaning() != Meaning::Bool {
+                    self.not_boolean(id, scalar);
+                }
+            }
+            (Value::Scalar(scalar), "integer") => self.integer(id, scalar, schema),
+            (value, _) => {
+                let found = match value {
+                    Value::Scalar(scalar) => format!("{} `{}`", word(scalar.meaning()), shown(&scalar.text)),
+                    Value::Sequence(_) => "a list".to_owned(),
+                    Value::Mapping(_) | Value::Refused => "a mapping".to_owned(),
+                };
+                let message = format!("`{}` must be {}, not {found}", tree.path(id), article(wants));
+                let help = shape_help(&tree.path(id), wants, value);
+                self.report(Code::WrongType, id, message, format!("expected {}", article(wants)), help);
+            }
+        }
+    }
+
+    fn mapping(&mut self, id: NodeId, children: &[NodeId], schema: &'a Map<String, Json>) {
+        let none = Map::new();
+        let properties = schema.get("properties").and_then(Json::as_object);
+        let other = schema.get("additionalProperties").filter(|other| other.is_object());
+        for &child in children {
+            let Some(key) = &self.tree.node(child).key else { continue };
+            match (properties.and_then(|p| p.get(&key.text)), other) {
+                (Some(property), _) => self.node(child, property),
+                (None, Some(other)) => self.node(child, other),
+                (None, None) => self.unknown(id, child, &key.text, properties.unwrap_or(&none)),
+            }
+        }
+        let required = schema.get("required").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        for field in required.iter().filter_map(Json::as_str) {
+            if self.tree.get(id, field).is_none() {
+                let place = self.tree.path(id);
+                let message = match id {
+                    Tree::ROOT => format!("missing field `{field}`"),
+                    _ => format!("missing field `{field}` in `{place}`"),
+                };
+                let property = properties.and_then(|p| p.get(field));
+                let help = property.and_then(|property| self.describe(field, property));
+                self.report(Code::MissingField, id, message, format!("`{field}` is required here"), help);
+            }
+        }
+    }
+
+    fn unknown(&mut self, id: NodeId, child: NodeId, key: &str, properties: &Map<String, Json>) {
+        let allowed: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let message = match id {
+            Tree::ROOT => format!("unknown field `{}`", shown(key)),
+            _ => format!("unknown field `{}` in `{}`", shown(key), self.tree.path(id)),
+        };
+        let given: Vec<&str> = allowed.iter().copied().filter(|field| self.tree.get(id, field).is_none()).collect();
+        let label = match suggestion(key, given) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "not a field of this mapping".to_owned(),
+        };
+        let help = format!("allowed here: {}", allowed.join(", "));
+        if self.full() {
+            return;
+        }
+        let place = self.tree.key_place(child);
+        let found = Diagnostic::at(Code::UnknownField, self.text, &place, message).label(label).help(help);
+        self.diagnostics.push(found);
+    }
+
+    fn list(&mut self, id: NodeId, items: &[NodeId], schema: &'a Map<String, Json>) {
+        let least = schema.get("minItems").and_then(Json::as_u64).unwrap_or(0);
+        if (items.len() as u64) < least {
+            let message = format!("`{}` must not be an empty list", self.tree.path(id));
+            self.report(Code::WrongValue, id, message, "at least one is required".to_owned(), None);
+        }
+        if let Some(item) = schema.get("items") {
+            for &child in items {
+                self.node(child, item);
+            }
+        }
+    }
+
+    fn string(&mut self, id: NodeId, scalar: &Scalar, schema: &Map<String, Json>, name: Option<&str>) {
+        let path = self.tree.path(id);
+        if scalar.meaning() != Meaning::Text {
+            let message = format!("`{path}` must be text, not {} `{}`", word(scalar.meaning()), shown(&scalar.text));
+            let help = format!("write it in quotes: \"{}\"", shown(&scalar.text));
+            self.report(Code::WrongType, id, message, "expected text".to_owned(), Some(help));
+            return;
+        }
+        let constant = schema.get("const").and_then(Json::as_str).map(|only| vec![only]);
+        let choices = || schema.get("enum")?.as_array().map(|all| all.iter().filter_map(Json::as_str).collect());
+        if let Some(choices) = constant.or_else(choices) {
+            if !choices.contains(&scalar.text.as_str()) {
+                let message = format!("`{path}` cannot be `{}`", shown(&scalar.text));
+                let label = match suggestion(&scalar.text, choices.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "not one of the allowed values".to_owned(),
+                };
+                self.report(Code::WrongValue, id, message, label, Some(format!("allowed: {}", choices.join(", "))));
+            }
+            return;
+        }
+        let fault = match name {
+            Some("SnapshotName") => SnapshotName::parse(&scalar.text).err().map(|error| error.to_string()),
+            Some("TimeSpan") => TimeSpan::parse(&scalar.text).err(),
+            Some("DateOrInstant") => DateOrInstant::parse(&scalar.text).err(),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            self.report(Code::WrongValue, id, format!("`{path}`: {fault}"), "not allowed here".to_owned(), None);
+        }
+    }
+
+    fn integer(&mut self, id: NodeId, scalar: &Scalar, schema: &Map<String, Json>) {
+        let path = self.tree.path(id);
+        let Meaning::Integer(number) = scalar.meaning() else {
+            let found = match scalar.meaning() {
+                Meaning::Text if scalar.text.starts_with('0') && scalar.plain => {
+                    "a number that begins with 0,".to_owned()
+                }
+                other => word(other).to_owned(),
+            };
+            let message = format!("`{path}` must be a whole number, not {found} `{}`", shown(&scalar.text));
+            self.report(Code::WrongType, id, message, "expected a whole number".to_owned(), None);
+            return;
+        };
+        let least = schema.get("minimum").and_then(Json::as_i64).unwrap_or(0);
+        let most = schema.get("maximum").and_then(Json::as_i64).unwrap_or(i64::from(u32::MAX));
+        if number < i128::from(least) || number > i128::from(most) {
+            let message = format!("`{path}` must be {least} to {most}, not {number}");
+            self.report(Code::WrongValue, id, message, "out of range".to_owned(), None);
+        }
+    }
+
+    fn not_boolean(&mut self, id: NodeId, scalar: &Scalar) {
+        let path = self.tree.path(id);
+        let meant = match scalar.text.to_lowercase().as_str() {
+            "yes" | "on" | "y" | "1" | "true" => Some("true"),
+            "no" | "off" | "n" | "0" | "false" => Some("false"),
+            _ => None,
+        };
+        let message =
+            format!("`{path}` must be true or false, not {} `{}`", word(scalar.meaning()), shown(&scalar.text));
+        let label = meant.map_or_else(|| "expected true or false".to_owned(), |word| format!("write `{word}`"));
+        let help = meant.map(|_| {
+            "in YAML 1.2 only true and false are booleans; yes, no, on, off and quoted words are text".to_owned()
+        });
+        self.report(Code::WrongType, id, message, label, help);
+    }
+
+    fn empty(&mut self, id: NodeId, wants: &str) {
+        let path = self.tree.path(id);
+        let message = match id {
+            Tree::ROOT => "the document is empty".to_owned(),
+            _ => format!("`{path}` has no value"),
+        };
+        let help = format!("give {}, or remove the line", article(wants));
+        self.report(Code::WrongType, id, message, format!("expected {}", article(wants)), Some(help));
+    }
+
+    /// What a field holds, for the help on a missing one: its allowed values, else its description.
+    fn describe(&self, field: &str, property: &'a Json) -> Option<String> {
+        let schema = self.resolve(property).schema;
+        if let Some(choices) = schema.get("enum").and_then(Json::as_array) {
+            let choices: Vec<&str> = choices.iter().filter_map(Json::as_str).collect();
+            return Some(format!("`{field}` is one of: {}", choices.join(", ")));
+        }
+        if let Some(only) = schema.get("const").and_then(Json::as_str) {
+            return Some(format!("write `{field}: {only}`"));
+        }
+        let description = property.get("description").or_else(|| schema.get("description"))?.as_str()?;
+        let first = description.split("\n\n").next().unwrap_or_default();
+        Some(format!("`{field}`: {}", first.trim_end_matches('.')))
+    }
+
+    /// Follows a reference and looks through a choice with null.
+    fn resolve(&self, schema: &'a Json) -> Resolved<'a> {
+        static NOTHING: std::sync::LazyLock<Map<String, Json>> = std::sync::LazyLock::new(Map::new);
+        let (mut schema, mut name, mut nullable) = (schema, None, false);
+        // A schema of ours has a reference inside a choice at most.
+        for _ in 0..4 {
+            if let Some(target) = schema.get("$ref").and_then(Json::as_str).and_then(|r| r.strip_prefix("#/$defs/")) {
+                name = Some(target);
+                schema = self.root.get("$defs").and_then(|defs| defs.get(target)).unwrap_or(&Json::Null);
+            } else if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
+                nullable = true;
+                schema = choices.iter().find(|c| c.get("type").is_none_or(|t| t != "null")).unwrap_or(&Json::Null);
+            } else {
+                break;
+            }
+        }
+        Resolved { schema: schema.as_object().unwrap_or(&NOTHING), name, nullable }
+    }
+
+    fn report(&mut self, code: Code, id: NodeId, message: String, label: String, help: Option<String>) {
+        if self.full() {
+            return;
+        }
+        let found = Diagnostic::at(code, self.text, &self.tree.place(id), message).label(label);
+        self.diagnostics.push(Diagnostic { help, ..found });
+    }
+
+    fn full(&self) -> bool {
+        self.diagnostics.len() - self.first >= MAX_FAULTS
+    }
+}
+
+struct Resolved<'a> {
+    schema: &'a Map<String, Json>,
+    /// The name of the definition it was found under.
+    name: Option<&'a str>,
+    nullable: bool,
+}
+
+fn word(meaning: Meaning) -> &'static str {
+    match meaning {
+        Meaning::Null => "the empty value",
+        Meaning::Bool => "the boolean",
+        Meaning::Integer(_) | Meaning::Float => "the number",
+        Meaning::Text => "the text",
+    }
+}
+
+fn article(wants: &str) -> &'static str {
+    match wants {
+        "object" => "a mapping",
+        "array" => "a list",
+        "boolean" => "true or false",
+        "integer" => "a whole number",
+        _ => "text",
+    }
+}
+
+/// How to write the shape that was wanted, where something else was written.
+fn shape_help(path: &str, wants: &str, found: &Value) -> Option<String> {
+    let field = path.rsplit(['.', ']']).next().filter(|field| !field.is_empty())?;
+    match (wants, found) {
+        ("array", Value::Scalar(scalar)) => Some(format!("for one value write `{field}: [{}]`", shown(&scalar.text))),
+        ("array", Value::Mapping(_)) => Some("each item of a list begins with `- `".to_owned()),
+        ("object", Value::Sequence(_)) => Some("remove the `- ` in front of its fields".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! What a schema cannot say: names, references, contradictions, and captures that libvirt can never make. Over all
+//! documents of all sources.
+
+mod capture;
+mod holds;
+mod identity;
+mod meeting;
+mod others;
+mod selectors;
+mod series;
+mod set;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::decode::{AnyDocument, Decoded};
+use super::diagnostic::{Code, Diagnostic};
+use super::kind::{Kind, suggestion};
+use super::source::Text;
+use super::tree::{Tree, shown};
+use crate::model::kinds::{Metadata, SeriesTemplate, SnapshotSet};
+
+/// One document and where its values stand.
+pub(super) struct Entry<'a> {
+    pub(super) text: &'a Text<'a>,
+    pub(super) tree: Tree,
+    pub(super) decoded: Decoded,
+}
+
+impl Entry<'_> {
+    /// An error at the value of a JSON pointer.
+    fn fault(&self, code: Code, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(code, self.text, &self.range(pointer), message)
+    }
+
+    /// An error at the key of a JSON pointer's value.
+    fn key_fault(&self, code: Code, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::at(code, self.text, &self.tree.key_place(self.tree.resolve(pointer)), message)
+    }
+
+    fn range(&self, pointer: &str) -> Range<usize> {
+        self.tree.place(self.tree.resolve(pointer))
+    }
+
+    /// `file:line` of a JSON pointer's value.
+    fn place(&self, pointer: &str) -> String {
+        format!("{}:{}", shown(self.text.name), self.text.line(self.range(pointer).start))
+    }
+
+    fn set(&self) -> Option<&SnapshotSet> {
+        match &self.decoded.value {
+            Some(AnyDocument::SnapshotSet(set)) => Some(set),
+            _ => None,
+        }
+    }
+
+    fn template(&self) -> Option<&SeriesTemplate> {
+        match &self.decoded.value {
+            Some(AnyDocument::SeriesTemplate(template)) => Some(template),
+            _ => None,
+        }
+    }
+}
+
+/// All documents by identity.
+struct Scope<'a> {
+    by_name: BTreeMap<(Kind, &'a str, &'a str), &'a Entry<'a>>,
+    /// False where a file could not be read to its end: what a reference names may be in the rest.
+    complete: bool,
+}
+
+impl<'a> Scope<'a> {
+    /// What a reference names. None, with an error where that is certain, if nothing does.
+    fn resolve(
+        &self,
+        entry: &Entry<'_>,
+        pointer: &str,
+        (kind, metadata, name): (Kind, &Metadata, &str),
+        out: &mut Vec<Diagnostic>,
+    ) -> Option<&'a Entry<'a>> {
+        let found = self.by_name.get(&(kind, metadata.namespace.as_str(), name)).copied();
+        if found.is_none() && self.complete {
+            let message = format!("no {kind} `{}` in the namespace `{}`", shown(name), shown(&metadata.namespace));
+            let names = || {
+                self.by_name.keys().filter(|(k, space, _)| *k == kind && *space == metadata.namespace).map(|key| key.2)
+            };
+            let elsewhere = self.by_name.keys().find(|(k, _, n)| *k == kind && *n == name);
+            let label = match (suggestion(name, names()), elsewhere) {
+                (_, Some((_, space, _))) => format!("it is in the namespace `{}`", shown(space)),
+                (Some(near), None) => format!("did you mean `{}`?", shown(near)),
+                (None, None) => "not found".to_owned(),
+            };
+            // A message with a hundred names helps nobody.
+            const MOST_NAMES: usize = 10;
+            let known: Vec<String> = names().take(MOST_NAMES).map(shown).collect();
+            let help = match known.as_slice() {
+                [] => format!(
+                    "none is declared there; references resolve over all PATHs of the command, give the {kind}'s file too"
+                ),
+                known => format!("declared there: {}", known.join(", ")),
+            };
+            out.push(entry.fault(Code::Unresolved, pointer, message).label(label).help(help));
+        }
+        found
+    }
+}
+
+/// Checks all documents. `complete` is false where a file could not be read to its end.
+pub(super) fn validate(entries: &[Entry<'_>], complete: bool, out: &mut Vec<Diagnostic>) {
+    let by_name = identity::index(entries, out);
+    let scope = Scope { by_name, complete };
+    for entry in entries {
+        match &entry.decoded.value {
+            None => {}
+            Some(AnyDocument::SnapshotSet(set)) => set::check(entry, set, &scope, out),
+            Some(AnyDocument::SeriesTemplate(template)) => series::check_template(entry, template, &scope, out),
+            Some(AnyDocument::RetentionPolicy(policy)) => others::retention(entry, "/spec", &policy.spec, out),
+            Some(AnyDocument::SafetyPolicy(policy)) => others::safety(entry, policy, out),
+            Some(AnyDocument::RevertRequest(request)) => others::revert(entry, request, out),
+            Some(AnyDocument::Inventory(inventory)) => others::inventory(entry, inventory, out),
+        }
+    }
+    meeting::check(entries, &scope, out);
+}

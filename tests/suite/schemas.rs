@@ -1,0 +1,49 @@
+//! The published JSON Schemas are what the types say. `UPDATE=1 cargo nextest run -E 'test(schemas)'` rewrites them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Every file of `schemas/`: name and content. A new JSON output adds its line here.
+fn published() -> Vec<(String, Value)> {
+    let mut files = snapward::manifest::schema::published();
+    files.push(("validation.v1.json".to_owned(), output::<snapward::manifest::Validation>()));
+    files
+}
+
+/// The schema of a JSON output.
+fn output<T: schemars::JsonSchema>() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+#[test]
+fn the_published_schemas_are_fresh() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut expected = BTreeSet::new();
+    for (name, schema) in published() {
+        let path = directory.join(&name);
+        let text = serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n";
+        if update {
+            std::fs::write(&path, &text).expect("schemas/ can be written");
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "schemas/{name} is stale; run this test with UPDATE=1 and commit the change");
+        expected.insert(name);
+    }
+    let present: BTreeSet<String> = std::fs::read_dir(&directory)
+        .expect("schemas/ exists")
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(present, expected, "schemas/ holds a file that nothing generates");
+}
+
+#[test]
+fn every_schema_is_a_valid_schema() {
+    for (name, schema) in published() {
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
+        jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
