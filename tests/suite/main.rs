@@ -1,1 +1,4 @@
 //! All integration tests in one binary, which links once; nextest still runs each test in a process of its own.
+
+mod cli;
+mod support;
