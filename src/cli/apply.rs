@@ -1,6 +1,7 @@
 //! `snapward apply`: shows the plan, asks, carries it out, shows what became of it.
 
 use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -8,9 +9,10 @@ use super::Context;
 use super::args::{Format, Paths, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{clock, interrupt, manifests, progress, reading};
+use super::{clock, manifests, progress, reading};
 use crate::apply;
 use crate::libvirt::Access;
+use crate::model::outcome::DomainResult;
 use crate::model::plan::PlanSource;
 use crate::report::{json, text};
 
@@ -44,8 +46,8 @@ pub(super) struct ApplyArgs {
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
     may_ask(args)?;
-    let interrupt = interrupt::watch(output)?;
     let desired = manifests::desired(&args.paths.paths, context)?;
+    let interrupt = reading::prepare(output)?;
     let source = PlanSource { paths: args.paths.paths.clone(), at: None };
     let read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
     match args.output {
@@ -58,14 +60,14 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     }
     let stop = apply::Stop::new();
     interrupt.stops(stop.clone());
-    let options = apply::Options { lock_dir: apply::locks::default_dir() };
     let progress = progress::choose(context, read.plan.actions.len());
-    let outcome = apply::apply(&desired, &read.plan, &read.hosts.connections, &clock::now, &options, &*progress, &stop);
+    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
+    let outcome = apply::apply(&desired, &read.plan, &read.hosts.targets(&read.observed), &options);
     drop(progress);
     match args.output {
         Format::Json => output.data(&json::pretty(&outcome)?)?,
         // The plan has just said that there was nothing to do.
-        Format::Text if outcome.domains.is_empty() && !has_changes => {}
+        Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {}
         Format::Text => output.data(&format!("\n{}", text::outcome(&outcome, output.data)))?,
     }
     Ok(Exit::of_outcome(&outcome))
@@ -88,6 +90,12 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
     }
     Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done")
         .hint("read the plan with `snapward plan`, then run `snapward apply --yes`"))
+}
+
+/// Where the locks of this machine are.
+fn lock_dir() -> PathBuf {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    apply::lock::default_dir(runtime_dir.as_deref())
 }
 
 fn confirmed(context: &Context) -> bool {

@@ -5,10 +5,11 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::apply::Target;
 use crate::host::{Counting, Deadline, Deadlines, Host, ReadOnly};
 use crate::libvirt::{self, Access};
 use crate::model::desired::DesiredState;
-use crate::model::observed::UnreadableHost;
+use crate::model::observed::{ObservedHost, ObservedState, UnreadableHost};
 use crate::observe::Connection;
 
 /// How long opening a connection may take. ssh gives up on a dead address after about two minutes of TCP retries; a
@@ -21,14 +22,14 @@ const DEFAULT_URI: &str = "qemu:///system";
 
 /// A host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct Candidate {
     /// The name in the Inventory.
     name: Option<String>,
     labels: BTreeMap<String, String>,
     uri: String,
 }
 
-impl Target {
+impl Candidate {
     fn uri(uri: impl Into<String>) -> Self {
         Self { name: None, labels: BTreeMap::new(), uri: uri.into() }
     }
@@ -40,29 +41,29 @@ impl Target {
 }
 
 /// The hosts of a run, each once: `-c`, else the Inventories, else `$LIBVIRT_DEFAULT_URI`, else `qemu:///system`.
-pub(super) fn targets(connect: &[String], desired: &DesiredState) -> Vec<Target> {
+pub(super) fn candidates(connect: &[String], desired: &DesiredState) -> Vec<Candidate> {
     choose(connect, desired, std::env::var("LIBVIRT_DEFAULT_URI").ok())
 }
 
-fn choose(connect: &[String], desired: &DesiredState, default_uri: Option<String>) -> Vec<Target> {
-    let mut targets: Vec<Target> = connect.iter().map(Target::uri).collect();
-    if targets.is_empty() {
+fn choose(connect: &[String], desired: &DesiredState, default_uri: Option<String>) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = connect.iter().map(Candidate::uri).collect();
+    if all.is_empty() {
         let hosts = desired.inventories.iter().flat_map(|inventory| &inventory.value.spec.hosts);
-        targets.extend(hosts.map(|host| Target {
+        all.extend(hosts.map(|host| Candidate {
             name: Some(host.name.clone()),
             labels: host.labels.clone(),
             uri: host.uri.clone(),
         }));
     }
-    if targets.is_empty() {
+    if all.is_empty() {
         // libvirt takes an empty variable as unset.
         let uri = default_uri.filter(|uri| !uri.is_empty()).unwrap_or_else(|| DEFAULT_URI.to_owned());
-        targets.push(Target::uri(uri));
+        all.push(Candidate::uri(uri));
     }
-    let mut distinct: Vec<Target> = Vec::with_capacity(targets.len());
-    for target in targets {
-        if !distinct.contains(&target) {
-            distinct.push(target);
+    let mut distinct: Vec<Candidate> = Vec::with_capacity(all.len());
+    for candidate in all {
+        if !distinct.contains(&candidate) {
+            distinct.push(candidate);
         }
     }
     distinct
@@ -78,6 +79,18 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
+    /// The hosts that were read, with the connections to write through.
+    pub(super) fn targets(&self, observed: &ObservedState) -> Vec<Target> {
+        let target = |host: &ObservedHost| {
+            let connection = self.connections.iter().find(|connection| {
+                connection.uri == host.info.uri
+                    && connection.inventory_name.as_ref().is_none_or(|name| *name == host.info.name)
+            })?;
+            Some(Target { info: host.info.clone(), host: Arc::clone(&connection.host) })
+        };
+        observed.hosts.iter().filter_map(target).collect()
+    }
+
     /// How many libvirt calls were made so far.
     pub(super) fn calls(&self) -> u64 {
         self.counters.iter().map(|counter| counter.calls()).sum()
@@ -85,32 +98,32 @@ impl Hosts {
 }
 
 /// Connects to all of them at once. Each gets a thread that is left behind when its host does not answer in time.
-pub(super) fn open(targets: Vec<Target>, access: Access) -> Hosts {
+pub(super) fn open(candidates: Vec<Candidate>, access: Access) -> Hosts {
     let deadline = Instant::now() + CONNECT_DEADLINE;
-    let waiting: Vec<_> = targets
+    let waiting: Vec<_> = candidates
         .into_iter()
-        .map(|target| {
+        .map(|candidate| {
             let (sender, receiver) = mpsc::channel();
-            let uri = target.uri.clone();
+            let uri = candidate.uri.clone();
             let started = thread::Builder::new().name("connect".to_owned()).spawn(move || {
                 // Nobody listens any more when the deadline is over; the connection is closed then.
                 drop(sender.send(libvirt::connect(&uri, access)));
             });
-            (target, receiver, started)
+            (candidate, receiver, started)
         })
         .collect();
     let mut hosts = Hosts { connections: Vec::new(), unreachable: Vec::new(), counters: Vec::new() };
-    for (target, receiver, started) in waiting {
+    for (candidate, receiver, started) in waiting {
         let answer = match started {
-            Err(error) => Err(format!("could not start a thread to connect to {}: {error}", target.uri)),
+            Err(error) => Err(format!("could not start a thread to connect to {}: {error}", candidate.uri)),
             Ok(_) => match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Ok(host)) => Ok(host),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    Err(format!("{} did not answer within {} s", target.uri, CONNECT_DEADLINE.as_secs()))
+                    Err(format!("{} did not answer within {} s", candidate.uri, CONNECT_DEADLINE.as_secs()))
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    Err(format!("connecting to {} ended without an answer; this is a bug in snapward", target.uri))
+                    Err(format!("connecting to {} ended without an answer; this is a bug in snapward", candidate.uri))
                 }
             },
         };
@@ -123,15 +136,15 @@ pub(super) fn open(targets: Vec<Target>, access: Access) -> Hosts {
                     host = Arc::new(ReadOnly::new(host));
                 }
                 hosts.connections.push(Connection {
-                    label: target.label().to_owned(),
-                    inventory_name: target.name,
-                    labels: target.labels,
-                    uri: target.uri,
+                    label: candidate.label().to_owned(),
+                    inventory_name: candidate.name,
+                    labels: candidate.labels,
+                    uri: candidate.uri,
                     host,
                 });
             }
             Err(error) => {
-                hosts.unreachable.push(UnreadableHost { name: target.label().to_owned(), error });
+                hosts.unreachable.push(UnreadableHost { name: candidate.label().to_owned(), error });
             }
         }
     }
@@ -164,7 +177,7 @@ mod tests {
     fn the_command_line_goes_before_the_inventory_before_the_environment() {
         let uris = |connect: &[&str], desired: &DesiredState, default: Option<&str>| -> Vec<String> {
             let connect: Vec<String> = connect.iter().map(|uri| (*uri).to_owned()).collect();
-            choose(&connect, desired, default.map(str::to_owned)).into_iter().map(|target| target.uri).collect()
+            choose(&connect, desired, default.map(str::to_owned)).into_iter().map(|candidate| candidate.uri).collect()
         };
         let none = DesiredState::default();
         assert_eq!(uris(&["test:///a", "test:///b", "test:///a"], &inventory(), Some("x")), ["test:///a", "test:///b"]);

@@ -89,7 +89,7 @@ impl Exit {
         if summary.interrupted {
             applying.push(Self::Interrupted);
         }
-        if summary.failed > 0 {
+        if summary.failed_domains > 0 {
             applying.push(if summary.done == 0 { Self::Failed } else { Self::Partly });
         }
         if stale > 0 {
@@ -179,14 +179,14 @@ mod tests {
         let of = |summary, results: &[DomainResult]| Exit::of_outcome(&outcome(summary, results));
         assert_eq!(of(none, &[]), Exit::Done);
         assert_eq!(of(OutcomeSummary { done: 2, ..none }, &[Done]), Exit::Done);
-        assert_eq!(of(OutcomeSummary { failed: 1, ..none }, &[Failed]), Exit::Failed);
-        assert_eq!(of(OutcomeSummary { done: 1, failed: 1, ..none }, &[Done, Failed]), Exit::Partly);
+        assert_eq!(of(OutcomeSummary { failed_domains: 1, ..none }, &[Failed]), Exit::Failed);
+        assert_eq!(of(OutcomeSummary { done: 1, failed_domains: 1, ..none }, &[Done, Failed]), Exit::Partly);
         assert_eq!(of(OutcomeSummary { stale_domains: 2, ..none }, &[Stale, Stale]), Exit::Stale);
         assert_eq!(of(OutcomeSummary { done: 1, stale_domains: 1, ..none }, &[Stale, Done]), Exit::Partly);
         let locked = OutcomeSummary { locked_domains: 1, ..none };
         assert_eq!(of(locked, &[Locked]), Exit::Locked);
         assert_eq!(of(OutcomeSummary { stale_domains: 1, ..locked }, &[Locked, Stale]), Exit::Partly);
-        assert_eq!(of(OutcomeSummary { interrupted: true, failed: 1, ..none }, &[Failed]), Exit::Interrupted);
+        assert_eq!(of(OutcomeSummary { interrupted: true, failed_domains: 1, ..none }, &[Failed]), Exit::Interrupted);
         let mut blocked = outcome(OutcomeSummary { done: 1, ..none }, &[Done]);
         blocked.blocked = samples::blocked().blocked;
         assert_eq!(Exit::of_outcome(&blocked), Exit::NeedsPerson);

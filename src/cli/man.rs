@@ -1,7 +1,10 @@
 //! `snapward man`: the manual, one page for the command and one for each verb.
 
+use std::io;
+
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
 use super::Context;
 use super::args::{Cli, exit_codes};
@@ -32,7 +35,32 @@ pub(super) fn run(_: &ManArgs, context: &Context) -> Result<Exit, CliError> {
 }
 
 fn page(command: &Command, pages: &mut Vec<u8>) -> Result<(), CliError> {
-    Man::new(command.clone())
-        .render(pages)
-        .map_err(|error| CliError::failed(format!("could not render the manual: {error}")))
+    render(command, pages).map_err(|error| CliError::failed(format!("could not render the manual: {error}")))
+}
+
+/// As clap_mangen does it, except that examples and exit codes keep their lines: it would fill them to paragraphs.
+fn render(command: &Command, pages: &mut Vec<u8>) -> io::Result<()> {
+    let man = Man::new(command.clone());
+    man.render_title(pages)?;
+    man.render_name_section(pages)?;
+    man.render_synopsis_section(pages)?;
+    man.render_description_section(pages)?;
+    man.render_options_section(pages)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(pages)?;
+    }
+    let extra = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let mut sections = Roff::new();
+    for block in extra.split("\n\n") {
+        let mut lines = block.lines();
+        if let Some(title) = lines.next() {
+            sections.control("SH", [title.trim_end_matches(':').to_uppercase().as_str()]);
+            sections.control("nf", []);
+            for line in lines {
+                sections.text([roman(line)]);
+            }
+            sections.control("fi", []);
+        }
+    }
+    sections.to_writer(pages)
 }

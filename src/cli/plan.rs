@@ -7,7 +7,7 @@ use super::Context;
 use super::args::{Paths, PlanFormat, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{clock, interrupt, manifests, reading};
+use super::{clock, manifests, reading};
 use crate::libvirt::Access;
 use crate::model::kinds::DateOrInstant;
 use crate::model::plan::PlanSource;
@@ -45,8 +45,8 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
-    let _interrupt = interrupt::watch(context.output)?;
     let desired = manifests::desired(&args.paths.paths, context)?;
+    let _interrupt = reading::prepare(context.output)?;
     let at: Option<Timestamp> = args.at.as_ref().map(DateOrInstant::timestamp);
     let source = PlanSource { paths: args.paths.paths.clone(), at: at.map(|at| at.to_string()) };
     let read =

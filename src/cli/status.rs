@@ -10,7 +10,7 @@ use super::Context;
 use super::args::{Format, Paths, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{clock, interrupt, manifests, reading};
+use super::{clock, manifests, reading};
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
 use crate::model::kinds::TimeSpan;
@@ -54,8 +54,8 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
-    let _interrupt = interrupt::watch(context.output)?;
     let desired = manifests::desired(&args.paths.paths, context)?;
+    let _interrupt = reading::prepare(context.output)?;
     let end = if args.wait { args.timeout.after(clock::now()) } else { None };
     let (status, now) = loop {
         let now = clock::now();
@@ -78,5 +78,5 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
 fn read(args: &StatusArgs, context: &Context, desired: &DesiredState, now: Timestamp) -> Result<Status, CliError> {
     let source = PlanSource { paths: args.paths.paths.clone(), at: None };
     let read = reading::read(desired, &context.global.connect, Access::ReadOnly, now, source)?;
-    Ok(plan::status(desired, &read.observed, &read.plan))
+    Ok(plan::status(&read.observed, &read.plan))
 }

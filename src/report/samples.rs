@@ -323,6 +323,7 @@ pub(crate) fn outcome() -> Outcome {
         summary: OutcomeSummary {
             done: 3,
             failed: 1,
+            failed_domains: 1,
             skipped: 3,
             stale_domains: 1,
             locked_domains: 1,

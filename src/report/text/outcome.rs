@@ -11,7 +11,8 @@ use crate::report::style::{Palette, Role};
 /// The outcome for people. Blocked items are counted only: the plan, shown before, has them with their way out.
 pub fn outcome(outcome: &Outcome, palette: Palette) -> String {
     let mut page = Page::new(palette);
-    for item in &outcome.domains {
+    // A domain without actions had its ledger completed; that is of interest only where it went wrong.
+    for item in outcome.domains.iter().filter(|item| !item.actions.is_empty() || item.result != DomainResult::Done) {
         page.section();
         domain(&mut page, item);
     }

@@ -7,24 +7,24 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A command line of snapward, with nothing of the caller's environment that could change what it does.
-pub struct Snapward {
+pub(crate) struct Snapward {
     command: Command,
     stdin: Vec<u8>,
 }
 
 /// What a run printed, and how it ended.
 #[must_use = "assert the exit code or the output"]
-pub struct Ran {
+pub(crate) struct Ran {
     /// The exit code; none when a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// `snapward` with these arguments.
-pub fn snapward<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Snapward {
+pub(crate) fn snapward<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Snapward {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snapward"));
     command.args(args);
     for variable in ["LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
@@ -36,25 +36,25 @@ pub fn snapward<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Snapward 
 
 impl Snapward {
     /// In this directory.
-    pub fn dir(mut self, dir: &Path) -> Self {
+    pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
         self
     }
 
     /// With this variable set.
-    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
     }
 
     /// With this on standard input.
-    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.stdin = text.into();
         self
     }
 
     /// Starts it with all three streams piped, for a test that signals it or reads along.
-    pub fn spawn(mut self) -> Child {
+    pub(crate) fn spawn(mut self) -> Child {
         let mut child = self
             .command
             .stdin(Stdio::piped())
@@ -69,7 +69,7 @@ impl Snapward {
     }
 
     /// Runs it to its end.
-    pub fn run(self) -> Ran {
+    pub(crate) fn run(self) -> Ran {
         let output = self.spawn().wait_with_output().expect("the run can be waited for");
         Ran {
             code: output.status.code(),
@@ -82,14 +82,14 @@ impl Snapward {
 impl Ran {
     /// Asserts the exit code, showing everything where it is another.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
 
     /// Standard output as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{self}"))
     }
 }

@@ -1,3 +1,3 @@
-//! What the integration tests share.
+//! What the tests share.
 
-pub mod cmd;
+pub(crate) mod cmd;
