@@ -1,3 +1,7 @@
 //! The `snapward` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    snapward::cli::run(std::env::args_os())
+}

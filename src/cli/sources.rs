@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::libvirt;
 use crate::manifest::{self, Code, Diagnostic, Loaded, MAX_FILE_BYTES, Source};
-use crate::model::desired::DesiredState;
+use crate::model::desired::{DesiredState, SavedSnapshot};
 use crate::model::text::printable;
 
 /// The name of standard input, as a PATH and in findings.
@@ -212,8 +213,8 @@ pub fn read_definitions(collected: &Collected, desired: &mut DesiredState) -> Ve
             }
             let Some(place) = collected.places.get(&document.file) else { continue };
             match read_definition(place, definition) {
-                Ok(text) => {
-                    desired.definitions.insert(key, text);
+                Ok(saved) => {
+                    desired.definitions.insert(key, saved);
                 }
                 Err(reason) => {
                     let line = document.origin(&format!("/spec/snapshots/{i}/definition")).line;
@@ -229,7 +230,7 @@ pub fn read_definitions(collected: &Collected, desired: &mut DesiredState) -> Ve
     found
 }
 
-fn read_definition(place: &Place, definition: &str) -> Result<String, String> {
+fn read_definition(place: &Place, definition: &str) -> Result<SavedSnapshot, String> {
     let path = place.directory.join(definition);
     let shown_path = shown(&path);
     let resolve =
@@ -247,7 +248,8 @@ fn read_definition(place: &Place, definition: &str) -> Result<String, String> {
     if bytes.len() > MAX_DEFINITION_BYTES {
         return Err(format!("has more than the {MAX_DEFINITION_BYTES} bytes libvirt reads back: {shown_path}"));
     }
-    String::from_utf8(bytes).map_err(|_| format!("is not UTF-8: {shown_path}"))
+    let text = String::from_utf8(bytes).map_err(|_| format!("is not UTF-8: {shown_path}"))?;
+    libvirt::read_saved_snapshot(&text).map_err(|error| format!("is not a snapshot's XML ({error}): {shown_path}"))
 }
 
 /// Reads at most one byte more than the cap, which shows that there is more.

@@ -8,3 +8,15 @@ mod image;
 mod xml;
 
 pub use connect::{Access, connect, initialize};
+
+use crate::model::desired::SavedSnapshot;
+use crate::model::plan::Definition;
+
+/// Reads a snapshot's XML from a file, as `virsh snapshot-dumpxml` writes it.
+///
+/// # Errors
+/// A text, when it is not the XML of a snapshot.
+pub fn read_saved_snapshot(xml: &str) -> Result<SavedSnapshot, String> {
+    let (snapshot, domain) = xml::snapshot::read_with_domain(xml).map_err(|error| error.to_string())?;
+    Ok(SavedSnapshot { xml: Definition(xml.into()), snapshot, domain })
+}

@@ -1,11 +1,11 @@
 //! Checks a document's tree against the schema of its kind: every unknown, missing or ill-typed field at once, each at
 //! its place. serde_yaml, which decides afterwards, stops at the first.
 
+use crate::model::text::suggestion;
 use serde_json::{Map, Value as Json};
 
 use super::diagnostic::{Code, Diagnostic};
 use super::gate::MAX_FAULTS;
-use super::kind::suggestion;
 use super::source::Text;
 use super::tree::{Meaning, NodeId, Scalar, Tree, Value, shown};
 use crate::model::kinds::{DateOrInstant, TimeSpan};

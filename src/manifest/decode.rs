@@ -1,11 +1,12 @@
 //! From a gated document to a value of its kind: the kind first, then the schema's faults, then serde_yaml.
 
+use crate::model::text::suggestion;
 use serde::de::DeserializeOwned;
 
 use super::check::check;
 use super::diagnostic::{Code, Diagnostic};
 use super::gate::Gated;
-use super::kind::{KINDS, Kind, suggestion};
+use super::kind::{KINDS, Kind};
 use super::schema;
 use super::source::Text;
 use super::tree::{NodeId, Tree, Value, shown};

@@ -53,31 +53,3 @@ impl fmt::Display for Kind {
         f.write_str(self.as_str())
     }
 }
-
-/// The candidate a misspelt word most likely means, if any is near.
-pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Jaro-Winkler favours a common beginning, as typing errors leave one. At 0.8 `captuer` finds `capture` and `mode`
-    // does not find `memory`.
-    const NEAR: f64 = 0.8;
-    let word = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score >= NEAR)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suggestions_are_near_words_only() {
-        let fields = ["name", "description", "capture", "when", "create", "memory"];
-        assert_eq!(suggestion("captuer", fields), Some("capture"));
-        assert_eq!(suggestion("Name", fields), Some("name"));
-        assert_eq!(suggestion("mode", fields), None);
-        assert_eq!(suggestion("xyz", fields), None);
-    }
-}

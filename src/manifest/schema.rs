@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::diagnostic::Validation;
 use super::kind::{KINDS, Kind};
 use crate::model::kinds::{
     API_VERSION, Inventory, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet,
@@ -65,10 +66,12 @@ pub fn schema_for_any() -> Value {
     })
 }
 
-/// The published schemas of manifests: file name and content.
+/// The published schemas of manifests and of what is found in them: file name and content.
 pub fn published() -> Vec<(String, Value)> {
     let mut files: Vec<_> = KINDS.into_iter().map(|kind| (format!("{kind}.v1.json"), schema_for(kind))).collect();
     files.push(("manifest.v1.json".to_owned(), schema_for_any()));
+    let output = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    files.push(("validation.v1.json".to_owned(), output.into_root_schema_for::<Validation>().to_value()));
     files
 }
 

@@ -40,6 +40,21 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// How alike two words must be for one to be suggested for the other, from 0 to 1. Jaro-Winkler favours a common
+/// beginning, as typing errors leave one: at 0.8 `captuer` finds `capture` and `mode` does not find `memory`.
+const ALIKE: f64 = 0.8;
+
+/// The candidate that a misspelt word most likely means, if any is near.
+pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(score, _)| *score >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
 /// Lower case hexadecimal digits of the bytes.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -65,6 +80,15 @@ mod tests {
         for bad in ['\0', '\u{B}', '\u{C}', '\u{1B}', '\u{FFFE}', '\u{FFFF}'] {
             assert_eq!(first_forbidden(&format!("a{bad}b")), Some(bad));
         }
+    }
+
+    #[test]
+    fn suggestions_are_near_words_only() {
+        let fields = ["name", "description", "capture", "when", "create", "memory"];
+        assert_eq!(suggestion("captuer", fields), Some("capture"));
+        assert_eq!(suggestion("Name", fields), Some("name"));
+        assert_eq!(suggestion("mode", fields), None);
+        assert_eq!(suggestion("xyz", fields), None);
     }
 
     #[test]

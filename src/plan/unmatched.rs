@@ -6,10 +6,7 @@ use crate::model::kinds::RevertRequest;
 use crate::model::observed::ObservedState;
 use crate::model::plan::{Address, BlockCode, Blocked, Plan, Warning};
 use crate::model::selector::Pattern;
-use crate::model::text::printable;
-
-/// How alike a name must be to be suggested, from 0 to 1: one or two letters of a short name.
-const ALIKE: f64 = 0.8;
+use crate::model::text::{printable, suggestion};
 
 /// Reports plain names and UUIDs that no host has (blocked) and globs that match nothing (a warning). Where a host could
 /// not be read nothing is said: the domain may be there.
@@ -41,13 +38,8 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
                 [host] => format!("host {} has no such domain", host.info.name),
                 hosts => format!("none of {} hosts has such a domain", hosts.len()),
             };
-            let alike = names
-                .iter()
-                .map(|(name, _)| (strsim::jaro_winkler(name, text), name))
-                .filter(|(score, _)| *score >= ALIKE)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let way_out = match alike {
-                Some((_, name)) => format!("did you mean {}?", printable(name)),
+            let way_out = match suggestion(text, names.iter().map(|(name, _)| name.as_str())) {
+                Some(name) => format!("did you mean {}?", printable(name)),
                 None => "correct the name, or use a glob if the domain may be missing".to_owned(),
             };
             let host = if let [host] = hosts.as_slice() { host.info.name.clone() } else { "*".to_owned() };

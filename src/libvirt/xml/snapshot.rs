@@ -7,14 +7,25 @@ use sha2::{Digest, Sha256};
 
 use super::{XmlError, child, children, ledger, parse, text};
 use crate::model::ledger::Ledger;
-use crate::model::names::SnapshotName;
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.
 pub(in crate::libvirt) fn read(xml: &str) -> Result<ObservedSnapshot, XmlError> {
+    read_root(xml, root(&parse(xml)?)?)
+}
+
+/// As [`read`], with the UUID of the domain that the snapshot was taken of.
+pub(in crate::libvirt) fn read_with_domain(xml: &str) -> Result<(ObservedSnapshot, Option<DomainUuid>), XmlError> {
     let document = parse(xml)?;
     let root = root(&document)?;
+    let uuid = child(root, "domain").and_then(|domain| child(domain, "uuid")).map(text);
+    let uuid = uuid.and_then(|uuid| uuid.trim().parse().ok()).map(DomainUuid);
+    Ok((read_root(xml, root)?, uuid))
+}
+
+fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError> {
     let created = child(root, "creationTime")
         .and_then(|time| text(time).trim().parse().ok())
         .ok_or_else(|| XmlError::missing("readable <creationTime>", root))?;

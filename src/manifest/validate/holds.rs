@@ -1,11 +1,11 @@
 //! Holds of a set: on its own snapshots, once each, with a reason the stamp can carry.
 
+use crate::model::text::suggestion;
 use std::collections::HashMap;
 
 use super::series::NamePattern;
 use super::{Entry, Scope};
 use crate::manifest::diagnostic::{Code, Diagnostic};
-use crate::manifest::kind::suggestion;
 use crate::manifest::tree::shown;
 use crate::model::kinds::SnapshotSet;
 

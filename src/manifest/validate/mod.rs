@@ -10,12 +10,13 @@ mod selectors;
 mod series;
 mod set;
 
+use crate::model::text::suggestion;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::decode::{AnyDocument, Decoded};
 use super::diagnostic::{Code, Diagnostic};
-use super::kind::{Kind, suggestion};
+use super::kind::Kind;
 use super::source::Text;
 use super::tree::{Tree, shown};
 use crate::model::kinds::{Metadata, SeriesTemplate, SnapshotSet};

@@ -1,0 +1,208 @@
+//! The command line: global options and the verbs. The doc comments are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{apply, completions, man, plan, schema, status, validate};
+
+/// Every exit code with its meaning; the same words in each verb's help.
+macro_rules! exit_codes {
+    (plan) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  a plan was made; with --detailed-exitcode: nothing to do\n",
+            "    1  failed: no host could be read\n",
+            "    2  actions are pending (--detailed-exitcode only)\n",
+            "    3  nothing to do, but something is blocked and needs a person (--detailed-exitcode only)\n",
+            "    5  some host or domain could not be read; the plan is about the others\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted"
+        )
+    };
+    (apply) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  done, or nothing to do\n",
+            "    1  failed, nothing was done\n",
+            "    3  something is blocked and needs a person; the rest is done\n",
+            "    4  every planned domain changed after the plan was made; nothing was done\n",
+            "    5  partly: some actions failed, some domains changed, or some host or domain could not be read\n",
+            "    6  another run holds a domain\n",
+            "   64  wrong usage, or no terminal to ask on and no --yes\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted; what is listed as done is done\n",
+            "Where several apply: 130, 65, 1, 5, 4, 6, 3, 0."
+        )
+    };
+    (status) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  all selected domains are Ready\n",
+            "    1  failed: no host could be read\n",
+            "    3  not all are Ready\n",
+            "    5  some host or domain could not be read\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted"
+        )
+    };
+    (validate) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  no error (there may be warnings)\n",
+            "    1  the result could not be written\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error, or a path cannot be read"
+        )
+    };
+    (print) => {
+        concat!("Exit codes:\n", "    0  printed\n", "    1  the text could not be written\n", "   64  wrong usage")
+    };
+    (all) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  done, or nothing to do\n",
+            "    1  failed, nothing was done\n",
+            "    2  actions are pending (plan --detailed-exitcode)\n",
+            "    3  something needs a person: blocked, or not all Ready\n",
+            "    4  every planned domain changed after the plan was made\n",
+            "    5  partly: some actions failed, some domains changed, or some host or domain could not be read\n",
+            "    6  another run holds a domain\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted\n",
+            "Where several apply: 130, 65, 1, 5, 4, 6, 3, 2, 0 (plan: 2 before 3)."
+        )
+    };
+}
+pub(super) use exit_codes;
+
+/// Makes the snapshots of libvirt/KVM domains match what YAML manifests declare.
+///
+/// It reads the manifests, reads libvirt, works out a plan, and applies it. It deletes only what it made or was told to
+/// adopt, and names the reason and the manifest line of every change.
+#[derive(Debug, Parser)]
+#[command(
+    name = "snapward",
+    version,
+    max_term_width = 100,
+    after_help = concat!(
+        "Examples:\n",
+        "  snapward validate sets/              check the manifests, without a hypervisor\n",
+        "  snapward plan sets/                  what would change on qemu:///system, and why\n",
+        "  snapward apply sets/                 make it so, after a question\n",
+        "  snapward -c qemu:///session status sets/\n",
+        "\n",
+        exit_codes!(all)
+    )
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// The options that every verb takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Connect to this libvirt URI; may be given several times.
+    ///
+    /// Without it: the hosts of the Inventory in the manifests, else $LIBVIRT_DEFAULT_URI, else qemu:///system.
+    #[arg(short = 'c', long = "connect", value_name = "URI", global = true)]
+    pub(super) connect: Vec<String>,
+
+    /// Log what is done to stderr; -vv more, -vvv everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    /// The form of log lines and progress on stderr.
+    #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]
+    pub(super) log_format: LogFormat,
+
+    /// When to use colours; NO_COLOR and the terminal decide for `auto`.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(super) color: ColorWhen,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One line of text for each event.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The form of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    /// For people.
+    Text,
+    /// For programs; schemas/plan.v1.json describes it.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+/// The form of other results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs; `snapward schema` has the schemas.
+    Json,
+}
+
+/// The manifests of a run.
+#[derive(Debug, Args)]
+pub(super) struct Paths {
+    /// Manifest files, directories (all *.yaml and *.yml below them), or `-` for standard input.
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+}
+
+impl Paths {
+    /// As they were given.
+    pub(super) fn shown(&self) -> Vec<String> {
+        self.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    Validate(validate::ValidateArgs),
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

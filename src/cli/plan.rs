@@ -1,0 +1,61 @@
+//! `snapward plan`: what would change, and why.
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::Context;
+use super::args::{Paths, PlanFormat, exit_codes};
+use super::error::CliError;
+use super::exit::Exit;
+use super::{clock, manifests, reading};
+use crate::libvirt::Access;
+use crate::model::kinds::DateOrInstant;
+use crate::model::plan::PlanSource;
+use crate::report::{json, markdown, text};
+
+/// Show what would change, and why.
+///
+/// Reads the hosts over read-only connections and changes nothing. Every action has its reason, its risk and its
+/// manifest line; what is blocked stands beside the rest with the way out.
+#[derive(Debug, Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  snapward plan sets/\n",
+    "  snapward plan -o markdown sets/ > comment.md\n",
+    "  snapward plan --detailed-exitcode sets/ || echo \"not as declared: $?\"\n",
+    "  snapward plan --at 2027-01-01 sets/\n",
+    "\n",
+    exit_codes!(plan)
+))]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    paths: Paths,
+
+    /// Plan as if it were this time (2027-01-01 or 2027-01-01T08:00:00Z); such a plan cannot be applied.
+    #[arg(long, value_name = "TIME", value_parser = DateOrInstant::parse)]
+    at: Option<DateOrInstant>,
+
+    /// Exit with 2 when actions are pending, with 3 when there are none but something is blocked.
+    #[arg(long)]
+    detailed_exitcode: bool,
+
+    /// The form of the plan.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: PlanFormat,
+}
+
+pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
+    let desired = manifests::desired(&args.paths.paths, context)?;
+    let _interrupt = reading::prepare(context.output)?;
+    let at: Option<Timestamp> = args.at.as_ref().map(DateOrInstant::timestamp);
+    let source = PlanSource { paths: args.paths.shown(), at: at.map(|at| at.to_string()) };
+    let read =
+        reading::read(&desired, &context.global.connect, Access::ReadOnly, at.unwrap_or_else(clock::now), source)?;
+    let rendered = match args.output {
+        PlanFormat::Text => text::plan(&read.plan, context.output.data),
+        PlanFormat::Json => json::pretty(&read.plan)?,
+        PlanFormat::Markdown => markdown::plan(&read.plan),
+    };
+    context.output.data(&rendered)?;
+    Ok(Exit::of_plan(&read.plan, args.detailed_exitcode))
+}

@@ -1,0 +1,476 @@
+//! The plan as text: per domain what is done and what is blocked, then what stays, then one summary line.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::count;
+use super::layout::Page;
+use super::value::{capture, change, quoted};
+use crate::model::desired::Origin;
+use crate::model::plan::{Action, ActionKind, Address, Blocked, Plan, PlannedDomain, RiskLevel, View};
+use crate::model::text::printable;
+use crate::report::style::{Palette, Role};
+
+/// How many unmanaged snapshots of one domain are named; the JSON form names all.
+const UNMANAGED_NAMED: usize = 10;
+
+/// What the plan has on one domain.
+#[derive(Default)]
+struct Group<'a> {
+    planned: Option<&'a PlannedDomain>,
+    actions: Vec<&'a Action>,
+    blocked: Vec<&'a Blocked>,
+}
+
+/// The plan for people. It ends with a line feed and has the same text wherever it is shown.
+pub fn plan(plan: &Plan, palette: Palette) -> String {
+    let mut page = Page::new(palette);
+    if let Some(at) = &plan.source.at {
+        page.painted(0, Role::Quiet, &format!("Planned as of {}; this plan cannot be applied.", printable(at)));
+    }
+    for ((host, domain), group) in groups(plan) {
+        page.section();
+        heading(&mut page, host, domain, group.planned);
+        for item in group.actions {
+            action(&mut page, item);
+        }
+        for item in group.blocked {
+            blocked(&mut page, item);
+        }
+    }
+    left_alone(&mut page, plan);
+    kept(&mut page, plan);
+    unmanaged(&mut page, plan);
+    warnings(&mut page, plan);
+    unreadable(&mut page, plan);
+    page.section();
+    page.painted(0, Role::Heading, &plan_summary(plan));
+    page.finish()
+}
+
+/// The plan in one line, as `Plan: 2 to create, 1 blocked. 4 unchanged.`
+pub fn plan_summary(plan: &Plan) -> String {
+    let s = &plan.summary;
+    let unchanged = format!(" {} unchanged.", s.unchanged);
+    let unreadable = match s.unreadable {
+        0 => String::new(),
+        n => format!(" {} could not be read.", count(n, "host or domain", "hosts or domains")),
+    };
+    let suspended = match plan.domains.iter().filter(|domain| domain.suspended.is_some()).count() {
+        0 => String::new(),
+        n => format!(" {} suspended.", count(n, "domain is", "domains are")),
+    };
+    let head = if s.has_changes {
+        let parts: Vec<String> = [
+            (s.create, "to create"),
+            (s.redefine, "to redefine"),
+            (s.set_current, "to set current"),
+            (s.revert, "to revert"),
+            (s.delete, "to delete"),
+            (s.blocked, "blocked"),
+        ]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{n} {what}"))
+        .collect();
+        format!("Plan: {}.", parts.join(", "))
+    } else if s.blocked > 0 {
+        format!("Nothing to do; {} a person.", count(s.blocked, "item needs", "items need"))
+    } else if s.unreadable > 0 {
+        "Nothing to do in what could be read.".to_owned()
+    } else if !suspended.is_empty() {
+        "No changes.".to_owned()
+    } else {
+        "No changes. Everything is as declared.".to_owned()
+    };
+    format!("{head}{unchanged}{suspended}{unreadable}")
+}
+
+/// The domains that have something to show, by host and name. What is blocked may name a domain that is not there.
+fn groups(plan: &Plan) -> BTreeMap<(&str, &str), Group<'_>> {
+    let mut groups: BTreeMap<(&str, &str), Group<'_>> = BTreeMap::new();
+    for item in &plan.actions {
+        groups.entry(place(&item.address)).or_default().actions.push(item);
+    }
+    for item in &plan.blocked {
+        groups.entry(place(&item.address)).or_default().blocked.push(item);
+    }
+    for domain in &plan.domains {
+        let key = (domain.host.as_str(), domain.domain.as_str());
+        if domain.suspended.is_some() {
+            groups.entry(key).or_default().planned = Some(domain);
+        } else if let Some(group) = groups.get_mut(&key) {
+            group.planned = Some(domain);
+        }
+    }
+    groups
+}
+
+fn place(address: &Address) -> (&str, &str) {
+    (&address.host, &address.domain)
+}
+
+fn heading(page: &mut Page, host: &str, domain: &str, planned: Option<&PlannedDomain>) {
+    let mut text = format!("{}/{}", printable(host), printable(domain));
+    if let Some(planned) = planned {
+        text = format!("{text} ({})", planned.state.as_str());
+    }
+    page.painted(0, Role::Heading, &text);
+    if let Some(reason) = planned.and_then(|planned| planned.suspended.as_deref()) {
+        page.wrapped(2, "suspended: ", Some(Role::Change), reason);
+    }
+}
+
+fn action(page: &mut Page, action: &Action) {
+    let name = action.address.snapshot.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (role, title) = match action.action {
+        ActionKind::Create => (Role::Create, format!("+ create {name}")),
+        ActionKind::Redefine => (Role::Change, format!("~ redefine {name}")),
+        ActionKind::SetCurrent => (Role::Change, format!("~ set current {}", pointer(action))),
+        ActionKind::Delete => (Role::Delete, format!("- delete {name}")),
+        ActionKind::Revert => (Role::Delete, format!("< revert to {name}")),
+    };
+    page.painted(2, role, &title);
+    page.wrapped(6, "", None, &format!("{} ({})", action.reason.text, action.origin));
+    for line in details(action) {
+        page.line(6, &line);
+    }
+    match action.risk.level {
+        RiskLevel::Metadata => {}
+        RiskLevel::Pause => page.wrapped(6, "risk: ", None, &action.risk.text),
+        RiskLevel::Loss => page.wrapped(6, "risk: ", Some(Role::Delete), &action.risk.text),
+    }
+}
+
+/// `base -> golden`.
+fn pointer(action: &Action) -> String {
+    let name = |view: Option<&View>| match view.and_then(|view| view.current.as_deref()) {
+        None | Some("") => "(none)".to_owned(),
+        Some(name) => printable(name),
+    };
+    format!("{} -> {}", name(action.before.as_ref()), name(action.after.as_ref()))
+}
+
+/// The fields that an action brings, changes or takes away.
+fn details(action: &Action) -> Vec<String> {
+    match (action.action, &action.before, &action.after) {
+        (ActionKind::Create, _, Some(view)) | (ActionKind::Delete, Some(view), _) => fields(view),
+        (ActionKind::Redefine, Some(before), Some(after)) => changes(before, after),
+        (ActionKind::Redefine, None, Some(after)) => fields(after),
+        _ => Vec::new(),
+    }
+}
+
+fn fields(view: &View) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(text) = view.description.as_deref().filter(|text| !text.is_empty()) {
+        lines.push(format!("description: {}", quoted(text)));
+    }
+    if let Some(what) = &view.capture {
+        lines.push(format!("capture: {}", capture(what)));
+    }
+    if let Some(parent) = view.parent.as_deref().filter(|parent| !parent.is_empty()) {
+        lines.push(format!("parent: {}", printable(parent)));
+    }
+    match (&view.created, &view.state) {
+        (Some(created), Some(state)) => {
+            lines.push(format!("captured: {}, {}", printable(created), printable(state)));
+        }
+        (Some(created), None) => lines.push(format!("captured: {}", printable(created))),
+        (None, Some(state)) => lines.push(format!("state: {}", printable(state))),
+        (None, None) => {}
+    }
+    lines
+}
+
+fn changes(before: &View, after: &View) -> Vec<String> {
+    let mut lines = Vec::new();
+    if before.description != after.description {
+        lines.extend(change("description", before.description.as_deref(), after.description.as_deref()));
+    }
+    if before.parent != after.parent {
+        let root = |parent: &Option<String>| parent.clone().filter(|parent| !parent.is_empty());
+        lines.extend(change("parent", root(&before.parent).as_deref(), root(&after.parent).as_deref()));
+    }
+    let (old, new) = (before.stamp.as_deref().unwrap_or_default(), after.stamp.as_deref().unwrap_or_default());
+    lines.extend(old.iter().filter(|line| !new.contains(line)).map(|line| format!("stamp: - {}", printable(line))));
+    lines.extend(new.iter().filter(|line| !old.contains(line)).map(|line| format!("stamp: + {}", printable(line))));
+    lines
+}
+
+fn blocked(page: &mut Page, item: &Blocked) {
+    let title = match &item.address.snapshot {
+        Some(name) => format!("! blocked {name}: {:?}", item.code),
+        None => format!("! blocked: {:?}", item.code),
+    };
+    page.painted(2, Role::Blocked, &title);
+    page.wrapped(6, "", None, &item.text);
+    page.wrapped(6, "=> ", Some(Role::WayOut), &item.way_out);
+    if !item.origins.is_empty() {
+        page.wrapped(6, "", Some(Role::Quiet), &origins(&item.origins));
+    }
+}
+
+fn origins(origins: &[Origin]) -> String {
+    origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Drift that no action and no blocked item of this plan speaks of, as in a suspended domain.
+fn left_alone(page: &mut Page, plan: &Plan) {
+    let spoken_of: BTreeSet<&Address> =
+        plan.actions.iter().map(|item| &item.address).chain(plan.blocked.iter().map(|item| &item.address)).collect();
+    let suspended: BTreeSet<(&str, &str)> = plan
+        .domains
+        .iter()
+        .filter(|domain| domain.suspended.is_some())
+        .map(|domain| (domain.host.as_str(), domain.domain.as_str()))
+        .collect();
+    let drift: Vec<_> = plan
+        .drift
+        .iter()
+        .filter(|drift| suspended.contains(&place(&drift.address)) || !spoken_of.contains(&drift.address))
+        .collect();
+    if drift.is_empty() {
+        return;
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Differs from the manifests, left as it is:");
+    for drift in drift {
+        page.wrapped(2, "", None, &format!("{} ({})", drift.address, drift.origin));
+        for line in change(&printable(&drift.field), Some(&drift.observed), Some(&drift.declared)) {
+            page.line(6, &line);
+        }
+    }
+}
+
+fn kept(page: &mut Page, plan: &Plan) {
+    if plan.kept.is_empty() {
+        return;
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Kept:");
+    for item in &plan.kept {
+        let origin = item.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+        page.wrapped(2, "", None, &format!("{}: {}{origin}", item.address, item.reason.text));
+    }
+}
+
+fn unmanaged(page: &mut Page, plan: &Plan) {
+    if plan.unmanaged.is_empty() {
+        return;
+    }
+    let mut domains: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for item in &plan.unmanaged {
+        let name = item.address.snapshot.as_ref().map(ToString::to_string).unwrap_or_default();
+        let owner = item.owner.as_ref().map(|owner| format!(" (of {})", printable(owner))).unwrap_or_default();
+        domains.entry(place(&item.address)).or_default().push(format!("{name}{owner}"));
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Not managed by these manifests, never touched:");
+    for ((host, domain), names) in domains {
+        let more = match names.len().saturating_sub(UNMANAGED_NAMED) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let names = names[..names.len().min(UNMANAGED_NAMED)].join(", ");
+        page.wrapped(2, "", None, &format!("{host}/{domain}: {names}{more}"));
+    }
+}
+
+fn warnings(page: &mut Page, plan: &Plan) {
+    if plan.warnings.is_empty() {
+        return;
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Warnings:");
+    for warning in &plan.warnings {
+        page.wrapped(2, "", Some(Role::Change), &format!("{} ({})", warning.text, warning.origin));
+    }
+}
+
+fn unreadable(page: &mut Page, plan: &Plan) {
+    if plan.unreadable.is_empty() {
+        return;
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Could not be read, left as it is:");
+    for item in &plan.unreadable {
+        let domain = item.domain.as_ref().map(|domain| format!("/{domain}")).unwrap_or_default();
+        page.wrapped(2, "", Some(Role::Delete), &format!("{}{domain}: {}", item.host, item.error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    fn plain(of: &Plan) -> String {
+        let text = plan(of, Palette::Plain);
+        assert!(!text.contains("\n\n\n") && !text.starts_with('\n') && !text.ends_with("\n\n"), "{text}");
+        assert!(!text.lines().any(|line| line.ends_with(' ')), "{text}");
+        text
+    }
+
+    #[test]
+    fn create() {
+        insta::assert_snapshot!(plain(&samples::create()), @r#"
+        kvm-017/web-1 (running)
+          + create golden
+              declared and never made (sets/web.yaml:9)
+              description: "Clean install, patched"
+              capture: full, internal
+              risk: the guest stands still while its memory is written into the image
+          + create patched
+              declared and never made (sets/web.yaml:14)
+              description: "Clean install, patched"
+              capture: full, internal
+              risk: the guest stands still while its memory is written into the image
+          ~ set current patched -> golden
+              declared as the current snapshot (sets/web.yaml:21)
+
+        kvm-017/web-2 (shut off)
+          + create golden
+              declared and never made (sets/web.yaml:9)
+              description: "Clean install, patched"
+              capture: full, internal
+
+        Warnings:
+          golden and patched of kvm-017/web-1 are captured in one pass and hold the same state
+          (sets/web.yaml:14)
+
+        Plan: 3 to create, 1 to set current. 0 unchanged.
+        "#);
+    }
+
+    #[test]
+    fn nothing_to_do() {
+        insta::assert_snapshot!(plain(&samples::nothing()), @r"
+        Kept:
+          kvm-017/web-1/old: made by set default/web, which no longer declares it; declare it with state:
+          absent to delete it (sets/web.yaml:1)
+
+        Not managed by these manifests, never touched:
+          kvm-017/web-1: manual-1, manual-2, manual-3, manual-4, manual-5, manual-6, manual-7, manual-8,
+          manual-9, manual-10 and 2 more
+          kvm-017/web-2: nightly (of backup/db)
+
+        No changes. Everything is as declared. 4 unchanged.
+        ");
+    }
+
+    #[test]
+    fn redefine_with_field_changes() {
+        insta::assert_snapshot!(plain(&samples::redefine()), @r#"
+        kvm-017/web-1 (paused)
+          ~ redefine base
+              description, parent and protect differ (sets/web.yaml:9)
+              description: "Installed" -> "Installed, \"patched\"\nand signed off"
+              parent: "root" -> (none)
+              stamp: + Snapward-Protect: true
+
+        Plan: 1 to redefine. 2 unchanged.
+        "#);
+    }
+
+    #[test]
+    fn delete_with_loss() {
+        insta::assert_snapshot!(plain(&samples::delete()), @r#"
+        kvm-017/web-1 (running)
+          - delete old
+              declared with state: absent (sets/web.yaml:17)
+              description: "Before the upgrade"
+              captured: 2026-10-01T03:00:00Z, running
+              risk: the memory and disk state captured on 2026-10-01 is gone for good
+
+        Plan: 1 to delete. 3 unchanged.
+        "#);
+    }
+
+    #[test]
+    fn blocked_mix() {
+        insta::assert_snapshot!(plain(&samples::blocked()), @r"
+        kvm-017/web-1 (running)
+          ! blocked golden: Missing
+              made on 2026-11-01T10:00:00Z and gone since; a new capture would hold today's state under the
+              old name
+              => recreate: true captures it again; state: absent forgets it
+              sets/web.yaml:9
+          ! blocked patched: Conflict
+              a snapshot of this name exists and snapward did not make it
+              => adopt: true takes it over; or give the declared one another name
+              sets/web.yaml:14, sets/web.yaml:31
+
+        kvm-017/web-2 (shut off)
+          ! blocked: LedgerLost
+              the domain has snapshots of set default/web and no ledger, so what was made before is not
+              known
+              => check which declared snapshots ever existed, then declare them with adopt: true or
+                 recreate: true
+              sets/web.yaml:1
+
+        kvm-017/web-9
+          ! blocked: NoSuchDomain
+              no connected host has a domain of this name
+              => correct the name, or write it as a glob if it may be absent
+              sets/web.yaml:6
+
+        Nothing to do; 4 items need a person. 1 unchanged.
+        ");
+    }
+
+    #[test]
+    fn suspended() {
+        insta::assert_snapshot!(plain(&samples::suspended()), @r#"
+        kvm-017/web-1 (running)
+          suspended: default/web: migration to new storage; until 2026-12-01
+
+        Differs from the manifests, left as it is:
+          kvm-017/web-1/golden (sets/web.yaml:9)
+              description: "do not touch" -> "Clean install, patched"
+
+        No changes. 1 unchanged. 1 domain is suspended.
+        "#);
+    }
+
+    #[test]
+    fn unreadable_host_beside_a_healthy_one() {
+        insta::assert_snapshot!(plain(&samples::unreadable()), @r#"
+        kvm-017/web-1 (running)
+          + create golden
+              declared and never made (sets/web.yaml:9)
+              description: "Clean install, patched"
+              capture: full, internal
+              risk: the guest stands still while its memory is written into the image
+
+        Could not be read, left as it is:
+          kvm-018: could not connect to qemu+ssh://kvm-018/system: Connection refused
+          kvm-017/web-3: could not list the snapshots of domain web-3: inconsistent list (libvirt error 1)
+
+        Plan: 1 to create. 0 unchanged. 2 hosts or domains could not be read.
+        "#);
+    }
+
+    #[test]
+    fn terminal_escapes_in_names() {
+        let text = plain(&samples::escapes());
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
+        insta::assert_snapshot!(text, @r#"
+        kvm-017/web\u{1b}[31m|`<b>@all (running)
+          + create go\u{202e}ld\u{9b}en
+              declared by a\u{1b}]0;title\u{7} friend of @team (sets/web.yaml:9)
+              description: "line\none\u{1b}[2J"
+              risk: the guest stands still while its memory is written into the image
+
+        Plan: 1 to create. 0 unchanged.
+        "#);
+    }
+
+    #[test]
+    fn colour_changes_the_look_and_not_the_text() {
+        for (name, sample) in samples::plans() {
+            let coloured = plan(&sample, Palette::Colour);
+            assert!(coloured.contains("\u{1b}["), "{name}");
+            assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain(&sample), "{name}");
+        }
+    }
+}
