@@ -45,3 +45,13 @@ fn a_guest_of_another_process_can_be_captured_at_once() {
     guest.delete_snapshot("inside");
     guest.destroy();
 }
+
+#[test]
+fn a_read_only_connection_can_be_the_only_one() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("web").define();
+    guest.snapshot("s", "");
+    let host = snapward::libvirt::connect(&root.uri(), Access::ReadOnly).expect("opened");
+    let domain = guest.listed(host.as_ref());
+    assert_eq!(host.snapshots(&domain).expect("listed").len(), 1);
+}
