@@ -1,6 +1,8 @@
 //! Checks a document's tree against the schema of its kind: every unknown, missing or ill-typed field at once, each at
 //! its place. serde_yaml, which decides afterwards, stops at the first.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::diagnostic::{Code, Diagnostic};
@@ -65,17 +67,21 @@ impl<'a> Check<'a, '_> {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Json::as_object);
         let other = schema.get("additionalProperties").filter(|other| other.is_object());
+        let keys = children.iter().filter_map(|&child| self.tree.node(child).key.as_ref());
+        let given: HashSet<&str> = keys.map(|key| key.text.as_str()).collect();
+        // A misspelt required field is one fault, not an unknown and a missing one.
+        let mut meant: HashSet<String> = HashSet::new();
         for &child in children {
             let Some(key) = &self.tree.node(child).key else { continue };
             match (properties.and_then(|p| p.get(&key.text)), other) {
                 (Some(property), _) => self.node(child, property),
                 (None, Some(other)) => self.node(child, other),
-                (None, None) => self.unknown(id, child, &key.text, properties.unwrap_or(&none)),
+                (None, None) => meant.extend(self.unknown(id, child, &key.text, properties.unwrap_or(&none), &given)),
             }
         }
         let required = schema.get("required").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         for field in required.iter().filter_map(Json::as_str) {
-            if self.tree.get(id, field).is_none() {
+            if !given.contains(field) && !meant.contains(field) {
                 let place = self.tree.path(id);
                 let message = match id {
                     Tree::ROOT => format!("missing field `{field}`"),
@@ -88,24 +94,33 @@ impl<'a> Check<'a, '_> {
         }
     }
 
-    fn unknown(&mut self, id: NodeId, child: NodeId, key: &str, properties: &Map<String, Json>) {
+    /// Reports an unknown field and returns the one that was probably meant.
+    fn unknown(
+        &mut self,
+        id: NodeId,
+        child: NodeId,
+        key: &str,
+        properties: &Map<String, Json>,
+        given: &HashSet<&str>,
+    ) -> Option<String> {
+        if self.full() {
+            return None;
+        }
         let allowed: Vec<&str> = properties.keys().map(String::as_str).collect();
         let message = match id {
             Tree::ROOT => format!("unknown field `{}`", shown(key)),
             _ => format!("unknown field `{}` in `{}`", shown(key), self.tree.path(id)),
         };
-        let given: Vec<&str> = allowed.iter().copied().filter(|field| self.tree.get(id, field).is_none()).collect();
-        let label = match suggestion(key, given) {
+        let near = suggestion(key, allowed.iter().copied().filter(|field| !given.contains(field)));
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "not a field of this mapping".to_owned(),
         };
         let help = format!("allowed here: {}", allowed.join(", "));
-        if self.full() {
-            return;
-        }
         let place = self.tree.key_place(child);
         let found = Diagnostic::at(Code::UnknownField, self.text, &place, message).label(label).help(help);
         self.diagnostics.push(found);
+        near.map(str::to_owned)
     }
 
     fn list(&mut self, id: NodeId, items: &[NodeId], schema: &'a Map<String, Json>) {

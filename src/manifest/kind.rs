@@ -59,9 +59,12 @@ pub(super) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'
     // Jaro-Winkler favours a common beginning, as typing errors leave one. At 0.8 `captuer` finds `capture` and `mode`
     // does not find `memory`.
     const NEAR: f64 = 0.8;
+    // More candidates are names out of a hostile file, or too many for anyone to have misspelt one.
+    const MOST: usize = 500;
     let word = word.to_lowercase();
     candidates
         .into_iter()
+        .take(MOST)
         .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
