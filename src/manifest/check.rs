@@ -211,7 +211,7 @@ impl<'a> Check<'a, '_> {
             Tree::ROOT => "the document is empty".to_owned(),
             _ => format!("`{path}` has no value"),
         };
-        let help = format!("give {}, or remove the line", article(wants));
+        let help = format!("give {}; a field that is not required can be left out", article(wants));
         self.report(Code::WrongType, id, message, format!("expected {}", article(wants)), Some(help));
     }
 
@@ -296,5 +296,71 @@ fn shape_help(path: &str, wants: &str, found: &Value) -> Option<String> {
         ("array", Value::Mapping(_)) => Some("each item of a list begins with `- `".to_owned()),
         ("object", Value::Sequence(_)) => Some("remove the `- ` in front of its fields".to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::gate;
+    use crate::manifest::kind::Kind;
+    use crate::manifest::schema;
+    use crate::manifest::source::Source;
+
+    /// The messages about the `spec` of a document.
+    fn messages(kind: Kind, spec: &str) -> Vec<String> {
+        let yaml = format!("apiVersion: snapward/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n");
+        let source = Source { name: "f".into(), text: yaml.into() };
+        let text = Text::of(&source);
+        let mut found = Vec::new();
+        let tree = gate::read(&source, &text, &mut found).documents.remove(0).tree;
+        check(&tree, schema::cached(kind), &text, &mut found);
+        found.into_iter().map(|d| d.message).collect()
+    }
+
+    #[test]
+    fn everything_is_reported_at_once() {
+        let spec = "{domains: {include: [1]}, currnet: a, snapshots: [{when: never, deleteAfter: 0s}]}";
+        assert_eq!(
+            messages(Kind::SnapshotSet, spec),
+            [
+                "`spec.domains.include[0]` must be text, not the number `1`",
+                "unknown field `currnet` in `spec`",
+                "`spec.snapshots[0].when` cannot be `never`",
+                "`spec.snapshots[0].deleteAfter`: a span of time must be longer than zero",
+                "missing field `name` in `spec.snapshots[0]`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_required_field_is_one_fault() {
+        assert_eq!(messages(Kind::SnapshotSet, "{domain: {include: [a]}}"), ["unknown field `domain` in `spec`"]);
+    }
+
+    #[test]
+    fn null_is_for_the_three_fields_that_say_so() {
+        let spec = "{domains: {include: [a]}, suspend: ~, snapshots: [{name: a, deleteAfter: null}]}";
+        assert!(messages(Kind::SnapshotSet, spec).is_empty());
+        assert!(messages(Kind::RetentionPolicy, "{keep: {last: 1}, maximumAge: null}").is_empty());
+        assert_eq!(
+            messages(Kind::SnapshotSet, "{domains: {include: [a]}, current: }"),
+            ["`spec.current` has no value"]
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_range() {
+        for (value, wants) in [
+            ("4294967296", "must be 0 to 4294967295, not 4294967296"),
+            ("-1", "must be 0 to 4294967295, not -1"),
+            ("1.5", "must be a whole number, not the number `1.5`"),
+            ("010", "must be a whole number, not a number that begins with 0, `010`"),
+            ("\"1\"", "must be a whole number, not the text `1`"),
+        ] {
+            let found = messages(Kind::RetentionPolicy, &format!("{{keep: {{last: {value}}}}}"));
+            assert_eq!(found, [format!("`spec.keep.last` {wants}")]);
+        }
+        assert!(messages(Kind::RetentionPolicy, "{keep: {last: 0x10}}").is_empty());
     }
 }

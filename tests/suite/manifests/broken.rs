@@ -117,7 +117,11 @@ fn hostile_files_are_refused_in_bounds() {
     let holds = (0..30_000).map(|i| format!("    - {{snapshot: s{i}, reason: a}}\n")).collect::<String>();
     let snapshots = (0..15_000).map(|i| format!("    - {{name: n{i}, create: never}}\n")).collect::<String>();
     let series = (0..15_000).map(|i| format!("    - {{name: s{i}, template: t{i}}}\n")).collect::<String>();
+    let globs = (0..30_000).map(|i| format!("w{i}*,")).collect::<String>();
+    let names = (0..30_000).map(|i| format!("w{i},")).collect::<String>();
+    let selectors = head("SnapshotSet").replace("include: [web]", &format!("include: [{names}], exclude: [{globs}]"));
     let hostile = [
+        ("selectors", selectors + "  current: ''\n"),
         ("holds", head("SnapshotSet") + "  snapshots:\n" + &snapshots + "  holds:\n" + &holds),
         ("series", head("SnapshotSet") + "  series:\n" + &series),
         ("bomb", bomb),
