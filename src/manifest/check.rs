@@ -2,6 +2,8 @@
 //! its place. serde_yaml, which decides afterwards, stops at the first.
 
 use crate::model::text::suggestion;
+use std::collections::HashSet;
+
 use serde_json::{Map, Value as Json};
 
 use super::diagnostic::{Code, Diagnostic};
@@ -65,17 +67,21 @@ impl<'a> Check<'a, '_> {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Json::as_object);
         let other = schema.get("additionalProperties").filter(|other| other.is_object());
+        let keys = children.iter().filter_map(|&child| self.tree.node(child).key.as_ref());
+        let given: HashSet<&str> = keys.map(|key| key.text.as_str()).collect();
+        // A misspelt required field is one fault, not an unknown and a missing one.
+        let mut meant: HashSet<String> = HashSet::new();
         for &child in children {
             let Some(key) = &self.tree.node(child).key else { continue };
             match (properties.and_then(|p| p.get(&key.text)), other) {
                 (Some(property), _) => self.node(child, property),
                 (None, Some(other)) => self.node(child, other),
-                (None, None) => self.unknown(id, child, &key.text, properties.unwrap_or(&none)),
+                (None, None) => meant.extend(self.unknown(id, child, &key.text, properties.unwrap_or(&none), &given)),
             }
         }
         let required = schema.get("required").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         for field in required.iter().filter_map(Json::as_str) {
-            if self.tree.get(id, field).is_none() {
+            if !given.contains(field) && !meant.contains(field) {
                 let place = self.tree.path(id);
                 let message = match id {
                     Tree::ROOT => format!("missing field `{field}`"),
@@ -88,24 +94,33 @@ impl<'a> Check<'a, '_> {
         }
     }
 
-    fn unknown(&mut self, id: NodeId, child: NodeId, key: &str, properties: &Map<String, Json>) {
+    /// Reports an unknown field and returns the one that was probably meant.
+    fn unknown(
+        &mut self,
+        id: NodeId,
+        child: NodeId,
+        key: &str,
+        properties: &Map<String, Json>,
+        given: &HashSet<&str>,
+    ) -> Option<String> {
+        if self.full() {
+            return None;
+        }
         let allowed: Vec<&str> = properties.keys().map(String::as_str).collect();
         let message = match id {
             Tree::ROOT => format!("unknown field `{}`", shown(key)),
             _ => format!("unknown field `{}` in `{}`", shown(key), self.tree.path(id)),
         };
-        let given: Vec<&str> = allowed.iter().copied().filter(|field| self.tree.get(id, field).is_none()).collect();
-        let label = match suggestion(key, given) {
+        let near = suggestion(key, allowed.iter().copied().filter(|field| !given.contains(field)));
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "not a field of this mapping".to_owned(),
         };
         let help = format!("allowed here: {}", allowed.join(", "));
-        if self.full() {
-            return;
-        }
         let place = self.tree.key_place(child);
         let found = Diagnostic::at(Code::UnknownField, self.text, &place, message).label(label).help(help);
         self.diagnostics.push(found);
+        near.map(str::to_owned)
     }
 
     fn list(&mut self, id: NodeId, items: &[NodeId], schema: &'a Map<String, Json>) {
@@ -196,7 +211,7 @@ impl<'a> Check<'a, '_> {
             Tree::ROOT => "the document is empty".to_owned(),
             _ => format!("`{path}` has no value"),
         };
-        let help = format!("give {}, or remove the line", article(wants));
+        let help = format!("give {}; a field that is not required can be left out", article(wants));
         self.report(Code::WrongType, id, message, format!("expected {}", article(wants)), Some(help));
     }
 
@@ -281,5 +296,71 @@ fn shape_help(path: &str, wants: &str, found: &Value) -> Option<String> {
         ("array", Value::Mapping(_)) => Some("each item of a list begins with `- `".to_owned()),
         ("object", Value::Sequence(_)) => Some("remove the `- ` in front of its fields".to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::gate;
+    use crate::manifest::kind::Kind;
+    use crate::manifest::schema;
+    use crate::manifest::source::Source;
+
+    /// The messages about the `spec` of a document.
+    fn messages(kind: Kind, spec: &str) -> Vec<String> {
+        let yaml = format!("apiVersion: snapward/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {spec}\n");
+        let source = Source { name: "f".into(), text: yaml.into() };
+        let text = Text::of(&source);
+        let mut found = Vec::new();
+        let tree = gate::read(&source, &text, &mut found).documents.remove(0).tree;
+        check(&tree, schema::cached(kind), &text, &mut found);
+        found.into_iter().map(|d| d.message).collect()
+    }
+
+    #[test]
+    fn everything_is_reported_at_once() {
+        let spec = "{domains: {include: [1]}, currnet: a, snapshots: [{when: never, deleteAfter: 0s}]}";
+        assert_eq!(
+            messages(Kind::SnapshotSet, spec),
+            [
+                "`spec.domains.include[0]` must be text, not the number `1`",
+                "unknown field `currnet` in `spec`",
+                "`spec.snapshots[0].when` cannot be `never`",
+                "`spec.snapshots[0].deleteAfter`: a span of time must be longer than zero",
+                "missing field `name` in `spec.snapshots[0]`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_required_field_is_one_fault() {
+        assert_eq!(messages(Kind::SnapshotSet, "{domain: {include: [a]}}"), ["unknown field `domain` in `spec`"]);
+    }
+
+    #[test]
+    fn null_is_for_the_three_fields_that_say_so() {
+        let spec = "{domains: {include: [a]}, suspend: ~, snapshots: [{name: a, deleteAfter: null}]}";
+        assert!(messages(Kind::SnapshotSet, spec).is_empty());
+        assert!(messages(Kind::RetentionPolicy, "{keep: {last: 1}, maximumAge: null}").is_empty());
+        assert_eq!(
+            messages(Kind::SnapshotSet, "{domains: {include: [a]}, current: }"),
+            ["`spec.current` has no value"]
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_range() {
+        for (value, wants) in [
+            ("4294967296", "must be 0 to 4294967295, not 4294967296"),
+            ("-1", "must be 0 to 4294967295, not -1"),
+            ("1.5", "must be a whole number, not the number `1.5`"),
+            ("010", "must be a whole number, not a number that begins with 0, `010`"),
+            ("\"1\"", "must be a whole number, not the text `1`"),
+        ] {
+            let found = messages(Kind::RetentionPolicy, &format!("{{keep: {{last: {value}}}}}"));
+            assert_eq!(found, [format!("`spec.keep.last` {wants}")]);
+        }
+        assert!(messages(Kind::RetentionPolicy, "{keep: {last: 0x10}}").is_empty());
     }
 }

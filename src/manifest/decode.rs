@@ -164,3 +164,23 @@ fn longest_path<'a>(tree: &Tree, words: &'a str) -> (NodeId, &'a str) {
 fn shown_message(message: &str) -> String {
     crate::model::text::printable(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::gate;
+    use crate::manifest::source::Source;
+
+    #[test]
+    fn the_words_of_serde_yaml_find_their_place() {
+        let yaml = "spec:\n  a.b: [x, {c: 1}]\n";
+        let source = Source { name: "f".into(), text: yaml.into() };
+        let text = Text::of(&source);
+        let tree = gate::read(&source, &text, &mut Vec::new()).documents.remove(0).tree;
+        assert_eq!(longest_path(&tree, "spec.a.b[1].c: bad").1, "bad");
+        assert_eq!(tree.pointer(longest_path(&tree, "spec.a.b[1].c: bad").0), "/spec/a.b/1/c");
+        assert_eq!(longest_path(&tree, "missing field `x`"), (Tree::ROOT, "missing field `x`"));
+        let error = serde_yaml::from_str::<RetentionPolicy>("spec:\n  keep: {last: -1}\n").expect_err("negative");
+        assert!(serde_fault(&tree, &text, &error).message.contains("invalid type"), "{error}");
+    }
+}

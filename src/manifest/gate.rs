@@ -187,7 +187,8 @@ impl Gate<'_, '_> {
                     Open { start: range.start, tree: Tree::default(), sound: true, stack: Vec::new(), skipping: 0 };
                 self.open = Some(open);
             }
-            Event::DocumentEnd => self.close_document(range.end),
+            // Without `...` the event spans the `---` of the next document.
+            Event::DocumentEnd => self.close_document(range.start),
             Event::Alias(_) => {
                 self.refuse(
                     &range,
@@ -406,4 +407,76 @@ fn syntax_fault(text: &Text<'_>, at: usize, info: &str) -> Diagnostic {
     // The parser often notices at the end of the text or on an empty line: the fault is before it.
     let end = at.max(line.start) + 1;
     fault(at..end).help("check the indentation, and that brackets, braces and quotes before this place are closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gated(text: &str) -> (GatedSource, Vec<Diagnostic>) {
+        let source = Source { name: "f.yaml".into(), text: text.as_bytes().to_vec() };
+        let mut diagnostics = Vec::new();
+        let out = read(&source, &Text::of(&source), &mut diagnostics);
+        (out, diagnostics)
+    }
+
+    #[test]
+    fn ranges_are_bytes_also_after_wide_characters_and_crlf() {
+        for newline in ["\n", "\r\n"] {
+            let text = ["ключ: \"é\"", "list:", "  - 😀 x", "  - {k: v}", ""].join(newline);
+            let (out, diagnostics) = gated(&text);
+            assert!(diagnostics.is_empty() && out.complete);
+            let tree = &out.documents[0].tree;
+            let written = |pointer: &str| text.get(tree.place(tree.resolve(pointer))).expect("a boundary").trim_end();
+            assert_eq!(written("/ключ"), "\"é\"");
+            assert_eq!(written("/list"), "list");
+            assert_eq!(written("/list/0"), "😀 x");
+            assert_eq!(written("/list/1/k"), "v");
+            assert_eq!(tree.path(tree.resolve("/list/1/k")), "list[1].k");
+        }
+    }
+
+    #[test]
+    fn documents_are_cut_where_they_begin_and_end() {
+        let text = "---\na: |\n  x\n---\n# none\n---\nb: 1\n...\n---\nc: 1";
+        let (out, diagnostics) = gated(text);
+        assert!(diagnostics.is_empty());
+        let cut: Vec<&str> = out.documents.iter().map(|d| text[d.range.clone()].trim()).collect();
+        assert_eq!(cut, ["---\na: |\n  x", "---\nb: 1", "---\nc: 1"]);
+    }
+
+    #[test]
+    fn a_duplicate_key_is_found_at_any_depth_and_names_the_first() {
+        let (out, diagnostics) = gated("a:\n  b: 1\n  \"b\": 2\n");
+        assert_eq!((diagnostics[0].code, diagnostics[0].line), (Code::DuplicateKey, 3));
+        assert_eq!(diagnostics[0].related[0].line, 2);
+        assert!(!out.documents[0].sound && out.complete);
+    }
+
+    #[test]
+    fn what_readers_take_differently_is_refused_once_each() {
+        for (text, faults) in [
+            ("a: &x 1\nb: *x\n", 2),
+            ("<<: {a: 1}\n", 1),
+            ("a: !!str 1\n", 1),
+            ("{[a]: {deep: [1]}, b: 1}\n", 1),
+            ("? {a: b}\n: c\n", 1),
+            ("1: a\nnull: b\n", 2),
+        ] {
+            let (out, diagnostics) = gated(text);
+            assert_eq!(diagnostics.len(), faults, "{text}: {diagnostics:?}");
+            assert!(diagnostics.iter().all(|d| d.code == Code::Feature), "{text}");
+            assert!(out.complete && !out.documents[0].sound, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_limits_stop_the_reading() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert!(gated(&nested(MAX_DEPTH)).1.is_empty());
+        let (out, diagnostics) = gated(&nested(MAX_DEPTH + 1));
+        assert_eq!((diagnostics[0].code, out.complete), (Code::Limit, false));
+        let (_, diagnostics) = gated(&format!("[{}]", "1,".repeat(MAX_NODES)));
+        assert_eq!(diagnostics[0].code, Code::Limit);
+    }
 }

@@ -118,3 +118,70 @@ fn insert<T>(
 fn document<T>(text: &Text<'_>, tree: &Tree, value: T) -> Document<T> {
     Document { file: Arc::clone(text.name), lines: Arc::new(tree.lines(text)), value }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, text: &str) -> Source {
+        Source { name: name.into(), text: text.as_bytes().to_vec() }
+    }
+
+    fn set(name: &str, spec: &str) -> String {
+        format!("apiVersion: snapward/v1\nkind: SnapshotSet\nmetadata: {{name: {name}}}\nspec:\n{spec}")
+    }
+
+    #[test]
+    fn every_value_has_its_line() {
+        let text = "---\n".to_owned()
+            + &set(
+                "web",
+                "  domains:\n    include:\n      - web-1\n  snapshots:\n    - name: golden\n      create: never\n",
+            );
+        let loaded = load(&[source("web.yaml", &text)]);
+        assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+        let document = &loaded.desired.sets[0];
+        let line = |pointer: &str| document.origin(pointer).line;
+        assert_eq!(line(""), 2);
+        assert_eq!(line("/spec/domains/include"), 7);
+        assert_eq!(line("/spec/domains/include/0"), 8);
+        assert_eq!(line("/spec/snapshots/0"), 10);
+        assert_eq!(line("/spec/snapshots/0/create"), 11);
+        assert_eq!(line("/spec/snapshots/0/protect"), 10);
+    }
+
+    #[test]
+    fn a_cr_in_a_description_is_folded() {
+        let spec =
+            "  domains: {include: [a]}\n  snapshots: [{name: g, create: never, description: \"a\\r\\nb\\rc\"}]\n";
+        let loaded = load(&[source("web.yaml", &set("web", spec))]);
+        assert_eq!(loaded.desired.sets[0].value.spec.snapshots[0].description.as_deref(), Some("a\nb\nc"));
+    }
+
+    #[test]
+    fn references_resolve_across_files_and_findings_keep_the_order_of_the_files() {
+        let policy = "apiVersion: snapward/v1\nkind: SafetyPolicy\nmetadata: {name: strict}\nspec: {chainLimit: x}\n";
+        let spec = "  domains: {include: [a]}\n  safety: {policyRef: strict}\n  current: ''\n";
+        let loaded = load(&[source("z.yaml", &set("web", spec)), source("a.yaml", policy)]);
+        let places: Vec<_> = loaded.diagnostics.iter().map(|d| (&*d.file, d.line)).collect();
+        // The broken policy is still the one referred to.
+        assert_eq!(places, [("z.yaml", 7), ("a.yaml", 4)]);
+    }
+
+    #[test]
+    fn a_file_that_ends_early_leaves_references_alone() {
+        let loaded = load(&[
+            source("web.yaml", &set("web", "  domains: {include: [a]}\n  safety: {policyRef: strict}\n")),
+            source("policies.yaml", "a: [\n"),
+        ]);
+        assert_eq!(loaded.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), [Code::Syntax]);
+    }
+
+    #[test]
+    fn no_document_at_all_is_an_error_and_an_empty_file_beside_others_is_not() {
+        assert_eq!(load(&[]).diagnostics[0].code, Code::NoManifest);
+        assert_eq!(load(&[source("a.yaml", "# only\n")]).diagnostics[0].code, Code::NoManifest);
+        let text = set("web", "  domains: {include: [a]}\n");
+        assert!(load(&[source("a.yaml", ""), source("b.yaml", &text)]).diagnostics.is_empty());
+    }
+}

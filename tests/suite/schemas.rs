@@ -39,3 +39,15 @@ fn every_schema_is_a_valid_schema() {
         jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
+
+#[test]
+fn a_validation_satisfies_its_schema() {
+    let source = snapward::manifest::Source { name: "f.yaml".into(), text: b"a: 1\na: 2\n".to_vec() };
+    let loaded = snapward::manifest::load(&[source]);
+    let validation = snapward::manifest::Validation::new(1, loaded.documents, loaded.diagnostics);
+    assert_eq!((validation.summary.errors, validation.diagnostics[1].related.len()), (2, 1));
+    let schema = output::<snapward::manifest::Validation>();
+    let value = serde_json::to_value(&validation).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    assert!(validator.is_valid(&value), "{value}");
+}

@@ -1,7 +1,7 @@
 //! Holds of a set: on its own snapshots, once each, with a reason the stamp can carry.
 
 use crate::model::text::suggestion;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::series::NamePattern;
 use super::{Entry, Scope};
@@ -13,6 +13,7 @@ use crate::model::kinds::SnapshotSet;
 pub(super) fn check(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     let patterns: Vec<NamePattern> = set.spec.series.iter().map(|series| NamePattern::of(set, series, scope)).collect();
+    let declared: HashSet<&str> = set.spec.snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
     for (i, hold) in set.spec.holds.iter().enumerate() {
         let name = hold.snapshot.as_str();
         let at = format!("/spec/holds/{i}");
@@ -26,10 +27,9 @@ pub(super) fn check(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>, out
             );
         }
         first.entry(name).or_insert(i);
-        let declared = || set.spec.snapshots.iter().map(|snapshot| snapshot.name.as_str());
-        if !declared().any(|other| other == name) && !patterns.iter().any(|pattern| pattern.fits(name)) {
+        if !declared.contains(name) && !patterns.iter().any(|pattern| pattern.fits(name)) {
             let message = format!("the hold is for `{}`, which this set does not declare", shown(name));
-            let label = match suggestion(name, declared()) {
+            let label = match suggestion(name, set.spec.snapshots.iter().map(|snapshot| snapshot.name.as_str())) {
                 Some(near) => format!("did you mean `{}`?", shown(near)),
                 None => "not a snapshot of this set".to_owned(),
             };

@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use super::decode::{AnyDocument, Decoded};
 use super::diagnostic::{Code, Diagnostic};
+use super::gate::MAX_FAULTS;
 use super::kind::Kind;
 use super::source::Text;
 use super::tree::{Tree, shown};
@@ -110,7 +111,12 @@ impl<'a> Scope<'a> {
 pub(super) fn validate(entries: &[Entry<'_>], complete: bool, out: &mut Vec<Diagnostic>) {
     let by_name = identity::index(entries, out);
     let scope = Scope { by_name, complete };
+    let before = out.len();
     for entry in entries {
+        if out.len() - before > MAX_FAULTS {
+            // Enough for anyone to begin with; the rest would only cost time and memory.
+            return;
+        }
         match &entry.decoded.value {
             None => {}
             Some(AnyDocument::SnapshotSet(set)) => set::check(entry, set, &scope, out),

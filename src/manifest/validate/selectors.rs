@@ -1,5 +1,7 @@
 //! Host and domain selectors: globs and UUIDs are well-formed; where two of them certainly meet.
 
+use std::collections::BTreeSet;
+
 use globset::{Glob, GlobMatcher};
 use uuid::Uuid;
 
@@ -48,7 +50,9 @@ fn check_pattern(entry: &Entry<'_>, at: &str, pattern: &str, what: &str, out: &m
     if pattern.trim().is_empty() {
         let message = format!("a {what} name must not be empty");
         out.push(entry.fault(Code::WrongValue, at, message).help(format!("write a {what}'s name or a glob as web-*")));
-    } else if let Err(error) = Glob::new(pattern) {
+    } else if !is_literal(pattern)
+        && let Err(error) = Glob::new(pattern)
+    {
         let message = format!("`{}` is not a glob: {}", shown(pattern), error.kind());
         out.push(
             entry.fault(Code::WrongValue, at, message).help("* any text, ? one character, [ab] one of, {a,b} either"),
@@ -56,27 +60,25 @@ fn check_pattern(entry: &Entry<'_>, at: &str, pattern: &str, what: &str, out: &m
     }
 }
 
-/// The domains a selector names literally and does not exclude: the pattern as written (a UUID in its usual form), and
-/// its index in `include`.
-pub(super) fn literals(selector: &DomainSelector) -> Vec<(String, usize)> {
-    let normal = |pattern: &str| match pattern.strip_prefix(UUID_PREFIX) {
+/// The domains a selector names literally and does not exclude, as written (a UUID in its usual form).
+pub(super) fn literals(selector: &DomainSelector) -> BTreeSet<String> {
+    // What so many globs leave over is left to the plan: it is not certain without compiling them all.
+    const MOST_GLOBS: usize = 100;
+    let (excluded, globs): (Vec<_>, Vec<_>) = selector.exclude.iter().partition(|pattern| is_literal(pattern));
+    if globs.len() > MOST_GLOBS {
+        return BTreeSet::new();
+    }
+    let excluded: BTreeSet<String> = excluded.into_iter().map(|pattern| normal(pattern)).collect();
+    let globs: Vec<GlobMatcher> = globs.into_iter().filter_map(|glob| matcher(glob)).collect();
+    let names = selector.include.iter().filter(|pattern| is_literal(pattern)).map(|pattern| normal(pattern));
+    names.filter(|name| !excluded.contains(name) && !globs.iter().any(|glob| glob.is_match(name))).collect()
+}
+
+fn normal(pattern: &str) -> String {
+    match pattern.strip_prefix(UUID_PREFIX) {
         Some(uuid) => Uuid::try_parse(uuid).map_or_else(|_| pattern.to_owned(), |uuid| format!("{UUID_PREFIX}{uuid}")),
         None => pattern.to_owned(),
-    };
-    let excluded = |name: &str| {
-        selector.exclude.iter().any(|pattern| {
-            normal(pattern) == name
-                || (!pattern.starts_with(UUID_PREFIX) && matcher(pattern).is_some_and(|m| m.is_match(name)))
-        })
-    };
-    let mut found: Vec<(String, usize)> = Vec::new();
-    for (i, pattern) in selector.include.iter().enumerate() {
-        let name = normal(pattern);
-        if is_literal(pattern) && !excluded(&name) && found.iter().all(|(other, _)| *other != name) {
-            found.push((name, i));
-        }
     }
-    found
 }
 
 /// Whether two host filters are certain to share a host where both have one: one of them takes every host, or they name
@@ -94,7 +96,8 @@ pub(super) fn hosts_meet(a: Option<&HostSelector>, b: Option<&HostSelector>) -> 
         return false;
     }
     let covers = |pattern: &str, other: &str| {
-        pattern == other || (is_literal(other) && matcher(pattern).is_some_and(|m| m.is_match(other)))
+        pattern == other
+            || (is_literal(other) && !is_literal(pattern) && matcher(pattern).is_some_and(|m| m.is_match(other)))
     };
     a.include.is_empty()
         || b.include.is_empty()
@@ -125,7 +128,7 @@ mod tests {
                 .into(),
             exclude: vec!["d*".to_owned()],
         };
-        let names: Vec<_> = literals(&selector).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["web", "uuid:6fa459ea-ee8a-3ca4-894e-db77e160355e"]);
+        let names = ["uuid:6fa459ea-ee8a-3ca4-894e-db77e160355e", "web"].map(str::to_owned);
+        assert_eq!(literals(&selector), BTreeSet::from(names));
     }
 }

@@ -109,7 +109,12 @@ fn snapshot(entry: &Entry<'_>, at: &str, snapshot: &Snapshot, out: &mut Vec<Diag
     {
         let message = format!("the description of `{name}` holds a line snapward writes itself: `{}`", shown(line));
         let help = "remove it; lines that begin with `Snapward-` are how snapward knows its own snapshots";
-        out.push(entry.fault(Code::WrongValue, &format!("{at}/description"), message).help(help));
+        // The line itself, where the text is written as a block.
+        let mut range = entry.range(&format!("{at}/description"));
+        if let Some(offset) = entry.text.text.get(range.clone()).and_then(|written| written.find(line)) {
+            range = range.start + offset..range.start + offset + line.len();
+        }
+        out.push(Diagnostic::at(Code::WrongValue, entry.text, &range, message).help(help));
     }
     if let Some(file) = &snapshot.definition {
         definition(entry, &format!("{at}/definition"), file, out);
