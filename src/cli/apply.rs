@@ -9,6 +9,7 @@ use super::Context;
 use super::args::{Format, Paths, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
+use super::sources::STDIN;
 use super::{clock, manifests, progress, reading};
 use crate::apply;
 use crate::libvirt::Access;
@@ -48,7 +49,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     may_ask(args)?;
     let desired = manifests::desired(&args.paths.paths, context)?;
     let interrupt = reading::prepare(output)?;
-    let source = PlanSource { paths: args.paths.paths.clone(), at: None };
+    let source = PlanSource { paths: args.paths.names(), at: None };
     let read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
     match args.output {
         Format::Text => output.data(&text::plan(&read.plan, output.data))?,
@@ -79,7 +80,7 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
     if args.yes {
         return Ok(());
     }
-    if args.paths.paths.iter().any(|path| path == "-") {
+    if args.paths.paths.iter().any(|path| path.as_os_str() == STDIN) {
         return Err(CliError::usage(
             "the manifests come from standard input, so the question cannot be answered there",
         )

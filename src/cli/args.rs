@@ -1,5 +1,7 @@
 //! The command line: global options and the verbs. The doc comments are the help texts.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{apply, completions, man, plan, schema, status, validate};
@@ -171,7 +173,14 @@ pub(super) enum Format {
 pub(super) struct Paths {
     /// Manifest files, directories (all *.yaml and *.yml below them), or `-` for standard input.
     #[arg(value_name = "PATH", required = true)]
-    pub(super) paths: Vec<String>,
+    pub(super) paths: Vec<PathBuf>,
+}
+
+impl Paths {
+    /// The paths as a plan names its source.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    }
 }
 
 /// What to do.

@@ -1,13 +1,14 @@
 //! `snapward schema`: the JSON Schemas of manifests and outputs.
 
 use clap::Args;
-use schemars::Schema;
+use serde_json::Value;
 
 use super::Context;
 use super::args::exit_codes;
 use super::error::CliError;
 use super::exit::Exit;
-use crate::manifest::schema::{KINDS, schema_for};
+use crate::manifest::Validation;
+use crate::manifest::schema::published;
 use crate::model::text::printable;
 use crate::report::{self, json};
 
@@ -30,32 +31,29 @@ pub(super) struct SchemaArgs {
 }
 
 pub(super) fn run(args: &SchemaArgs, context: &Context) -> Result<Exit, CliError> {
+    let all = all();
     let text = match &args.kind {
-        None => names().iter().map(|name| format!("{name}\n")).collect(),
-        Some(kind) => {
-            let schema = find(kind).ok_or_else(|| unknown(kind))?;
-            json::pretty(&schema)?
-        }
+        None => all.iter().map(|(name, _)| format!("{name}\n")).collect(),
+        Some(kind) => match all.iter().find(|(name, _)| name == kind) {
+            Some((_, schema)) => json::pretty(schema)?,
+            None => return Err(unknown(kind, &all)),
+        },
     };
     context.output.data(&text)?;
     Ok(Exit::Done)
 }
 
-/// The outputs by the first part of their schema's file name.
-fn outputs() -> impl Iterator<Item = (&'static str, Schema)> {
-    report::schemas().into_iter().map(|(file, schema)| (file.split('.').next().unwrap_or(file), schema))
+/// Every schema, by the first part of its file's name below `schemas/`.
+fn all() -> Vec<(String, Value)> {
+    let validation = ("validation.v1.json", json::schema::<Validation>());
+    let outputs = report::schemas().into_iter().chain([validation]);
+    let outputs = outputs.map(|(file, schema)| (file.to_owned(), schema.to_value()));
+    let name = |file: String| file.split('.').next().unwrap_or_default().to_owned();
+    published().into_iter().chain(outputs).map(|(file, schema)| (name(file), schema)).collect()
 }
 
-fn names() -> Vec<&'static str> {
-    KINDS.iter().copied().chain(outputs().map(|(name, _)| name)).collect()
-}
-
-fn find(kind: &str) -> Option<Schema> {
-    schema_for(kind).or_else(|| outputs().find(|(name, _)| *name == kind).map(|(_, schema)| schema))
-}
-
-fn unknown(kind: &str) -> CliError {
-    let names = names();
+fn unknown(kind: &str, all: &[(String, Value)]) -> CliError {
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
     let nearest = names
         .iter()
         .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &kind.to_lowercase()), name))

@@ -17,7 +17,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     ]
 }
 
-fn schema<T: JsonSchema>() -> Schema {
+/// The schema of one JSON output.
+pub fn schema<T: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
