@@ -65,13 +65,23 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
     let outcome = apply::apply(&desired, &read.plan, &read.hosts.targets(&read.observed), &options);
     drop(progress);
-    match args.output {
-        Format::Json => output.data(&json::pretty(&outcome)?)?,
+    let shown = match args.output {
+        Format::Json => json::pretty(&outcome).map_err(CliError::from).and_then(|text| output.data(&text)),
         // The plan has just said that there was nothing to do.
-        Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {}
-        Format::Text => output.data(&format!("\n{}", text::outcome(&outcome, output.data)))?,
+        Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {
+            Ok(())
+        }
+        Format::Text => output.data(&format!("\n{}", text::outcome(&outcome, output.data))),
+    };
+    let exit = Exit::of_outcome(&outcome);
+    match shown {
+        Ok(()) => Ok(exit),
+        Err(error) => {
+            // Not "failed, nothing was done": something may have been.
+            output.error(&error.hint("the plan was applied; `snapward status` shows how things stand"));
+            Ok(Exit::foremost(&[exit, Exit::Partly]))
+        }
     }
-    Ok(Exit::of_outcome(&outcome))
 }
 
 /// Whether the question can be asked, found out before any work: a run must not end differently because there happened
