@@ -9,7 +9,8 @@ use super::Context;
 use super::args::{Format, Paths, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{clock, manifests, progress, reading, sources};
+use super::sources::STDIN;
+use super::{clock, manifests, progress, reading};
 use crate::apply;
 use crate::libvirt::Access;
 use crate::model::outcome::DomainResult;
@@ -48,7 +49,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     may_ask(args)?;
     let desired = manifests::desired(&args.paths.paths, context)?;
     let interrupt = reading::prepare(output)?;
-    let source = PlanSource { paths: args.paths.shown(), at: None };
+    let source = PlanSource { paths: args.paths.names(), at: None };
     let read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
     match args.output {
         Format::Text => output.data(&text::plan(&read.plan, output.data))?,
@@ -64,13 +65,23 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
     let outcome = apply::apply(&desired, &read.plan, &read.hosts.targets(&read.observed), &options);
     drop(progress);
-    match args.output {
-        Format::Json => output.data(&json::pretty(&outcome)?)?,
+    let shown = match args.output {
+        Format::Json => json::pretty(&outcome).map_err(CliError::from).and_then(|text| output.data(&text)),
         // The plan has just said that there was nothing to do.
-        Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {}
-        Format::Text => output.data(&format!("\n{}", text::outcome(&outcome, output.data)))?,
+        Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {
+            Ok(())
+        }
+        Format::Text => output.data(&format!("\n{}", text::outcome(&outcome, output.data))),
+    };
+    let exit = Exit::of_outcome(&outcome);
+    match shown {
+        Ok(()) => Ok(exit),
+        Err(error) => {
+            // Not "failed, nothing was done": something may have been.
+            output.error(&error.hint("the plan was applied; `snapward status` shows how things stand"));
+            Ok(Exit::foremost(&[exit, Exit::Partly]))
+        }
     }
-    Ok(Exit::of_outcome(&outcome))
 }
 
 /// Whether the question can be asked, found out before any work: a run must not end differently because there happened
@@ -79,7 +90,7 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
     if args.yes {
         return Ok(());
     }
-    if args.paths.paths.iter().any(|path| path.as_os_str() == sources::STDIN) {
+    if args.paths.paths.iter().any(|path| path.as_os_str() == STDIN) {
         return Err(CliError::usage(
             "the manifests come from standard input, so the question cannot be answered there",
         )

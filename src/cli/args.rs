@@ -177,8 +177,8 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// As they were given.
-    pub(super) fn shown(&self) -> Vec<String> {
+    /// The paths as a plan names its source.
+    pub(super) fn names(&self) -> Vec<String> {
         self.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
     }
 }

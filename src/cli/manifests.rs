@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Context;
 use super::error::CliError;
 use super::sources;
-use crate::manifest::{self, Diagnostic, Loaded, Source};
+use crate::manifest::{self, Loaded, Source};
 use crate::model::desired::DesiredState;
 use crate::report::Palette;
 
@@ -13,31 +13,21 @@ use crate::report::Palette;
 pub(super) struct Manifests {
     /// The files as read.
     pub(super) sources: Vec<Source>,
-    /// How many documents they hold.
-    pub(super) documents: usize,
-    /// By file and place.
-    pub(super) diagnostics: Vec<Diagnostic>,
-    /// What they declare; only to be used without errors.
-    pub(super) desired: DesiredState,
+    /// What they say, and what is wrong with it.
+    pub(super) loaded: Loaded,
 }
 
 impl Manifests {
-    /// How many of the findings are errors.
-    pub(super) fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
-    }
-
     /// The findings for people.
     pub(super) fn findings(&self, palette: Palette) -> String {
-        manifest::render(&self.diagnostics, &self.sources, palette == Palette::Colour)
+        manifest::render(&self.loaded.diagnostics, &self.sources, palette == Palette::Colour)
     }
 }
 
-/// Reads and checks everything. What stands wrong in a manifest is a finding.
+/// Reads and checks everything. What is wrong is a finding.
 pub(super) fn read(paths: &[PathBuf]) -> Manifests {
     let (sources, loaded) = sources::load(paths, &mut std::io::stdin().lock());
-    let Loaded { desired, diagnostics, documents } = loaded;
-    Manifests { sources, documents, diagnostics, desired }
+    Manifests { sources, loaded }
 }
 
 /// The desired state, or, after showing what is wrong, the error that ends the run.
@@ -47,8 +37,8 @@ pub(super) fn read(paths: &[PathBuf]) -> Manifests {
 pub(super) fn desired(paths: &[PathBuf], context: &Context) -> Result<DesiredState, CliError> {
     let manifests = read(paths);
     context.output.note(&manifests.findings(context.output.notes));
-    match manifests.errors() {
-        0 => Ok(manifests.desired),
+    match manifests.loaded.diagnostics.iter().filter(|finding| finding.is_error()).count() {
+        0 => Ok(manifests.loaded.desired),
         errors => Err(CliError::manifest(format!(
             "the manifests have {}; no host was contacted and nothing was changed",
             count(errors, "error")

@@ -48,7 +48,7 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> 
     let desired = manifests::desired(&args.paths.paths, context)?;
     let _interrupt = reading::prepare(context.output)?;
     let at: Option<Timestamp> = args.at.as_ref().map(DateOrInstant::timestamp);
-    let source = PlanSource { paths: args.paths.shown(), at: at.map(|at| at.to_string()) };
+    let source = PlanSource { paths: args.paths.names(), at: at.map(|at| at.to_string()) };
     let read =
         reading::read(&desired, &context.global.connect, Access::ReadOnly, at.unwrap_or_else(clock::now), source)?;
     let rendered = match args.output {

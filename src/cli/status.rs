@@ -76,7 +76,7 @@ pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError
 
 /// One reading, over connections of its own: one that broke while waiting must not stay broken.
 fn read(args: &StatusArgs, context: &Context, desired: &DesiredState, now: Timestamp) -> Result<Status, CliError> {
-    let source = PlanSource { paths: args.paths.shown(), at: None };
+    let source = PlanSource { paths: args.paths.names(), at: None };
     let read = reading::read(desired, &context.global.connect, Access::ReadOnly, now, source)?;
     Ok(plan::status(&read.observed, &read.plan))
 }

@@ -6,7 +6,7 @@ use super::Context;
 use super::args::{Format, Paths, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::manifests;
+use super::manifests::{self, Manifests};
 use crate::manifest::Validation;
 use crate::report::json;
 
@@ -34,8 +34,9 @@ pub(super) struct ValidateArgs {
 pub(super) fn run(args: &ValidateArgs, context: &Context) -> Result<Exit, CliError> {
     let manifests = manifests::read(&args.paths.paths);
     let rendered = manifests.findings(context.output.notes);
-    let exit = if manifests.errors() > 0 { Exit::BadManifest } else { Exit::Done };
-    let validation = Validation::new(manifests.sources.len(), manifests.documents, manifests.diagnostics);
+    let exit = if manifests.loaded.has_errors() { Exit::BadManifest } else { Exit::Done };
+    let Manifests { sources, loaded } = manifests;
+    let validation = Validation::new(sources.len(), loaded.documents, loaded.diagnostics);
     match args.output {
         Format::Json => context.output.data(&json::pretty(&validation)?)?,
         Format::Text => {

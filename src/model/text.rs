@@ -44,11 +44,15 @@ pub fn printable(text: &str) -> String {
 /// beginning, as typing errors leave one: at 0.8 `captuer` finds `capture` and `mode` does not find `memory`.
 const ALIKE: f64 = 0.8;
 
+/// More candidates than this are names out of a hostile file, or too many for anyone to have misspelt one.
+const CANDIDATES: usize = 500;
+
 /// The candidate that a misspelt word most likely means, if any is near.
 pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
         .into_iter()
+        .take(CANDIDATES)
         .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
         .filter(|(score, _)| *score >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -430,7 +430,7 @@ pub(crate) fn status() -> Status {
                 sets: vec!["default/web".to_owned(), "ci/runner".to_owned()],
                 conditions: vec![
                     condition(ConditionKind::Ready, false, "Blocked", "1 item needs a person"),
-                    condition(ConditionKind::Drifted, false, "AsDeclared", "no declared field differs"),
+                    condition(ConditionKind::Drifted, true, "FieldsDiffer", "1 declared field differs"),
                     condition(ConditionKind::Blocked, true, "Missing", "golden: Missing"),
                 ],
                 newest_good: None,

@@ -1,10 +1,15 @@
 //! The command line itself: usage, help, streams, colours, and what happens when no host answers.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
 use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::support::cmd::{Snapward, snapward};
 
@@ -20,11 +25,31 @@ spec:
     - {name: golden, capture: {content: full, location: internal}}
 ";
 
+const NODE: &str = "<node><domain type='test'>
+  <name>web-1</name><uuid>UUID</uuid>
+  <memory>8192</memory><vcpu>1</vcpu><os><type arch='i686'>hvm</type></os>
+  <devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+    <source file='/guest/web-1.qcow2'/><target dev='vda'/></disk></devices>
+</domain></node>
+";
+
 /// A directory with one valid manifest, `web.yaml`.
 fn manifests() -> TempDir {
     let dir = TempDir::new().expect("a temporary directory");
     fs::write(dir.path().join("web.yaml"), SET).expect("written");
     dir
+}
+
+/// The URI of a test driver of its own with one domain, `web-1`, defined in a file of that directory. What happens in
+/// it ends with the process.
+fn imaginary_host(dir: &TempDir) -> String {
+    let node = dir.path().join("node.xml");
+    // Locks go by the UUID, and tests run at once.
+    let mut hasher = DefaultHasher::new();
+    dir.path().hash(&mut hasher);
+    let uuid = Uuid::from_u64_pair(hasher.finish(), hasher.finish());
+    fs::write(&node, NODE.replace("UUID", &uuid.to_string())).expect("written");
+    format!("test://{}", node.display())
 }
 
 fn in_dir(dir: &TempDir, args: &[&str]) -> Snapward {
@@ -223,4 +248,134 @@ fn a_full_disk_is_an_error() {
         .expect("runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: could not write to standard output"));
+}
+
+#[test]
+fn a_plan_goes_to_stdout_and_says_pending_only_when_asked() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", &host, "plan", "web.yaml"]).run().exits(0);
+    assert!(ran.stdout.contains("/web-1 (running)\n  + create golden\n"), "{ran}");
+    assert!(ran.stdout.ends_with("\nPlan: 1 to create. 0 unchanged.\n"), "{ran}");
+    assert_eq!(ran.stderr, "");
+    let json =
+        in_dir(&dir, &["-c", &host, "plan", "-o", "json", "--detailed-exitcode", "web.yaml"]).run().exits(2).json();
+    assert_eq!(json["summary"]["create"], 1);
+    assert_eq!(json["source"]["paths"][0], "web.yaml");
+    assert!(json["stats"]["libvirtCalls"].as_u64().is_some_and(|calls| calls > 0));
+    let markdown = in_dir(&dir, &["-c", &host, "plan", "-o", "markdown", "web.yaml"]).run().exits(0);
+    assert!(markdown.stdout.starts_with("### snapward\n"), "{markdown}");
+}
+
+#[test]
+fn a_plan_for_another_time_says_so() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", &host, "plan", "--at", "2027-01-01", "web.yaml"]).run().exits(0);
+    assert!(ran.stdout.starts_with("Planned as of 2027-01-01T00:00:00Z; this plan cannot be applied.\n\n"), "{ran}");
+}
+
+#[test]
+fn apply_shows_plan_and_outcome_and_tells_progress_on_stderr() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", &host, "apply", "--yes", "web.yaml"]).run().exits(0);
+    assert!(ran.stdout.contains("\nPlan: 1 to create. 0 unchanged.\n\n"), "{ran}");
+    assert!(ran.stdout.contains("/web-1: done\n  + created golden ("), "{ran}");
+    assert!(ran.stdout.ends_with("\nApply: 1 done.\n"), "{ran}");
+    assert!(ran.stderr.contains("/web-1/golden ...\n") && ran.stderr.contains("/web-1/golden: done in "), "{ran}");
+}
+
+#[test]
+fn apply_in_json_prints_the_outcome_alone_and_log_lines_in_json() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let args = ["-c", &host, "--log-format", "json", "apply", "--yes", "-o", "json", "web.yaml"];
+    let ran = in_dir(&dir, &args).run().exits(0);
+    let outcome = ran.json();
+    assert_eq!(outcome["summary"]["done"], 1);
+    let events: Vec<serde_json::Value> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    let named: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!(named, ["domainStarted", "actionStarted", "actionFinished", "domainFinished"], "{ran}");
+}
+
+/// `apply` on a terminal made by script(1), with one line typed in.
+fn apply_on_a_terminal(typed: &str) -> std::process::Output {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let line = format!("'{}' -c '{host}' apply web.yaml", env!("CARGO_BIN_EXE_snapward"));
+    let mut child = std::process::Command::new("script")
+        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("script(1) of util-linux is installed");
+    child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
+    child.wait_with_output().expect("it ends")
+}
+
+#[rstest]
+#[case::yes("yes\n", 0, "Apply: 1 done.")]
+#[case::no("no\n", 1, "not confirmed; nothing was changed")]
+#[case::almost("y\n", 1, "not confirmed; nothing was changed")]
+fn on_a_terminal_only_yes_applies(#[case] typed: &str, #[case] code: i32, #[case] said: &str) {
+    let output = apply_on_a_terminal(typed);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(text.contains("Apply these changes? Only 'yes' is accepted: "), "{text}");
+    assert!(text.contains(said), "{text}");
+}
+
+#[test]
+fn an_unreachable_host_does_not_hide_the_others() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", NOWHERE, "-c", &host, "plan", "--detailed-exitcode", "web.yaml"]).run().exits(5);
+    assert!(ran.stdout.contains("+ create golden"), "{ran}");
+    assert!(ran.stdout.contains("Could not be read, left as it is:\n  qemu+unix://"), "{ran}");
+    let ran = in_dir(&dir, &["-c", NOWHERE, "-c", &host, "apply", "--yes", "web.yaml"]).run().exits(5);
+    assert!(ran.stdout.contains("Apply: 1 done.\n1 host or domain could not be read."), "{ran}");
+}
+
+#[test]
+fn two_hosts_of_one_name_are_refused() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", &host, "-c", "test:///default", "plan", "web.yaml"]).run().exits(1);
+    assert!(ran.stderr.contains("are both named") && ran.stderr.contains("hint: "), "{ran}");
+}
+
+#[test]
+fn status_shows_what_is_missing() {
+    let dir = manifests();
+    let host = imaginary_host(&dir);
+    let ran = in_dir(&dir, &["-c", &host, "status", "web.yaml"]).run().exits(3);
+    assert!(ran.stdout.contains("/web-1 (running): not Ready\n"), "{ran}");
+    let json = in_dir(&dir, &["-c", &host, "status", "-o", "json", "web.yaml"]).run().exits(3).json();
+    assert_eq!(json["summary"]["allReady"], false);
+}
+
+#[rstest]
+fn an_interrupt_while_reading_exits_130(#[values(Signal::INT, Signal::TERM)] signal: Signal) {
+    let dir = manifests();
+    // Takes the connection and never says a word.
+    let socket = dir.path().join("socket");
+    let silent = UnixListener::bind(&socket).expect("bound");
+    let uri = format!("qemu+unix:///system?socket={}", socket.display());
+    let child = in_dir(&dir, &["-c", &uri, "plan", "web.yaml"]).spawn();
+    // It connects only after it watches for signals.
+    let connected = silent.accept().expect("snapward connects");
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("not 0");
+    kill_process(pid, signal).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    drop(connected);
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "\nInterrupted.\n");
 }

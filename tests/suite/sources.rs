@@ -92,11 +92,13 @@ fn standard_input_is_a_source_of_its_own() {
 fn definitions_are_read_from_beside_the_manifest() {
     let root = root();
     write(&root, "sets/web.yaml", set("web", "{name: golden, definition: ../xml/golden.xml}"));
-    write(&root, "xml/golden.xml", "<domainsnapshot/>");
+    let xml = "<domainsnapshot><name>golden</name><creationTime>7</creationTime></domainsnapshot>";
+    write(&root, "xml/golden.xml", xml);
     let (_, loaded) = sources::load(&[root.path().to_owned()], &mut std::io::empty());
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let file = loaded.desired.sets[0].file.clone();
-    assert_eq!(loaded.desired.definitions[&(file, "../xml/golden.xml".to_owned())], "<domainsnapshot/>");
+    let saved = &loaded.desired.definitions[&(file, "../xml/golden.xml".to_owned())];
+    assert_eq!((&*saved.xml.0, saved.snapshot.created, saved.domain), (xml, 7, None));
 }
 
 #[test]

@@ -71,10 +71,11 @@ fn domain(page: &mut Page, item: &DomainStatus, now: Timestamp) {
     };
     page.line(0, &format!("{name} ({}): {verdict}", item.state.as_str()));
     for condition in &item.conditions {
-        let is_ready = condition.kind == ConditionKind::Ready;
-        if condition.status != is_ready && !condition.message.is_empty() {
-            let lead = if is_ready { String::new() } else { format!("{:?}: ", condition.kind) };
-            page.wrapped(2, &lead, None, &condition.message);
+        // The other conditions say what stands here anyway: blocked items, conflicts among them, and the suspension.
+        match condition.kind {
+            ConditionKind::Ready if !condition.status => page.wrapped(2, "", None, &condition.message),
+            ConditionKind::Drifted if condition.status => page.wrapped(2, "Drifted: ", None, &condition.message),
+            _ => {}
         }
     }
     if !item.sets.is_empty() {
@@ -190,7 +191,7 @@ mod tests {
 
         kvm-017/web-2 (shut off): not Ready
           1 item needs a person
-          Blocked: golden: Missing
+          Drifted: 1 declared field differs
           sets: default/web, ci/runner
           newest good: none
           ! golden: Missing

@@ -25,8 +25,7 @@ fn a_stopped_domain_is_captured_once_with_its_contents() {
     // What was captured is what was there, whatever is written afterwards.
     qemu_io_write(&guest.vda(), "qcow2", 0x22, 0, 1 << 20);
     let copy = root.image("golden.raw");
-    let arguments = ["convert", "-l", "snapshot.name=golden", "-O", "raw", text(&guest.vda()), text(&copy)];
-    run("qemu-img", &arguments);
+    run("qemu-img", &["convert", "-l", "snapshot.name=golden", "-O", "raw", text(&guest.vda()), text(&copy)]);
     assert!(qemu_io_check(&copy, "raw", 0x11, 0, 1 << 20));
 }
 

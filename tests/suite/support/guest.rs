@@ -162,6 +162,38 @@ impl Guest<'_> {
         self.act(|domain| domain.undefine_flags(flags), &["undefine", "--snapshots-metadata", &self.name]);
     }
 
+    /// Takes one namespace out of its metadata, running and stored, as a define without it does.
+    pub(crate) fn drop_metadata(&self, namespace: &str) {
+        let kind = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
+        self.act(
+            |domain| domain.set_metadata(kind, None, None, Some(namespace), sys::VIR_DOMAIN_AFFECT_CONFIG).map(drop),
+            &["metadata", &self.name, "--uri", namespace, "--remove", "--config"],
+        );
+    }
+
+    /// Defines a copy of the stopped domain as virt-clone does: the XML with another name and no UUID, the image copied.
+    pub(crate) fn clone_as(&self, name: &str) -> Self {
+        let xml = self.xml();
+        let uuid = between(&xml, "<uuid>", "</uuid>");
+        let (from, to) = (self.vda(), self.root.image(&format!("{name}-vda.qcow2")));
+        std::fs::copy(&from, &to).expect("copied");
+        let copy = xml
+            .replace(&format!("<name>{}</name>", self.name), &format!("<name>{name}</name>"))
+            .replace(&format!("<uuid>{uuid}</uuid>"), "")
+            .replace(tools::text(&from), tools::text(&to));
+        match self.root.held() {
+            Some(side) => drop(side.define_domain_xml(&copy).expect("the clone is defined")),
+            None => drop(self.root.virsh_ok(&["define", &self.root.file("clone.xml", &copy)])),
+        }
+        Self { root: self.root, name: name.to_owned() }
+    }
+
+    /// Gives it another name.
+    pub(crate) fn rename(self, name: &str) -> Self {
+        self.act(|domain| domain.rename(name, 0).map(drop), &["domrename", &self.name, name]);
+        Self { root: self.root, name: name.to_owned() }
+    }
+
     /// Its definition with secrets.
     pub(crate) fn xml(&self) -> String {
         self.drive(|domain| domain.xml_desc(sys::VIR_DOMAIN_XML_SECURE), &["dumpxml", "--security-info", &self.name])
@@ -227,6 +259,12 @@ impl Guest<'_> {
         let domains = host.domains().expect("listed");
         domains.into_iter().find(|domain| domain.name == self.name).expect("the domain is listed")
     }
+}
+
+/// The text between two marks.
+pub(crate) fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
+    let (_, rest) = text.split_once(from).expect("begins");
+    rest.split_once(to).expect("ends").0
 }
 
 fn find(domain: &Domain, name: &str) -> Result<DomainSnapshot, Error> {
