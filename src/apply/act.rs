@@ -237,12 +237,10 @@ impl<'a> Pass<'a> {
         if fresh.is_external() {
             return Err(Failure::new("the snapshot is external; this version of snapward does not delete it"));
         }
-        if let Err(error) = self.host.delete(&self.domain, &snapshot) {
-            if error.class != ErrorClass::NotFound {
-                return Err(Failure::new(format!(
-                    "{error}. Whether all of it is still there is not known. {RUN_AGAIN}"
-                )));
-            }
+        if let Err(error) = self.host.delete(&self.domain, &snapshot)
+            && error.class != ErrorClass::NotFound
+        {
+            return Err(Failure::new(format!("{error}. Whether all of it is still there is not known. {RUN_AGAIN}")));
         }
         let unknown = |error: HostError| {
             Failure::new(format!("was deleted, but the list could not be read afterwards ({error}). {RUN_AGAIN}"))
@@ -333,7 +331,7 @@ fn text(after: &View, otherwise: &str) -> String {
 
 /// The whole description an action asks for; what it does not name stays.
 fn text_over(after: &View, present: &Description) -> String {
-    let lines = after.stamp.clone().or_else(|| present.stamp.as_ref().map(|stamp| stamp.lines()));
+    let lines = after.stamp.clone().or_else(|| present.stamp.as_ref().map(super::super::model::stamp::Stamp::lines));
     join(after.description.as_deref().unwrap_or(&present.human), &lines.unwrap_or_default())
 }
 

@@ -83,12 +83,12 @@ fn prepare(dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
-    if dir == Path::new(SHARED) {
-        if let Some(gid) = libvirt_group() {
-            std::os::unix::fs::chown(dir, None, Some(gid))?;
-        }
+    // The mode above was cut by the umask.
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o770))?;
+    match libvirt_group() {
+        Some(gid) if dir == Path::new(SHARED) => std::os::unix::fs::chown(dir, None, Some(gid)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives a lock file to the group of its directory, where this process may.

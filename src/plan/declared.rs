@@ -64,11 +64,11 @@ impl Planner<'_> {
             return self.restore(claim);
         }
         let made = self.domain.ledger.as_ref().and_then(|ledger| ledger.made(name));
-        if let (Some(made), Some(span)) = (made, &declared.delete_after) {
-            if expires_at(made.created, span).is_some_and(|end| end <= self.context.now) {
-                self.unchanged += 1;
-                return;
-            }
+        if let (Some(made), Some(span)) = (made, &declared.delete_after)
+            && expires_at(made.created, span).is_some_and(|end| end <= self.context.now)
+        {
+            self.unchanged += 1;
+            return;
         }
         if declared.create == CreateMode::Never {
             let text = "declared with create: never, and the domain has no snapshot of this name".to_owned();

@@ -1,7 +1,7 @@
 //! JSON: the models as they are, and their schemas.
 
-use schemars::generate::SchemaSettings;
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -95,8 +95,7 @@ fn a_moved_child_is_hung_back_under_its_parent() {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
     let guest = root.guest("vm").define();
-    let declared =
-        manifest(&format!("  snapshots:\n{}{}", snapshot("a", &[]), snapshot("b", &["parent: a"])));
+    let declared = manifest(&format!("  snapshots:\n{}{}", snapshot("a", &[]), snapshot("b", &["parent: a"])));
     lab.apply(&declared);
     guest.edit_snapshot("b", false, |xml| {
         let (head, rest) = xml.split_once("<parent>").expect("a parent");

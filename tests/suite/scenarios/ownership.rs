@@ -4,6 +4,7 @@ use snapward::model::ledger::LEDGER_NAMESPACE;
 
 use crate::support::embed::EmbedRoot;
 use crate::support::lab::{Lab, actions, blocks, manifest, snapshot};
+use crate::support::tools::{run, text};
 
 #[test]
 fn a_snapshot_made_by_hand_is_a_conflict_until_it_is_adopted() {
@@ -69,7 +70,7 @@ fn a_ledger_lost_while_everything_is_there_is_written_anew() {
     lab.apply(&declared);
     guest.drop_metadata(LEDGER_NAMESPACE);
     lab.apply(&declared);
-    assert!(guest.xml().contains("name='a'"), "{}", guest.xml());
+    assert!(guest.xml().contains(r#"made name="a""#), "{}", guest.xml());
 }
 
 #[test]
@@ -86,7 +87,13 @@ fn a_clone_carries_the_ledger_and_it_is_not_believed() {
     lab.apply(&for_both("vm"));
     let clone = guest.clone_as("clone");
     assert!(clone.xml().contains(LEDGER_NAMESPACE), "the ledger was copied");
-    assert_eq!(actions(&lab.apply(&for_both("clone")).plan), ["create golden"], "and names another domain");
+    assert_eq!(
+        blocks(&lab.plan(&for_both("clone")).plan),
+        ["NotPossible golden"],
+        "the copied image holds the snapshot"
+    );
+    run("qemu-img", &["snapshot", "-d", "golden", text(&clone.vda())]);
+    assert_eq!(actions(&lab.apply(&for_both("clone")).plan), ["create golden"], "the ledger names another domain");
     assert_eq!(clone.snapshots(), ["golden"]);
 }
 
@@ -98,8 +105,9 @@ fn a_revert_rewinds_the_ledger_and_nothing_is_captured_again() {
     let declared =
         manifest(&format!("  snapshots:\n{}{}{}", snapshot("a", &[]), snapshot("b", &[]), snapshot("c", &[])));
     lab.apply(&declared);
+    assert!(guest.xml().contains(r#"made name="b""#), "{}", guest.xml());
     guest.revert("a");
-    assert!(!guest.xml().contains("name='b'"), "libvirt took the metadata back: {}", guest.xml());
+    assert!(!guest.xml().contains(r#"made name="b""#), "libvirt took the metadata back: {}", guest.xml());
     guest.delete_snapshot("b");
     assert_eq!(blocks(&lab.settled(&declared)), ["Missing b"], "c's copy of the ledger still knows it");
     lab.apply(&declared);
@@ -128,7 +136,7 @@ fn a_running_domains_ledger_is_in_both_definitions() {
     let declared = manifest(&format!("  snapshots:\n{}", snapshot("a", &[])));
     lab.apply(&declared);
     guest.destroy();
-    assert!(guest.xml().contains("name='a'"), "the stored definition has it: {}", guest.xml());
+    assert!(guest.xml().contains(r#"made name="a""#), "the stored definition has it: {}", guest.xml());
 }
 
 /// The XML without any `<metadata>` element.

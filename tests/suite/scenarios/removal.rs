@@ -15,7 +15,11 @@ fn absent_deletes_metadata_and_content_and_may_come_back() {
     assert_eq!(actions(&lab.apply(&absent).plan), ["delete a"]);
     assert_eq!((guest.snapshots(), qemu_img_snapshots(&guest.vda())), (vec!["b".into()], vec!["b".into()]));
     lab.settled(&absent);
-    assert_eq!(actions(&lab.apply(&present).plan), ["create a"], "released: b's copy of the ledger does not hold it back");
+    assert_eq!(
+        actions(&lab.apply(&present).plan),
+        ["create a"],
+        "released: b's copy of the ledger does not hold it back"
+    );
 }
 
 #[test]

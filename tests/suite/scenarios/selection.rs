@@ -1,7 +1,6 @@
 //! Which domains, and who is first: selectors, two sets, changes between plan and apply, two runs at once.
 
 use snapward::apply::lock::Lock;
-use snapward::host::Host;
 use snapward::libvirt::Access;
 use snapward::model::outcome::{ActionResult, DomainResult};
 
@@ -121,11 +120,8 @@ fn one_failing_domain_does_not_stop_the_others() {
     let broken = root.guest("broken").define();
     let whole = root.guest("whole").define();
     std::fs::remove_file(broken.vda()).expect("removed");
-    let spec = format!(
-        "  domains: {{include: [broken, whole]}}\n  snapshots:\n{}{}",
-        snapshot("a", &[]),
-        snapshot("b", &[])
-    );
+    let spec =
+        format!("  domains: {{include: [broken, whole]}}\n  snapshots:\n{}{}", snapshot("a", &[]), snapshot("b", &[]));
     let outcome = lab.carry_out(&lab.plan(&set("lab", &spec)));
     assert_eq!(outcome.domains[0].result, DomainResult::Failed);
     let results: Vec<_> = outcome.domains[0].actions.iter().map(|action| action.result).collect();

@@ -111,11 +111,6 @@ pub(crate) struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    /// The domain's name.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The image of a disk that [`GuestBuilder::disk`] made.
     pub(crate) fn image(&self, target: &str, format: &str) -> PathBuf {
         self.root.image(&format!("{}-{target}.{format}", self.name))
