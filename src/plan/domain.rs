@@ -193,7 +193,8 @@ impl Planner<'_> {
             self.unchanged += usize::from(self.domain.tree.current() == Some(name));
             return None;
         }
-        let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
+        // As it will be by then: each capture before it moves the pointer.
+        let before = self.pointer.as_ref().map(ToString::to_string).unwrap_or_default();
         Some(Action {
             address: self.address(Some(name)),
             action: ActionKind::SetCurrent,
@@ -202,7 +203,7 @@ impl Planner<'_> {
                 text: format!("set {} declares it as the current snapshot", current.set.id()),
             },
             origin,
-            before: Some(View { current: Some(observed), ..View::default() }),
+            before: Some(View { current: Some(before), ..View::default() }),
             after: Some(View { current: Some(name.to_string()), ..View::default() }),
             risk: Risk { level: RiskLevel::Metadata, text: "the pointer only; the domain is not reverted".to_owned() },
             definition: None,

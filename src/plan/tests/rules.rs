@@ -226,6 +226,7 @@ fn the_pointer_moves_after_the_captures_and_never_as_a_no_op() {
         [action(Create, "b", R::Declared), action(SetCurrent, "a", R::CurrentDiffers)],
         "the capture moves the pointer; the same pass puts it back"
     );
+    assert_eq!(plan.actions[1].before.clone().unwrap().current.as_deref(), Some("b"));
     let plan = run(&spec(&list, "b"), domain());
     assert_eq!(actions(&plan).len(), 2, "the last capture is current by itself");
     let plan = run(&spec(&declared("a", ""), "x"), domain_with(vec![ours("a")], &["a"]));
