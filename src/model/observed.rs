@@ -43,6 +43,13 @@ pub struct HostInfo {
     pub external_snapshots: bool,
 }
 
+impl HostInfo {
+    /// Whether the host is libvirt's test driver, which has no images and so none of QEMU's rules about them.
+    pub fn is_test_driver(&self) -> bool {
+        self.uri.starts_with("test:") || self.uri.starts_with("test+")
+    }
+}
+
 /// One host as it was read.
 #[derive(Debug, Clone)]
 pub struct ObservedHost {

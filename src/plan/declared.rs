@@ -92,7 +92,7 @@ impl Planner<'_> {
             let way_out = "declare recreate: true to capture it now, or state: absent if it shall stay gone";
             return self.block(Some(name), BlockCode::LedgerLost, text, way_out, vec![claim.origin()]);
         }
-        match capture::obstacle(self.domain, declared) {
+        match capture::obstacle(self.host, self.domain, declared) {
             Some(obstacle) => {
                 self.block(Some(name), obstacle.code, obstacle.text, obstacle.way_out, vec![claim.origin()]);
             }

@@ -19,7 +19,7 @@ use crate::model::text::printable;
 /// The state of planning one domain. Actions are kept by step, because the order of the steps is fixed.
 pub(super) struct Planner<'a> {
     pub(super) context: &'a Context<'a>,
-    host: &'a HostInfo,
+    pub(super) host: &'a HostInfo,
     pub(super) domain: &'a ObservedDomain,
     pub(super) redefines: Vec<Action>,
     pub(super) creates: Vec<Action>,

@@ -28,6 +28,14 @@ fn captures_that_cannot_work_are_blocked_before_anything_is_touched() {
 }
 
 #[test]
+fn libvirts_test_driver_has_no_images_to_be_of_the_wrong_format() {
+    let mut state = observed(vec![ObservedDomain { disks: vec![disk("vda", "raw")], ..domain() }]);
+    state.hosts[0].info.uri = "test:///default".into();
+    let plan = plan_at(&desired(vec![set(&snapshots(&declared("a", "")))]), &state, NOW);
+    assert_eq!(actions(&plan), [action(Create, "a", R::Declared)]);
+}
+
+#[test]
 fn when_waits_for_its_run_state() {
     let spec = |when: &str| snapshots(&declared("a", &format!("when: {when}")));
     let running = || ObservedDomain { state: RunState::Running, ..domain() };

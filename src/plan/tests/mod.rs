@@ -125,7 +125,7 @@ fn domain_with(present: Vec<ObservedSnapshot>, made: &[&str]) -> ObservedDomain 
 fn observed(domains: Vec<ObservedDomain>) -> ObservedState {
     let info = HostInfo {
         name: "kvm-1".into(),
-        uri: "test:///default".into(),
+        uri: "qemu:///system".into(),
         uuid: None,
         labels: BTreeMap::new(),
         libvirt_version: 11_003_000,
