@@ -34,7 +34,7 @@ impl Pattern {
                 .map(|uuid| Self::Uuid(DomainUuid(uuid)))
                 .map_err(|_| format!("`{}` is not a UUID", super::text::printable(uuid)));
         }
-        if !text.contains(['*', '?', '[', '{']) {
+        if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
             return Ok(Self::Name(text.to_owned()));
         }
         GlobBuilder::new(text)

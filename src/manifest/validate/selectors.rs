@@ -2,39 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use globset::{Glob, GlobMatcher};
-use uuid::Uuid;
-
 use super::Entry;
 use crate::manifest::diagnostic::{Code, Diagnostic};
-use crate::manifest::tree::shown;
 use crate::model::kinds::{DomainSelector, HostSelector};
-
-const UUID_PREFIX: &str = "uuid:";
-
-/// Whether a pattern is a plain name and no glob.
-fn is_literal(pattern: &str) -> bool {
-    !pattern.contains(['*', '?', '[', ']', '{', '}', '\\'])
-}
-
-fn matcher(pattern: &str) -> Option<GlobMatcher> {
-    Glob::new(pattern).ok().map(|glob| glob.compile_matcher())
-}
+use crate::model::names::DomainUuid;
+use crate::model::selector::Pattern;
 
 /// Checks `domains` at a pointer.
 pub(super) fn check_domains(entry: &Entry<'_>, pointer: &str, selector: &DomainSelector, out: &mut Vec<Diagnostic>) {
     for (field, patterns) in [("include", &selector.include), ("exclude", &selector.exclude)] {
         for (i, pattern) in patterns.iter().enumerate() {
-            let at = format!("{pointer}/{field}/{i}");
-            match pattern.strip_prefix(UUID_PREFIX) {
-                Some(uuid) if Uuid::try_parse(uuid).is_err() => {
-                    let message = format!("`{}` is not a UUID", shown(uuid));
-                    let help = "write uuid: and the UUID as `virsh domuuid` prints it";
-                    out.push(entry.fault(Code::WrongValue, &at, message).help(help));
-                }
-                Some(_) => {}
-                None => check_pattern(entry, &at, pattern, "domain", out),
-            }
+            check_pattern(entry, &format!("{pointer}/{field}/{i}"), pattern, "domain", out);
         }
     }
 }
@@ -47,38 +25,37 @@ pub(super) fn check_hosts(entry: &Entry<'_>, pointer: &str, selector: &HostSelec
 }
 
 fn check_pattern(entry: &Entry<'_>, at: &str, pattern: &str, what: &str, out: &mut Vec<Diagnostic>) {
+    let fault = |message: String, help: String| entry.fault(Code::WrongValue, at, message).help(help);
     if pattern.trim().is_empty() {
-        let message = format!("a {what} name must not be empty");
-        out.push(entry.fault(Code::WrongValue, at, message).help(format!("write a {what}'s name or a glob as web-*")));
-    } else if !is_literal(pattern)
-        && let Err(error) = Glob::new(pattern)
-    {
-        let message = format!("`{}` is not a glob: {}", shown(pattern), error.kind());
-        out.push(
-            entry.fault(Code::WrongValue, at, message).help("* any text, ? one character, [ab] one of, {a,b} either"),
-        );
+        let help = format!("write a {what}'s name or a glob as web-*");
+        out.push(fault(format!("a {what} name must not be empty"), help));
+    } else if let Err(message) = Pattern::parse(pattern) {
+        let help = if pattern.starts_with("uuid:") {
+            "write uuid: and the UUID as `virsh domuuid` prints it"
+        } else {
+            "* any text, ? one character, [ab] one of, {a,b} either"
+        };
+        out.push(fault(message, help.to_owned()));
     }
 }
 
-/// The domains a selector names literally and does not exclude, as written (a UUID in its usual form).
+/// The domains a selector names literally and does not exclude: names as written, UUIDs in their usual form.
 pub(super) fn literals(selector: &DomainSelector) -> BTreeSet<String> {
-    // What so many globs leave over is left to the plan: it is not certain without compiling them all.
-    const MOST_GLOBS: usize = 100;
-    let (excluded, globs): (Vec<_>, Vec<_>) = selector.exclude.iter().partition(|pattern| is_literal(pattern));
-    if globs.len() > MOST_GLOBS {
+    // What so many patterns leave over is left to the plan: it is not certain without compiling them all.
+    const MOST_EXCLUDED: usize = 100;
+    if selector.exclude.len() > MOST_EXCLUDED {
         return BTreeSet::new();
     }
-    let excluded: BTreeSet<String> = excluded.into_iter().map(|pattern| normal(pattern)).collect();
-    let globs: Vec<GlobMatcher> = globs.into_iter().filter_map(|glob| matcher(glob)).collect();
-    let names = selector.include.iter().filter(|pattern| is_literal(pattern)).map(|pattern| normal(pattern));
-    names.filter(|name| !excluded.contains(name) && !globs.iter().any(|glob| glob.is_match(name))).collect()
-}
-
-fn normal(pattern: &str) -> String {
-    match pattern.strip_prefix(UUID_PREFIX) {
-        Some(uuid) => Uuid::try_parse(uuid).map_or_else(|_| pattern.to_owned(), |uuid| format!("{UUID_PREFIX}{uuid}")),
-        None => pattern.to_owned(),
-    }
+    let excluded: Vec<_> = selector.exclude.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+    let nil = DomainUuid(uuid::Uuid::nil());
+    let literal = |text: &String| match Pattern::parse(text).ok()? {
+        Pattern::Name(name) => (!excluded.iter().any(|pattern| pattern.matches(&name, nil))).then_some(name),
+        Pattern::Uuid(uuid) => {
+            (!excluded.iter().any(|pattern| pattern.matches("", uuid))).then(|| format!("uuid:{uuid}"))
+        }
+        Pattern::Glob(_) => None,
+    };
+    selector.include.iter().filter_map(literal).collect()
 }
 
 /// Whether two host filters are certain to share a host where both have one: one of them takes every host, or they name
@@ -95,9 +72,10 @@ pub(super) fn hosts_meet(a: Option<&HostSelector>, b: Option<&HostSelector>) -> 
     if !a.labels.is_empty() && !b.labels.is_empty() && a.labels != b.labels {
         return false;
     }
+    let nil = DomainUuid(uuid::Uuid::nil());
     let covers = |pattern: &str, other: &str| {
-        pattern == other
-            || (is_literal(other) && !is_literal(pattern) && matcher(pattern).is_some_and(|m| m.is_match(other)))
+        let name = Pattern::parse(other).is_ok_and(|other| matches!(other, Pattern::Name(_)));
+        pattern == other || (name && Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(other, nil)))
     };
     a.include.is_empty()
         || b.include.is_empty()
