@@ -7,8 +7,9 @@ use crate::host::{
 };
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDomain, ObservedSnapshot, Storage};
+use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, ReasonCode, View};
+use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, join};
 
 /// An action that did not end well.

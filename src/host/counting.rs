@@ -9,7 +9,8 @@ use super::{
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedSnapshot};
+use crate::model::observed::ObservedDisk;
+use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
 pub struct Counting {

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedSnapshot};
+use crate::model::observed::ObservedDisk;
+use crate::model::snapshot::ObservedSnapshot;
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,8 @@ use super::{
 use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+use crate::model::observed::{ObservedDisk, RunState};
+use crate::model::snapshot::ObservedSnapshot;
 
 #[derive(Default)]
 pub(super) struct Fake {

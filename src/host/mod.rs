@@ -22,7 +22,8 @@ use std::sync::Arc;
 use crate::model::kinds::Capture;
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+use crate::model::observed::{ObservedDisk, RunState};
+use crate::model::snapshot::ObservedSnapshot;
 
 /// The result of every host call.
 pub type Result<T> = std::result::Result<T, HostError>;

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedSnapshot};
+use crate::model::observed::ObservedDisk;
+use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
 pub struct ReadOnly {

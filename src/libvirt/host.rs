@@ -22,7 +22,8 @@ use crate::host::{
 };
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedDisk, ObservedSnapshot, RunState};
+use crate::model::observed::{ObservedDisk, RunState};
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::{first_forbidden, printable};
 
 /// The prefix libvirt gives our namespace in a domain's `<metadata>`.

@@ -9,8 +9,7 @@ mod xml;
 
 pub use connect::{Access, connect, initialize};
 
-use crate::model::desired::SavedSnapshot;
-use crate::model::plan::Definition;
+use crate::model::desired::{Definition, SavedSnapshot};
 
 /// Reads a snapshot's XML from a file, as `virsh snapshot-dumpxml` writes it.
 ///

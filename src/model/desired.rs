@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds::{Inventory, Metadata, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet};
 use super::names::{DomainUuid, SetId};
-use super::observed::ObservedSnapshot;
-use super::plan::Definition;
+use super::snapshot::ObservedSnapshot;
 
 /// A place in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -94,4 +93,14 @@ pub struct SavedSnapshot {
     pub snapshot: ObservedSnapshot,
     /// The domain it was taken of, where it says so.
     pub domain: Option<DomainUuid>,
+}
+
+/// Saved snapshot XML; may hold secrets, so it never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Definition(pub Arc<str>);
+
+impl std::fmt::Debug for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Definition({} bytes)", self.0.len())
+    }
 }

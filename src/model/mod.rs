@@ -9,6 +9,7 @@ pub mod observed;
 pub mod outcome;
 pub mod plan;
 pub mod selector;
+pub mod snapshot;
 pub mod stamp;
 pub mod status;
 pub mod text;

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::kinds::Content;
 use super::ledger::Ledger;
-use super::names::{DomainUuid, SnapshotName};
-use super::stamp::Description;
+use super::names::DomainUuid;
 use super::tree::SnapshotTree;
 
 /// Everything read in one pass.
@@ -164,61 +162,5 @@ impl ObservedDisk {
     /// Whether a drive without a medium.
     pub fn is_empty_drive(&self) -> bool {
         self.source.is_none() && self.source_type != "network"
-    }
-}
-
-/// One snapshot as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObservedSnapshot {
-    /// Its name.
-    pub name: SnapshotName,
-    /// Its parent's name.
-    pub parent: Option<SnapshotName>,
-    /// libvirt's creationTime, UTC epoch seconds.
-    pub created: i64,
-    /// The run state it was captured in, as libvirt writes it: `running`, `paused`, `shutoff`, `disk-snapshot`.
-    pub state: String,
-    /// The user's text and our stamp.
-    pub description: Description,
-    /// Where its memory is: none, or internal or external.
-    pub memory: Storage,
-    /// Where each disk's state is, by target.
-    pub disks: BTreeMap<String, Storage>,
-    /// The ledger embedded in the domain XML of its time.
-    pub ledger: Option<Ledger>,
-    /// SHA-256 over its XML without secrets.
-    pub digest: [u8; 32],
-}
-
-/// Where a part of a snapshot is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Storage {
-    /// Not captured.
-    No,
-    /// Inside the qcow2 image.
-    Internal,
-    /// In a file of its own.
-    External,
-    /// Captured by somebody else.
-    Manual,
-}
-
-impl ObservedSnapshot {
-    /// Whether any part of it is external. As virsh: by memory and disks; an offline or disk-only external snapshot has
-    /// external disks.
-    pub fn is_external(&self) -> bool {
-        let external = |storage: &Storage| matches!(storage, Storage::External | Storage::Manual);
-        external(&self.memory) || self.disks.values().any(external) || self.state == "disk-snapshot"
-    }
-
-    /// What it holds; none where its XML cannot tell (shut off: disks alone are everything there was).
-    pub fn content(&self) -> Option<Content> {
-        let disks = self.disks.values().any(|storage| *storage != Storage::No);
-        match (self.memory != Storage::No, disks) {
-            (true, false) => Some(Content::Memory),
-            (true, true) => Some(Content::Full),
-            (false, _) if self.state == "disk-snapshot" => Some(Content::Disks),
-            (false, _) => None,
-        }
     }
 }

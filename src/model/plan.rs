@@ -1,12 +1,11 @@
 //! The plan: what would change, what is blocked, what stays, each with its reason. Also its JSON form.
 
 use std::fmt;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::desired::Origin;
+use super::desired::{Definition, Origin};
 use super::kinds::Capture;
 use super::ledger::Ledger;
 use super::names::{DomainUuid, SnapshotName};
@@ -175,16 +174,6 @@ pub struct Action {
     /// The XML of a snapshot to redefine from a file. Kept out of every output: it may hold secrets.
     #[serde(skip)]
     pub definition: Option<Definition>,
-}
-
-/// Saved snapshot XML; may hold secrets, so it never prints.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Definition(pub Arc<str>);
-
-impl fmt::Debug for Definition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Definition({} bytes)", self.0.len())
-    }
 }
 
 /// The fields of a snapshot, or the pointer, that an action changes or sets.

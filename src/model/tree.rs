@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::names::SnapshotName;
-use super::observed::ObservedSnapshot;
+use super::snapshot::ObservedSnapshot;
 
 /// The snapshots of one domain.
 #[derive(Debug, Clone, Default)]

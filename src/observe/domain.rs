@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::host::{self, DomainRef, ErrorClass, Host, HostError, Probe, SnapshotRef};
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedDomain, ObservedSnapshot};
+use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::hex;
 use crate::model::tree::SnapshotTree;
 

@@ -8,11 +8,12 @@ use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Presence, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDomain, ObservedSnapshot};
+use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{
     Action, ActionKind, Address, BlockCode, Blocked, Drift, Kept, PlannedDomain, Reason, ReasonCode, Risk, RiskLevel,
     Unmanaged, View, Warning,
 };
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::Stamp;
 use crate::model::text::printable;
 

@@ -2,8 +2,9 @@
 
 use super::domain::own_stamp;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDomain, ObservedSnapshot, ObservedState};
+use crate::model::observed::{ObservedDomain, ObservedState};
 use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, PlannedDomain};
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
 use crate::model::text::instant;
 

@@ -10,7 +10,8 @@ use snapward::libvirt::{self, Access};
 use snapward::model::kinds::{Capture, Consistency, Content, Location};
 use snapward::model::ledger::{Ledger, LedgerEntry};
 use snapward::model::names::{DomainUuid, SnapshotName};
-use snapward::model::observed::{ObservedSnapshot, RunState, Storage};
+use snapward::model::observed::RunState;
+use snapward::model::snapshot::{ObservedSnapshot, Storage};
 
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::bytes;

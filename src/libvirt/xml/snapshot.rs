@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{XmlError, child, children, ledger, parse, text};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedSnapshot, Storage};
+use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.

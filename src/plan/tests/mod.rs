@@ -11,10 +11,9 @@ use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::SnapshotSet;
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{
-    HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedSnapshot, ObservedState, RunState, Storage,
-};
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
 use crate::model::plan::{ActionKind, BlockCode, Plan, PlanSource, ReasonCode};
+use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, Stamp};
 use crate::model::tree::SnapshotTree;
 
