@@ -46,8 +46,8 @@ pub(super) fn read(
     now: Timestamp,
     source: PlanSource,
 ) -> Result<Read, CliError> {
-    let start = Instant::now();
     let hosts = connections::open(connections::candidates(connect, desired), access);
+    let start = Instant::now();
     let mut observed = observe::observe(&hosts.connections, desired);
     observed.unreachable.extend(hosts.unreachable.iter().cloned());
     if observed.hosts.is_empty() {

@@ -377,7 +377,7 @@ pub struct Unreadable {
 pub struct Stats {
     /// Calls to libvirt.
     pub libvirt_calls: u64,
-    /// Milliseconds spent reading the hosts.
+    /// Milliseconds spent reading the hosts, once connected.
     pub read_ms: u64,
     /// Milliseconds spent planning.
     pub plan_ms: u64,
