@@ -22,6 +22,7 @@ use crate::model::plan::{
     Action, ActionKind, Blocked, FORMAT_VERSION, Plan, PlanSource, PlannedDomain, Stats, Summary, Unreadable,
 };
 use crate::model::selector::Selection;
+use crate::model::text::instant;
 
 /// A set with its selectors read.
 struct Chooser<'a> {
@@ -63,7 +64,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     let mut plan = Plan {
         format_version: FORMAT_VERSION,
         plan_id: String::new(),
-        created_at: now.to_string(),
+        created_at: instant(now.as_second()),
         source,
         summary: Summary::default(),
         domains: Vec::new(),
