@@ -1,7 +1,7 @@
 //! Preflight of an internal capture: everything libvirt or QEMU would refuse, some of it only after the first image was
 //! changed (`reference`: qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
-use crate::model::kinds::{Content, Snapshot, When};
+use crate::model::kinds::{Content, DiskLocation, Snapshot, When};
 use crate::model::observed::{ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::stamp::ConsistencyReached;
@@ -62,6 +62,9 @@ pub(super) fn obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<O
             format!("name one of its disks: {}", targets.join(", ")),
         ));
     }
+    if let Some(obstacle) = declared_disk_obstacle(domain, snapshot) {
+        return Some(obstacle);
+    }
     if state.is_active() && domain.raw_nvram {
         return Some(not_possible(
             "the domain's firmware keeps its variables in a file that is not qcow2, so QEMU cannot put them into an \
@@ -79,6 +82,27 @@ fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
         text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
         way_out: format!("{action} and run again, or declare when: any"),
     }
+}
+
+/// A disk that the capture itself leaves out, or takes in where it holds no state: an internal snapshot is of all
+/// writable disks ("internal and full system snapshots require all disks to be selected").
+fn declared_disk_obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
+    let capture = snapshot.capture.as_ref()?;
+    capture.disks.iter().find_map(|declared| {
+        let disk = domain.disks.iter().find(|disk| disk.target == declared.target)?;
+        let target = printable(&disk.target);
+        match (declared.location, takes_part(disk)) {
+            (Some(DiskLocation::No), true) => Some(not_possible(
+                format!("disk {target} is declared with location: no; an internal snapshot needs every writable disk"),
+                format!("take {target} out of capture.disks, or make the disk read-only in the domain"),
+            )),
+            (Some(DiskLocation::Internal), false) => Some(not_possible(
+                format!("disk {target} is declared with location: internal, and it is read-only or an empty drive"),
+                format!("take {target} out of capture.disks"),
+            )),
+            _ => None,
+        }
+    })
 }
 
 fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
