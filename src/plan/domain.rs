@@ -21,6 +21,8 @@ pub(super) struct Planner<'a> {
     pub(super) context: &'a Context<'a>,
     host: &'a HostInfo,
     pub(super) domain: &'a ObservedDomain,
+    /// The snapshots that a set of the domain, suspended or not, declares as the current one: none of them is deleted.
+    pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
     pub(super) redefines: Vec<Action>,
     pub(super) creates: Vec<Action>,
     /// New parents of what this pass creates.
@@ -42,11 +44,12 @@ pub(super) fn plan_domain(
     domain: &ObservedDomain,
     sets: &[&Document<SnapshotSet>],
 ) -> DomainPass {
-    let Claims { snapshots, current, conflicts } = claims::collect(sets);
+    let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
     let mut planner = Planner {
         context,
         host,
         domain,
+        pointed_at,
         redefines: Vec::new(),
         creates: Vec::new(),
         placements: Vec::new(),
@@ -179,16 +182,6 @@ impl Planner<'_> {
             );
             return None;
         }
-        if self.deletes.iter().any(|action| is_about(action, name)) {
-            self.block(
-                Some(name),
-                BlockCode::CurrentUnsafe,
-                "declared as the current snapshot, and to be deleted in the same pass".to_owned(),
-                "declare another `current`, or keep the snapshot",
-                vec![origin],
-            );
-            return None;
-        }
         if self.pointer.as_ref() == Some(name) {
             self.unchanged += usize::from(self.domain.tree.current() == Some(name));
             return None;
@@ -263,7 +256,8 @@ impl Planner<'_> {
             }
             depth
         };
-        self.deletes.sort_by_key(|action| std::cmp::Reverse(depth(action)));
+        // Cached: the depth of one snapshot is a walk, as long as the chain it ends.
+        self.deletes.sort_by_cached_key(|action| std::cmp::Reverse(depth(action)));
     }
 
     /// Snapshots that no claim of this pass is about: orphans of a loaded set, and what is not ours.
