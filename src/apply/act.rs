@@ -205,7 +205,7 @@ impl<'a> Pass<'a> {
         let made = self
             .host
             .redefine(&self.domain, &SecureXml(definition.0.clone()), &request)
-            .map_err(|error| Failure::new(format!("{error}. Its metadata was not restored. {RUN_AGAIN}")))?;
+            .map_err(|error| refused(&error, "Its metadata was not restored"))?;
         let read = self.read(&made, "was restored, but reading it back failed")?;
         if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {
             return Err(Failure::new(format!("was restored, but reads back differently: {wrong}. {RUN_AGAIN}")));
@@ -254,7 +254,8 @@ impl<'a> Pass<'a> {
                  written (is the disk full?). Its content is still in the images. Make room, delete nothing in this domain, \
                  and restart libvirtd, which reads the file again"
             )),
-            _ => Failure::new(format!("{error}. The snapshot is as it was. {RUN_AGAIN}")),
+            Ok(_) => refused(error, "The snapshot is as it was"),
+            Err(_) => Failure::new(format!("{error}. Whether it changed could not be read afterwards. {RUN_AGAIN}")),
         }
     }
 
@@ -274,7 +275,9 @@ impl<'a> Pass<'a> {
         if let Err(error) = self.host.redefine(&self.domain, &xml, &request) {
             return Err(self.redefine_failed(&snapshot, &error));
         }
-        match self.host.current(&self.domain).map_err(unchanged)? {
+        let unread =
+            |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
+        match self.host.current(&self.domain).map_err(unread)? {
             Some(current) if current == *name => Ok(()),
             Some(other) => {
                 Err(Failure::new(format!("libvirt accepted it and reports {other} as current. {RUN_AGAIN}")))
@@ -365,6 +368,16 @@ impl<'a> Pass<'a> {
         self.host
             .snapshot(&self.domain, snapshot)
             .map_err(|error| Failure::new(format!("{otherwise} ({error}). {RUN_AGAIN}")))
+    }
+}
+
+/// A write that failed: what was not done, where that is known.
+fn refused(error: &HostError, not_done: &str) -> Failure {
+    match error.class {
+        ErrorClass::OutcomeUnknown => {
+            Failure::new(format!("{error}. Whether it was done is not known yet. {RUN_AGAIN}"))
+        }
+        _ => Failure::new(format!("{error}. {not_done}. {RUN_AGAIN}")),
     }
 }
 
