@@ -1,8 +1,8 @@
-//! Preflight of an internal capture: everything libvirt or QEMU would refuse, some of it only after the first image was
+//! Preflight of an internal capture, and of its deletion: everything libvirt or QEMU would refuse, some of it only after the first image was
 //! changed (`reference`: qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
 use crate::model::kinds::{Content, DiskLocation, Snapshot, When};
-use crate::model::observed::{ObservedDisk, ObservedDomain, RunState};
+use crate::model::observed::{ObservedDisk, ObservedDomain, ObservedSnapshot, RunState, Storage};
 use crate::model::plan::BlockCode;
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
@@ -165,7 +165,28 @@ pub(super) fn consistency(state: RunState) -> ConsistencyReached {
 }
 
 /// The image of a disk that should hold the snapshot a definition describes, and does not.
-pub(super) fn missing_tag(domain: &ObservedDomain, name: &str) -> Option<String> {
-    let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == name);
-    domain.image_snapshots.iter().find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
+pub(super) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnapshot) -> Option<String> {
+    let holds = |target: &String| saved.disks.get(target) == Some(&Storage::Internal);
+    let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == saved.name.as_str());
+    let mut images = domain.image_snapshots.iter().filter(|(target, _)| holds(target));
+    images.find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
+}
+
+/// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
+/// snapshot's disks unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
+pub(super) fn deletion_obstacle(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Obstacle> {
+    if !domain.state.is_active() {
+        return None;
+    }
+    let unplugged = |(target, storage): &(&String, &Storage)| {
+        **storage == Storage::Internal && !domain.disks.iter().any(|disk| disk.target == **target)
+    };
+    let (target, _) = snapshot.disks.iter().find(unplugged)?;
+    let target = printable(target);
+    Some(not_possible(
+        format!(
+            "it holds state of disk {target}, which the running domain does not have; libvirt refuses to delete it"
+        ),
+        format!("shut the domain down and run again, or attach {target} again"),
+    ))
 }

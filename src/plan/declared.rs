@@ -7,7 +7,7 @@ use crate::model::desired::SavedSnapshot;
 use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedSnapshot;
-use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
+use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::stamp::{Description, Stamp, StampHold};
 use crate::model::text::{instant, printable};
 use crate::retention::expires_at;
@@ -79,7 +79,7 @@ impl<'a> Planner<'a> {
         if let Some(made) = made.filter(|_| !declared.recreate) {
             self.note_drift(Some(name), "existence", "present", "missing", claim.origin());
             let text = format!(
-                "captured {} and gone since; somebody else deleted it. A new capture would hold today's state under the old \
+                "captured {} and gone since, by other hands or a former deleteAfter. A new capture would hold today's state under the old \
                  name",
                 instant(made.created)
             );
@@ -232,7 +232,7 @@ impl<'a> Planner<'a> {
             let text = "its definition describes an external snapshot".to_owned();
             return Some((text, "this version of snapward restores internal snapshots only"));
         }
-        if let Some(target) = capture::missing_tag(self.domain, name.as_str()) {
+        if let Some(target) = capture::missing_tag(self.domain, &saved.snapshot) {
             let text = format!(
                 "the image of disk {} holds no internal snapshot of this name; restored metadata would point at nothing, and \
                  a revert would fail",
@@ -279,6 +279,7 @@ impl<'a> Planner<'a> {
                 None => "adopt: true; it was not snapward's".to_owned(),
             };
             self.redefine(claim, ReasonCode::Adopt, text, before, after);
+            self.warn_of_expiry(claim, snapshot);
         } else if before != after {
             self.note_field_drift(claim, snapshot);
             self.redefine(claim, ReasonCode::FieldsDiffer, "declared fields differ".to_owned(), before, after);
@@ -328,6 +329,17 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Nothing is adopted and deleted in one pass; that the next one will delete it must not come as a surprise.
+    fn warn_of_expiry(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
+        let Some(span) = &claim.snapshot.delete_after else { return };
+        let over = expires_at(snapshot.created, span).is_some_and(|end| end <= self.context.now);
+        if over && self.exempt(claim, snapshot).is_none() {
+            let address = self.address(Some(&snapshot.name));
+            let text = format!("{address}: older than its deleteAfter of {}; the next apply deletes it", span.as_str());
+            self.warnings.push(Warning { text, origin: claim.field("deleteAfter") });
+        }
+    }
+
     /// Why the snapshot may not be deleted, whoever asks for it.
     fn exempt(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Option<(ReasonCode, String)> {
         let stamp = own_stamp(snapshot);
@@ -345,6 +357,10 @@ impl<'a> Planner<'a> {
     }
 
     fn delete(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot, code: ReasonCode, text: String) {
+        let origin = if code == ReasonCode::Expired { claim.field("deleteAfter") } else { claim.field("state") };
+        if let Some(obstacle) = capture::deletion_obstacle(self.domain, snapshot) {
+            return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
+        }
         let children = self.domain.tree.children(Some(&snapshot.name)).len();
         let mut risk = "what it captured is gone for good".to_owned();
         if children > 0 {
@@ -354,7 +370,7 @@ impl<'a> Planner<'a> {
             address: self.address(Some(&snapshot.name)),
             action: ActionKind::Delete,
             reason: Reason { code, text },
-            origin: if code == ReasonCode::Expired { claim.field("deleteAfter") } else { claim.field("state") },
+            origin,
             before: Some(View {
                 description: Some(snapshot.description.human.clone()),
                 state: Some(snapshot.state.clone()),

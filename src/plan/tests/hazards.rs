@@ -137,3 +137,70 @@ fn a_lenient_policy_does_not_speak_for_a_set_that_has_none() {
     let plan = plan_at(&wanted, &observed(vec![domain_with(present, &[])]), NOW);
     assert_eq!((plan.actions.len(), plan.blocked.len()), (0, 11));
 }
+
+#[test]
+fn a_running_domain_without_one_of_the_snapshots_disks_is_not_asked_to_delete_it() {
+    let mut found = ours("a");
+    found.disks.insert("vdb".into(), Storage::Internal);
+    let state = |state: RunState| ObservedDomain { state, ..domain_with(vec![found.clone()], &["a"]) };
+    for list in ["{name: a, state: absent}".to_owned(), declared("a", "deleteAfter: 1h")] {
+        let plan = run(&snapshots(&list), state(RunState::Running));
+        assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::NotPossible, "a")]), "{list}");
+        assert!(plan.blocked[0].text.contains("vdb"), "{}", plan.blocked[0].text);
+        assert_eq!(run(&snapshots(&list), state(RunState::ShutOff)).summary.delete, 1, "off, it can");
+    }
+}
+
+#[test]
+fn deleting_the_current_snapshot_says_where_the_pointer_goes() {
+    let mut child = ours("b");
+    child.parent = Some(name("a"));
+    let of = |list: &str, present: Vec<ObservedSnapshot>| run(&snapshots(list), domain_with(present, &["a", "b"]));
+    let plan = of("{name: b, state: absent}", vec![ours("a"), child.clone()]);
+    assert!(plan.actions[0].risk.text.contains("pointer moves to a"), "{}", plan.actions[0].risk.text);
+    let plan = of("{name: a, state: absent}, {name: b, state: absent}", vec![ours("a"), child.clone()]);
+    assert!(plan.actions.iter().all(|a| a.risk.text.contains("no current snapshot")), "{:#?}", plan.actions);
+    let plan = of("{name: a, state: absent}", vec![ours("a"), child]);
+    assert!(!plan.actions[0].risk.text.contains("pointer"), "{}", plan.actions[0].risk.text);
+}
+
+#[test]
+fn what_is_gone_and_declared_absent_is_released_whoever_deleted_it() {
+    let absent =
+        |suspend: &str| format!("{{domains: {{include: [vm]}}, {suspend} snapshots: [{{name: a, state: absent}}]}}");
+    let plan = run(&absent(""), domain_with(vec![], &["a"]));
+    let ledger = plan.domains[0].ledger.clone().expect("written");
+    assert_eq!(ledger.made(&name("a")), None, "a run killed after the deletion left it unreleased");
+    let frozen = absent("suspend: {reason: audit},");
+    let other = set_named("db", "{domains: {include: [vm]}}");
+    let plan = plan_at(&desired(vec![set(&frozen), other]), &observed(vec![domain_with(vec![], &["a"])]), NOW);
+    assert_eq!(plan.domains[0].ledger, None, "a suspended set releases nothing");
+}
+
+#[test]
+fn adopting_what_is_past_its_time_is_said_to_lead_to_its_deletion() {
+    let adopting = |fields: &str| run(&snapshots(&declared("a", fields)), domain_with(vec![foreign("a")], &[]));
+    let plan = adopting("adopt: true, deleteAfter: 1h");
+    assert_eq!(actions(&plan), [action(Redefine, "a", R::Adopt)]);
+    assert!(plan.warnings[0].text.contains("next apply deletes it"), "{:?}", plan.warnings);
+    assert_eq!(adopting("adopt: true, deleteAfter: 2h").warnings, []);
+}
+
+#[test]
+fn only_the_images_the_saved_snapshot_is_in_must_hold_it() {
+    let mut wanted = desired(vec![set(&snapshots(&declared("a", "definition: a.xml")))]);
+    let saved = SavedSnapshot {
+        xml: Definition(Arc::from("<domainsnapshot/>")),
+        snapshot: ours("a"),
+        domain: Some(uuid_of("vm")),
+    };
+    wanted.definitions.insert((Arc::from("web.yaml"), "a.xml".to_owned()), saved);
+    let state = |vda: &[&str]| {
+        let tags = |tags: &[&str]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let image_snapshots = BTreeMap::from([("vda".to_owned(), tags(vda)), ("sda".to_owned(), tags(&[]))]);
+        ObservedDomain { image_snapshots, ..domain() }
+    };
+    let plan_of = |state| plan_at(&wanted, &observed(vec![state]), NOW);
+    assert_eq!(actions(&plan_of(state(&["a"]))), [action(Redefine, "a", R::Definition)]);
+    assert_eq!(blocks(&plan_of(state(&[]))), [block(B::NotPossible, "a")]);
+}
