@@ -7,7 +7,7 @@ use crate::host::{
 };
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, ReasonCode, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, join};
@@ -29,15 +29,31 @@ impl Failure {
 /// What every failure ends with: the next run plans from what is there.
 const RUN_AGAIN: &str = "Run plan to see what stands";
 
+/// What decides whether a snapshot is still the one that was planned for: creationTime is part of its identity, and the
+/// description says whose it is and whether it is protected.
+#[derive(PartialEq, Eq)]
+struct Known {
+    created: i64,
+    description: Description,
+}
+
+impl From<&ObservedSnapshot> for Known {
+    fn from(read: &ObservedSnapshot) -> Self {
+        Self { created: read.created, description: read.description.clone() }
+    }
+}
+
 /// The work on one domain.
 pub(super) struct Pass<'a> {
     host: &'a dyn Host,
     domain: DomainRef,
     observed: &'a ObservedDomain,
     refs: BTreeMap<SnapshotName, SnapshotRef>,
-    /// creationTime of each snapshot acted on, which is part of its identity.
-    created: BTreeMap<SnapshotName, i64>,
-    ledger: Ledger,
+    /// What is known of each snapshot: as the plan saw it, or as this pass left it.
+    known: BTreeMap<SnapshotName, Known>,
+    /// None while the ledger is lost and the plan left it so: one written now would name what this pass makes, and pass
+    /// for a whole one.
+    ledger: Option<Ledger>,
     write_first: bool,
     scope: Option<LedgerScope>,
 }
@@ -50,13 +66,17 @@ impl<'a> Pass<'a> {
         refs: Vec<SnapshotRef>,
         planned_ledger: Option<&Ledger>,
     ) -> Self {
-        let known = planned_ledger.or(observed.ledger.as_ref());
+        let mut ledger = planned_ledger.cloned();
+        // Another run may have written to it since the plan was made.
+        if let Some(present) = &observed.ledger {
+            ledger.get_or_insert_with(|| Ledger::empty(domain.uuid)).merge(present);
+        }
         Self {
             host,
             observed,
             refs: refs.into_iter().map(|snapshot| (snapshot.name.clone(), snapshot)).collect(),
-            created: observed.tree.iter().map(|snapshot| (snapshot.name.clone(), snapshot.created)).collect(),
-            ledger: known.cloned().unwrap_or_else(|| Ledger::empty(domain.uuid)),
+            known: observed.tree.iter().map(|snapshot| (snapshot.name.clone(), Known::from(snapshot))).collect(),
+            ledger,
             write_first: planned_ledger.is_some(),
             scope: None,
             domain,
@@ -79,6 +99,7 @@ impl<'a> Pass<'a> {
         let Some(name) = action.address.snapshot.clone() else {
             return Err(Failure::new("the plan names no snapshot for this action; this is a defect of snapward"));
         };
+        self.nobody_elses()?;
         match action.action {
             ActionKind::Create => self.create(action, &name),
             ActionKind::Redefine if action.definition.is_some() => self.restore(action, &name),
@@ -89,11 +110,41 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Makes sure that no snapshot appeared which this pass did not make: the plan does not know it, and an external one
+    /// would make a capture, a deletion or a moved pointer unsafe.
+    fn nobody_elses(&self) -> Result<(), Failure> {
+        let listed = self.host.snapshots(&self.domain);
+        let listed = listed.map_err(|error| Failure::new(format!("{error}. Nothing was done. {RUN_AGAIN}")))?;
+        match listed.iter().find(|snapshot| !self.refs.contains_key(&snapshot.name)) {
+            Some(other) => Err(Failure::new(format!(
+                "somebody else made snapshot {} in this domain since it was read; nothing was done. {RUN_AGAIN}",
+                other.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The disk whose image holds an internal snapshot of that name.
+    fn tagged(&self, name: &SnapshotName) -> Option<&str> {
+        let holds = |disk: &&ObservedDisk| match self.host.image_snapshots(disk) {
+            Probe::Known(tags) => tags.iter().any(|tag| tag == name.as_str()),
+            Probe::Unknown(_) => false,
+        };
+        self.observed.disks.iter().find(holds).map(|disk| disk.target.as_str())
+    }
+
     fn create(&mut self, action: &Action, name: &SnapshotName) -> Result<(), Failure> {
         let after = action.after.clone().unwrap_or_default();
         let Some(capture) = after.capture.clone() else {
             return Err(Failure::new("the plan does not say what to capture; this is a defect of snapward"));
         };
+        // Offline, libvirt would make a second one of the same name.
+        if let Some(target) = self.tagged(name) {
+            return Err(Failure::new(format!(
+                "the image of disk {target} holds an internal snapshot of this name by now, which libvirt does not list; \
+                 nothing was captured. {RUN_AGAIN}"
+            )));
+        }
         let description = text(&after, "");
         let request = CreateRequest {
             name: name.clone(),
@@ -155,7 +206,7 @@ impl<'a> Pass<'a> {
         let made = self
             .host
             .redefine(&self.domain, &SecureXml(definition.0.clone()), &request)
-            .map_err(|error| Failure::new(format!("{error}. Its metadata was not restored. {RUN_AGAIN}")))?;
+            .map_err(|error| refused(&error, "Its metadata was not restored"))?;
         let read = self.read(&made, "was restored, but reading it back failed")?;
         if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {
             return Err(Failure::new(format!("was restored, but reads back differently: {wrong}. {RUN_AGAIN}")));
@@ -189,6 +240,7 @@ impl<'a> Pass<'a> {
         if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {
             return Err(Failure::new(format!("was redefined, but reads back differently: {wrong}. {RUN_AGAIN}")));
         }
+        self.known.insert(name.clone(), Known::from(&read));
         match action.reason.code {
             ReasonCode::Adopt => self.made(snapshot, &read),
             _ => Ok(()),
@@ -203,7 +255,8 @@ impl<'a> Pass<'a> {
                  written (is the disk full?). Its content is still in the images. Make room, delete nothing in this domain, \
                  and restart libvirtd, which reads the file again"
             )),
-            _ => Failure::new(format!("{error}. The snapshot is as it was. {RUN_AGAIN}")),
+            Ok(_) => refused(error, "The snapshot is as it was"),
+            Err(_) => Failure::new(format!("{error}. Whether it changed could not be read afterwards. {RUN_AGAIN}")),
         }
     }
 
@@ -223,7 +276,9 @@ impl<'a> Pass<'a> {
         if let Err(error) = self.host.redefine(&self.domain, &xml, &request) {
             return Err(self.redefine_failed(&snapshot, &error));
         }
-        match self.host.current(&self.domain).map_err(unchanged)? {
+        let unread =
+            |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
+        match self.host.current(&self.domain).map_err(unread)? {
             Some(current) if current == *name => Ok(()),
             Some(other) => {
                 Err(Failure::new(format!("libvirt accepted it and reports {other} as current. {RUN_AGAIN}")))
@@ -250,39 +305,38 @@ impl<'a> Pass<'a> {
             return Err(Failure::new(format!("libvirt accepted the deletion and still lists it. {RUN_AGAIN}")));
         }
         // Offline, libvirt ignores a failing `qemu-img snapshot -d` and drops the metadata all the same.
-        let leftover = self.observed.disks.iter().find(|disk| match self.host.image_snapshots(disk) {
-            Probe::Known(tags) => tags.iter().any(|tag| tag == name.as_str()),
-            Probe::Unknown(_) => false,
-        });
-        if let Some(disk) = leftover {
+        if let Some(target) = self.tagged(name) {
             return Err(Failure::new(format!(
-                "libvirt no longer lists it, but the image of disk {} still holds its content. With the domain off, remove \
-                 it with qemu-img snapshot -d",
-                disk.target
+                "libvirt no longer lists it, but the image of disk {target} still holds its content. With the domain off, \
+                 remove it with qemu-img snapshot -d"
             )));
         }
         self.refs.remove(name);
         let released = action.reason.code == ReasonCode::Absent;
-        if released && self.ledger.made(name).is_some() {
-            self.ledger.record(name.clone(), LedgerEntry { created: fresh.created, released: true });
-            self.write_ledger().map_err(|error| ledger_failed(&error))?;
+        match &mut self.ledger {
+            Some(ledger) if released && ledger.made(name).is_some() => {
+                ledger.record(name.clone(), LedgerEntry { created: fresh.created, released: true });
+                self.write_ledger().map_err(|error| ledger_failed(&error))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Notes a snapshot that is ours from now on.
     fn made(&mut self, snapshot: SnapshotRef, read: &ObservedSnapshot) -> Result<(), Failure> {
         self.refs.insert(read.name.clone(), snapshot);
-        self.created.insert(read.name.clone(), read.created);
-        let known = self.ledger.clone();
-        self.ledger.record(read.name.clone(), LedgerEntry { created: read.created, released: false });
-        if self.ledger == known {
+        self.known.insert(read.name.clone(), Known::from(read));
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let before = ledger.clone();
+        ledger.record(read.name.clone(), LedgerEntry { created: read.created, released: false });
+        if *ledger == before {
             return Ok(());
         }
         self.write_ledger().map_err(|error| ledger_failed(&error))
     }
 
     fn write_ledger(&mut self) -> Result<(), HostError> {
+        let Some(ledger) = &self.ledger else { return Ok(()) };
         let scope = match self.scope {
             Some(scope) => scope,
             None => match (self.host.is_persistent(&self.domain)?, self.domain.state.is_active()) {
@@ -292,7 +346,7 @@ impl<'a> Pass<'a> {
             },
         };
         self.scope = Some(scope);
-        self.host.write_ledger(&self.domain, &self.ledger, scope)
+        self.host.write_ledger(&self.domain, ledger, scope)
     }
 
     fn reference(&self, name: &SnapshotName) -> Result<SnapshotRef, Failure> {
@@ -303,17 +357,28 @@ impl<'a> Pass<'a> {
     /// Reads the snapshot once more and makes sure that it is the one that was planned for: a name can be taken again.
     fn recheck(&self, snapshot: &SnapshotRef) -> Result<ObservedSnapshot, Failure> {
         let fresh = self.read(snapshot, "could not be read")?;
-        if self.created.get(&snapshot.name) != Some(&fresh.created) {
-            let text = format!("another snapshot has this name now; nothing was done to it. {RUN_AGAIN}");
-            return Err(Failure::new(text));
-        }
-        Ok(fresh)
+        let what = match self.known.get(&snapshot.name) {
+            Some(known) if *known == Known::from(&fresh) => return Ok(fresh),
+            Some(known) if known.created == fresh.created => "somebody else changed its description since it was read",
+            _ => "another snapshot has this name now",
+        };
+        Err(Failure::new(format!("{what}; nothing was done to it. {RUN_AGAIN}")))
     }
 
     fn read(&self, snapshot: &SnapshotRef, otherwise: &str) -> Result<ObservedSnapshot, Failure> {
         self.host
             .snapshot(&self.domain, snapshot)
             .map_err(|error| Failure::new(format!("{otherwise} ({error}). {RUN_AGAIN}")))
+    }
+}
+
+/// A write that failed: what was not done, where that is known.
+fn refused(error: &HostError, not_done: &str) -> Failure {
+    match error.class {
+        ErrorClass::OutcomeUnknown => {
+            Failure::new(format!("{error}. Whether it was done is not known yet. {RUN_AGAIN}"))
+        }
+        _ => Failure::new(format!("{error}. {not_done}. {RUN_AGAIN}")),
     }
 }
 

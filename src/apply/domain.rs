@@ -11,7 +11,7 @@ use crate::model::desired::DesiredState;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
-use crate::model::plan::Action;
+use crate::model::plan::{Action, ActionKind, ReasonCode};
 use crate::observe::{Interest, read_domain};
 
 /// Works on one domain and says what became of it.
@@ -83,6 +83,12 @@ fn reread(desired: &DesiredState, target: &Target, task: &Task<'_>) -> Result<Re
             format!("it was {} and is {}: it changed", planned.state.as_str(), observed.state.as_str())
         };
         return changed(&what);
+    }
+    // The tree can look the same after another run captured a snapshot and somebody deleted it.
+    let made = |name: &&SnapshotName| observed.ledger.as_ref().is_some_and(|ledger| ledger.made(name).is_some());
+    let first = |action: &&&Action| action.action == ActionKind::Create && action.reason.code == ReasonCode::Declared;
+    if let Some(name) = task.actions.iter().filter(first).filter_map(|a| a.address.snapshot.as_ref()).find(made) {
+        return changed(&format!("snapshot {name} was captured by another run, and deleted,"));
     }
     Ok(Reread::Same(domain, Box::new(observed), refs))
 }

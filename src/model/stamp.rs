@@ -73,8 +73,8 @@ pub struct Stamp {
     pub protect: bool,
     /// The hold, if there is one.
     pub hold: Option<StampHold>,
-    /// Lines with our prefix that this version does not know, as they stand. Kept, so that an older snapward does not
-    /// destroy what a newer one wrote.
+    /// Lines with our prefix that this version does not know, or whose value it does not, as they stand. Kept, so that
+    /// an older snapward does not destroy what a newer one wrote.
     pub other: Vec<(String, String)>,
 }
 
@@ -158,10 +158,12 @@ fn parse_trailers(paragraph: &str) -> Option<Stamp> {
         match key {
             "Set" => set = Some(value.parse().ok()?),
             "Snapshot" => snapshot = Some(SnapshotName::observed(value)),
-            "Consistency" => {
-                consistency = ConsistencyReached::ALL.iter().find(|(_, word)| *word == value).map(|(level, _)| *level);
-            }
-            "Protect" => protect = value == "true",
+            "Consistency" => match ConsistencyReached::ALL.iter().find(|(_, word)| *word == value) {
+                Some((level, _)) => consistency = Some(*level),
+                None => other.push((key.to_owned(), value.to_owned())),
+            },
+            // Whoever wrote something else than `true` here did not mean that it may be deleted.
+            "Protect" => protect = value != "false",
             "Hold" => {
                 hold = Some(match value.rsplit_once("; ") {
                     Some((reason, until)) => StampHold { reason: reason.to_owned(), until: Some(until.to_owned()) },
@@ -226,6 +228,18 @@ mod tests {
     fn lines_of_a_newer_version_are_kept() {
         let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Slot: 20261123T040000Z";
         assert_eq!(Description::parse(text).render(), text);
+    }
+
+    #[test]
+    fn values_of_a_newer_version_are_kept_and_protect_in_doubt() {
+        let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Consistency: application";
+        assert_eq!(Description::parse(text).render(), text);
+        let protect = |value: &str| {
+            let text = format!("Snapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Protect: {value}");
+            Description::parse(&text).stamp.expect("a stamp").protect
+        };
+        assert!(protect("true") && protect("yes") && protect("until-2030"));
+        assert!(!protect("false"));
     }
 
     proptest! {

@@ -137,6 +137,10 @@ fn fingerprint(domain: &DomainRef, tree: &SnapshotTree, disks: &[ObservedDisk]) 
     for disk in disks {
         part(disk.target.as_bytes());
         part(disk.source.as_deref().unwrap_or_default().as_bytes());
+        // Whether and how a disk takes part in a capture hangs on these.
+        [&disk.source_type, &disk.format, &disk.device].iter().for_each(|text| part(text.as_bytes()));
+        part(&[u8::from(disk.readonly)]);
+        part(disk.snapshot.as_deref().unwrap_or_default().as_bytes());
     }
     hex(&hash.finalize())
 }

@@ -1,9 +1,10 @@
-//! Preflight of an internal capture: everything libvirt or QEMU would refuse, some of it only after the first image was
+//! Preflight of an internal capture, and of its deletion: everything libvirt or QEMU would refuse, some of it only after the first image was
 //! changed (`reference`: qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
-use crate::model::kinds::{Content, Snapshot, When};
+use crate::model::kinds::{Content, DiskLocation, Snapshot, When};
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
+use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
 
@@ -64,6 +65,9 @@ pub(super) fn obstacle(host: &HostInfo, domain: &ObservedDomain, snapshot: &Snap
             format!("name one of its disks: {}", targets.join(", ")),
         ));
     }
+    if let Some(obstacle) = declared_disk_obstacle(domain, snapshot) {
+        return Some(obstacle);
+    }
     if state.is_active() && domain.raw_nvram {
         return Some(not_possible(
             "the domain's firmware keeps its variables in a file that is not qcow2, so QEMU cannot put them into an \
@@ -81,6 +85,27 @@ fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
         text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
         way_out: format!("{action} and run again, or declare when: any"),
     }
+}
+
+/// A disk that the capture itself leaves out, or takes in where it holds no state: an internal snapshot is of all
+/// writable disks ("internal and full system snapshots require all disks to be selected").
+fn declared_disk_obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
+    let capture = snapshot.capture.as_ref()?;
+    capture.disks.iter().find_map(|declared| {
+        let disk = domain.disks.iter().find(|disk| disk.target == declared.target)?;
+        let target = printable(&disk.target);
+        match (declared.location, takes_part(disk)) {
+            (Some(DiskLocation::No), true) => Some(not_possible(
+                format!("disk {target} is declared with location: no; an internal snapshot needs every writable disk"),
+                format!("take {target} out of capture.disks, or make the disk read-only in the domain"),
+            )),
+            (Some(DiskLocation::Internal), false) => Some(not_possible(
+                format!("disk {target} is declared with location: internal, and it is read-only or an empty drive"),
+                format!("take {target} out of capture.disks"),
+            )),
+            _ => None,
+        }
+    })
 }
 
 fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
@@ -143,7 +168,28 @@ pub(super) fn consistency(state: RunState) -> ConsistencyReached {
 }
 
 /// The image of a disk that should hold the snapshot a definition describes, and does not.
-pub(super) fn missing_tag(domain: &ObservedDomain, name: &str) -> Option<String> {
-    let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == name);
-    domain.image_snapshots.iter().find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
+pub(super) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnapshot) -> Option<String> {
+    let holds = |target: &String| saved.disks.get(target) == Some(&Storage::Internal);
+    let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == saved.name.as_str());
+    let mut images = domain.image_snapshots.iter().filter(|(target, _)| holds(target));
+    images.find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
+}
+
+/// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
+/// snapshot's disks unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
+pub(super) fn deletion_obstacle(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Obstacle> {
+    if !domain.state.is_active() {
+        return None;
+    }
+    let unplugged = |(target, storage): &(&String, &Storage)| {
+        **storage == Storage::Internal && !domain.disks.iter().any(|disk| disk.target == **target)
+    };
+    let (target, _) = snapshot.disks.iter().find(unplugged)?;
+    let target = printable(target);
+    Some(not_possible(
+        format!(
+            "it holds state of disk {target}, which the running domain does not have; libvirt refuses to delete it"
+        ),
+        format!("shut the domain down and run again, or attach {target} again"),
+    ))
 }

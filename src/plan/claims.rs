@@ -1,6 +1,6 @@
 //! Claims: which set declares which snapshot of a domain, and what two sets may not declare together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Hold, Snapshot, SnapshotSet};
@@ -50,6 +50,8 @@ impl CurrentClaim<'_> {
 pub(super) struct Claims<'a> {
     pub(super) snapshots: Vec<Claim<'a>>,
     pub(super) current: Option<CurrentClaim<'a>>,
+    /// Every snapshot that any set declares as the current one, also where they contradict each other.
+    pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
     /// The contradictions, with the address left to the caller: snapshot name, and the item's code, text, way out and
     /// lines.
     pub(super) conflicts: Vec<Contradiction>,
@@ -95,6 +97,7 @@ pub(super) fn collect<'a>(sets: &[&'a Document<SnapshotSet>]) -> Claims<'a> {
 
     let mut pointers: Vec<_> =
         sets.iter().filter_map(|set| Some(CurrentClaim { set, name: set.value.spec.current.as_ref()? })).collect();
+    let pointed_at = pointers.iter().map(|claim| claim.name).collect();
     if pointers.len() > 1 {
         let owners: Vec<_> = pointers.iter().map(|claim| format!("{} ({})", claim.set.id(), claim.name)).collect();
         conflicts.push(Contradiction {
@@ -105,5 +108,5 @@ pub(super) fn collect<'a>(sets: &[&'a Document<SnapshotSet>]) -> Claims<'a> {
         });
         pointers.clear();
     }
-    Claims { snapshots, current: pointers.pop(), conflicts }
+    Claims { snapshots, current: pointers.pop(), pointed_at, conflicts }
 }

@@ -4,15 +4,15 @@ use super::capture;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp};
 use crate::model::desired::SavedSnapshot;
-use crate::model::kinds::{Content, CreateMode, Presence};
+use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
 use crate::model::names::SnapshotName;
-use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
+use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Description, Stamp, StampHold};
 use crate::model::text::{instant, printable};
 use crate::retention::expires_at;
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// Decides what one declared snapshot needs.
     pub(super) fn declared(&mut self, claim: &Claim<'_>) {
         let snapshot = self.domain.tree.get(&claim.snapshot.name).cloned();
@@ -38,9 +38,9 @@ impl Planner<'_> {
                 return self.block(Some(name), BlockCode::Conflict, text, way_out, vec![claim.origin()]);
             }
         }
-        let (before, after) = self.changes(claim, snapshot);
         let lifts = claim.snapshot.protect == Some(false);
-        if before != after && lifts {
+        if lifts && own_stamp(snapshot).is_some_and(|stamp| stamp.protect) {
+            let (before, after) = self.changes(claim, snapshot);
             self.redefine(claim, ReasonCode::FieldsDiffer, "protection is lifted".to_owned(), before, after);
         }
         if let Some((code, reason)) = self.exempt(claim, snapshot) {
@@ -50,7 +50,7 @@ impl Planner<'_> {
                     (BlockCode::Protected, "declare protect: false, apply, and apply again")
                 }
                 (ReasonCode::Held, _) => (BlockCode::Held, "remove the hold (spec.holds), or wait until it ends"),
-                _ => (BlockCode::CurrentUnsafe, "declare another `current`"),
+                _ => (BlockCode::CurrentUnsafe, "declare another `current`, in whichever set names this one"),
             };
             return self.block(Some(name), code, format!("{reason}; it is not deleted"), way_out, vec![claim.origin()]);
         }
@@ -60,15 +60,16 @@ impl Planner<'_> {
     fn missing(&mut self, claim: &Claim<'_>) {
         let declared = claim.snapshot;
         let name = &declared.name;
-        if declared.definition.is_some() {
-            return self.restore(claim);
-        }
         let made = self.domain.ledger.as_ref().and_then(|ledger| ledger.made(name));
-        if let (Some(made), Some(span)) = (made, &declared.delete_after)
-            && expires_at(made.created, span).is_some_and(|end| end <= self.context.now)
+        let saved = self.saved(claim).map(|saved| saved.snapshot.created);
+        if let (Some(created), Some(span)) = (made.map(|made| made.created).or(saved), &declared.delete_after)
+            && expires_at(created, span).is_some_and(|end| end <= self.context.now)
         {
             self.unchanged += 1;
             return;
+        }
+        if declared.definition.is_some() {
+            return self.restore(claim);
         }
         if declared.create == CreateMode::Never {
             let text = "declared with create: never, and the domain has no snapshot of this name".to_owned();
@@ -78,7 +79,7 @@ impl Planner<'_> {
         if let Some(made) = made.filter(|_| !declared.recreate) {
             self.note_drift(Some(name), "existence", "present", "missing", claim.origin());
             let text = format!(
-                "captured {} and gone since; somebody else deleted it. A new capture would hold today's state under the old \
+                "captured {} and gone since, by other hands or a former deleteAfter. A new capture would hold today's state under the old \
                  name",
                 instant(made.created)
             );
@@ -170,12 +171,18 @@ impl Planner<'_> {
         });
     }
 
+    /// The saved snapshot that the declaration names as its definition, if it was read.
+    fn saved(&self, claim: &Claim<'_>) -> Option<&'a SavedSnapshot> {
+        let key = (claim.set.file.clone(), claim.snapshot.definition.clone()?);
+        self.context.desired.definitions.get(&key)
+    }
+
     fn restore(&mut self, claim: &Claim<'_>) {
         let name = &claim.snapshot.name;
         let origin = claim.field("definition");
-        let key = (claim.set.file.clone(), claim.snapshot.definition.clone().unwrap_or_default());
-        let Some(saved) = self.context.desired.definitions.get(&key) else {
-            let text = format!("its definition {} was not read", printable(&key.1));
+        let file = printable(claim.snapshot.definition.as_deref().unwrap_or_default());
+        let Some(saved) = self.saved(claim) else {
+            let text = format!("its definition {file} was not read");
             let way_out = "give the manifest as a file, so that paths in it have a place to start from";
             return self.block(Some(name), BlockCode::NotPossible, text, way_out, vec![origin]);
         };
@@ -189,7 +196,7 @@ impl Planner<'_> {
             action: ActionKind::Redefine,
             reason: Reason {
                 code: ReasonCode::Definition,
-                text: format!("missing; its metadata is restored from {}", printable(&key.1)),
+                text: format!("missing; its metadata is restored from {file}"),
             },
             origin,
             before: None,
@@ -225,7 +232,7 @@ impl Planner<'_> {
             let text = "its definition describes an external snapshot".to_owned();
             return Some((text, "this version of snapward restores internal snapshots only"));
         }
-        if let Some(target) = capture::missing_tag(self.domain, name.as_str()) {
+        if let Some(target) = capture::missing_tag(self.domain, &saved.snapshot) {
             let text = format!(
                 "the image of disk {} holds no internal snapshot of this name; restored metadata would point at nothing, and \
                  a revert would fail",
@@ -253,6 +260,11 @@ impl Planner<'_> {
             let way_out = "declare adopt: true to take it over, or choose another name";
             return self.block(Some(name), BlockCode::Conflict, text, way_out, vec![claim.origin()]);
         }
+        if let Some(hold) = stamp.filter(|_| !ours).and_then(|stamp| self.foreign_hold(claim, stamp)) {
+            let text = format!("it is on hold by its owner ({}); it is left as it is", printable(&hold));
+            let way_out = "ask who holds it; or take the hold over (spec.holds), adopt, and release it afterwards";
+            return self.block(Some(name), BlockCode::Held, text, way_out, vec![claim.field("adopt")]);
+        }
         if let Some((field, text, way_out)) = immutable(claim, snapshot) {
             return self.block(Some(name), BlockCode::Immutable, text, way_out, vec![claim.field(field)]);
         }
@@ -267,12 +279,20 @@ impl Planner<'_> {
                 None => "adopt: true; it was not snapward's".to_owned(),
             };
             self.redefine(claim, ReasonCode::Adopt, text, before, after);
+            self.warn_of_expiry(claim, snapshot);
         } else if before != after {
             self.note_field_drift(claim, snapshot);
             self.redefine(claim, ReasonCode::FieldsDiffer, "declared fields differ".to_owned(), before, after);
         } else if !placed {
             self.unchanged += 1;
         }
+    }
+
+    /// The hold in the stamp of another set that adopting would drop. An end that cannot be read has not come.
+    fn foreign_hold(&self, claim: &Claim<'_>, stamp: &Stamp) -> Option<String> {
+        let hold = stamp.hold.as_ref().filter(|_| claim.hold(self.context.now).is_none())?;
+        let end = hold.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
+        end.is_none_or(|end| end.timestamp() > self.context.now).then(|| hold.to_string())
     }
 
     fn parent_differs(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> bool {
@@ -309,6 +329,17 @@ impl Planner<'_> {
         }
     }
 
+    /// Nothing is adopted and deleted in one pass; that the next one will delete it must not come as a surprise.
+    fn warn_of_expiry(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
+        let Some(span) = &claim.snapshot.delete_after else { return };
+        let over = expires_at(snapshot.created, span).is_some_and(|end| end <= self.context.now);
+        if over && self.exempt(claim, snapshot).is_none() {
+            let address = self.address(Some(&snapshot.name));
+            let text = format!("{address}: older than its deleteAfter of {}; the next apply deletes it", span.as_str());
+            self.warnings.push(Warning { text, origin: claim.field("deleteAfter") });
+        }
+    }
+
     /// Why the snapshot may not be deleted, whoever asks for it.
     fn exempt(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Option<(ReasonCode, String)> {
         let stamp = own_stamp(snapshot);
@@ -319,14 +350,17 @@ impl Planner<'_> {
             let until = hold.until.as_ref().map(|until| format!(" until {}", until.as_str())).unwrap_or_default();
             return Some((ReasonCode::Held, format!("it is on hold{until} ({})", printable(&hold.reason))));
         }
-        let current = &claim.set.value.spec.current;
-        if current.as_ref() == Some(&snapshot.name) {
+        if self.pointed_at.contains(&snapshot.name) {
             return Some((ReasonCode::Current, "it is declared as the current snapshot".to_owned()));
         }
         None
     }
 
     fn delete(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot, code: ReasonCode, text: String) {
+        let origin = if code == ReasonCode::Expired { claim.field("deleteAfter") } else { claim.field("state") };
+        if let Some(obstacle) = capture::deletion_obstacle(self.domain, snapshot) {
+            return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
+        }
         let children = self.domain.tree.children(Some(&snapshot.name)).len();
         let mut risk = "what it captured is gone for good".to_owned();
         if children > 0 {
@@ -336,7 +370,7 @@ impl Planner<'_> {
             address: self.address(Some(&snapshot.name)),
             action: ActionKind::Delete,
             reason: Reason { code, text },
-            origin: if code == ReasonCode::Expired { claim.field("deleteAfter") } else { claim.field("state") },
+            origin,
             before: Some(View {
                 description: Some(snapshot.description.human.clone()),
                 state: Some(snapshot.state.clone()),

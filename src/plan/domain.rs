@@ -22,6 +22,8 @@ pub(super) struct Planner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) host: &'a HostInfo,
     pub(super) domain: &'a ObservedDomain,
+    /// The snapshots that a set of the domain, suspended or not, declares as the current one: none of them is deleted.
+    pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
     pub(super) redefines: Vec<Action>,
     pub(super) creates: Vec<Action>,
     /// New parents of what this pass creates.
@@ -43,11 +45,12 @@ pub(super) fn plan_domain(
     domain: &ObservedDomain,
     sets: &[&Document<SnapshotSet>],
 ) -> DomainPass {
-    let Claims { snapshots, current, conflicts } = claims::collect(sets);
+    let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
     let mut planner = Planner {
         context,
         host,
         domain,
+        pointed_at,
         redefines: Vec::new(),
         creates: Vec::new(),
         placements: Vec::new(),
@@ -84,6 +87,7 @@ pub(super) fn plan_domain(
         }
     }
     planner.order_deletes();
+    planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(&snapshots);
     planner.finish(sets, &snapshots, set_current, unmanaged)
 }
@@ -180,16 +184,6 @@ impl Planner<'_> {
             );
             return None;
         }
-        if self.deletes.iter().any(|action| is_about(action, name)) {
-            self.block(
-                Some(name),
-                BlockCode::CurrentUnsafe,
-                "declared as the current snapshot, and to be deleted in the same pass".to_owned(),
-                "declare another `current`, or keep the snapshot",
-                vec![origin],
-            );
-            return None;
-        }
         if self.pointer.as_ref() == Some(name) {
             self.unchanged += usize::from(self.domain.tree.current() == Some(name));
             return None;
@@ -233,6 +227,7 @@ impl Planner<'_> {
             placements: self.placements.len(),
             deletes: self.deletes.len(),
             blocked: self.blocked.len(),
+            warnings: self.warnings.len(),
             pointer: self.pointer.clone(),
         }
     }
@@ -247,6 +242,7 @@ impl Planner<'_> {
         self.placements.truncate(mark.placements);
         self.deletes.truncate(mark.deletes);
         self.blocked.truncate(mark.blocked);
+        self.warnings.truncate(mark.warnings);
         self.pointer = mark.pointer;
     }
 
@@ -265,7 +261,38 @@ impl Planner<'_> {
             }
             depth
         };
-        self.deletes.sort_by_key(|action| std::cmp::Reverse(depth(action)));
+        // Cached: the depth of one snapshot is a walk, as long as the chain it ends.
+        self.deletes.sort_by_cached_key(|action| std::cmp::Reverse(depth(action)));
+    }
+
+    /// Says where the pointer goes when the snapshot it is on is deleted: libvirt moves it to the parent, or to none.
+    fn warn_of_pointer(&mut self, set_current: Option<&Action>) {
+        let pointer = set_current.map_or(self.pointer.as_ref(), |action| action.address.snapshot.as_ref());
+        let Some(mut at) = pointer.and_then(|name| self.domain.tree.get(name)) else { return };
+        let doomed: BTreeSet<_> = self.deletes.iter().filter_map(|action| action.address.snapshot.clone()).collect();
+        let mut passed = BTreeSet::new();
+        let heir = loop {
+            if !doomed.contains(&at.name) {
+                break Some(&at.name);
+            }
+            // A circle of parents is no tree that libvirt keeps, and not a reason to hang.
+            if !passed.insert(&at.name) {
+                break None;
+            }
+            match at.parent.as_ref().and_then(|parent| self.domain.tree.get(parent)) {
+                Some(parent) => at = parent,
+                None => break None,
+            }
+        };
+        let text = match heir {
+            Some(heir) => format!("; the current pointer moves to {heir}"),
+            None => "; the domain has no current snapshot afterwards".to_owned(),
+        };
+        for action in &mut self.deletes {
+            if action.address.snapshot.as_ref().is_some_and(|name| passed.contains(name)) {
+                action.risk.text.push_str(&text);
+            }
+        }
     }
 
     /// Snapshots that no claim of this pass is about: orphans of a loaded set, and what is not ours.
@@ -340,7 +367,16 @@ impl Planner<'_> {
         let mut wanted = self.domain.ledger.clone().unwrap_or_else(|| Ledger::empty(self.domain.uuid));
         let mut ours = false;
         for claim in claims {
-            let Some(snapshot) = self.domain.tree.get(&claim.snapshot.name) else { continue };
+            let name = &claim.snapshot.name;
+            let Some(snapshot) = self.domain.tree.get(name) else {
+                // Gone, and wanted gone: by our own hand in a run that could not note it any more, or by another's.
+                let released =
+                    claim.snapshot.state == Presence::Absent && suspended(claim.set, self.context.now).is_none();
+                if let Some(made) = wanted.made(name).filter(|_| released) {
+                    wanted.record(name.clone(), LedgerEntry { released: true, ..made });
+                }
+                continue;
+            };
             if own_stamp(snapshot).is_some_and(|stamp| stamp.set == claim.id) {
                 ours = true;
                 wanted.record(snapshot.name.clone(), LedgerEntry { created: snapshot.created, released: false });
@@ -364,6 +400,7 @@ struct Mark {
     placements: usize,
     deletes: usize,
     blocked: usize,
+    warnings: usize,
     pointer: Option<SnapshotName>,
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use crate::model::kinds::{MaxDeletes, SafetySpec, WindowAction};
+use crate::model::desired::Document;
+use crate::model::kinds::{MaxDeletes, SafetySpec, SnapshotSet, WindowAction};
 use crate::model::names::{DomainUuid, SetId};
 use crate::model::observed::ObservedHost;
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Plan, ReasonCode};
@@ -71,11 +72,16 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
 
 /// The limits of all sets of a domain, the strictest of each. Windows add up: each must be open.
 fn strictest(context: &Context<'_>, host: &ObservedHost, name: &str, uuid: DomainUuid) -> SafetySpec {
-    let policies = context.sets_of(&host.info, name, uuid).into_iter().filter_map(|set| {
+    let policy = |set: &Document<SnapshotSet>| {
         let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
         context.desired.safety.get(&SetId { namespace: set.id().namespace, name })
-    });
-    policies.map(|policy| policy.value.spec.clone()).reduce(stricter).unwrap_or_default()
+    };
+    // A set without a policy stands for the defaults: another set's leniency is not about its snapshots.
+    let limits = context
+        .sets_of(&host.info, name, uuid)
+        .into_iter()
+        .map(|set| policy(set).map(|policy| policy.value.spec.clone()).unwrap_or_default());
+    limits.reduce(stricter).unwrap_or_default()
 }
 
 fn stricter(a: SafetySpec, b: SafetySpec) -> SafetySpec {

@@ -1,6 +1,7 @@
 //! The decision table, rule by rule, on hand-made states.
 
 mod guards;
+mod hazards;
 mod rules;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 mod captures;
 mod drift;
+mod hazards;
 mod ownership;
 mod removal;
 mod selection;
