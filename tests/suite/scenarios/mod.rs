@@ -2,8 +2,10 @@
 
 mod captures;
 mod concurrent;
+mod definitions;
 mod drift;
 mod ownership;
+mod reading;
 mod removal;
 mod selection;
 mod text;
