@@ -169,3 +169,23 @@ fn an_interrupt_ends_every_domain_whole_and_the_next_run_goes_on() {
     }
     nothing_is_left(&fleet, &file);
 }
+
+#[test]
+fn an_interrupt_from_the_keyboard_leaves_nothing_half_done() {
+    let (root, gate) = (EmbedRoot::new(), Gate::new());
+    let guest = root.guest("vm").define();
+    let file = root.file("web.yaml", &two("vm"));
+    let uri = root.uri();
+    gate.shut();
+    // The terminal interrupts the whole foreground group, and with the driver inside the process that is qemu-img too.
+    let asked = Terminal::apply_with_path(&gate.path(), &uri, &[&file]).until(QUESTION).type_line("yes");
+    gate.await_begun(1);
+    let ran = asked.type_line("\u{3}").ended();
+    gate.open();
+    assert!(matches!(ran.code, Some(1 | 130)), "{ran}");
+    assert!(ran.stdout.contains("finishing the actions at hand"), "{ran}");
+    assert!(guest.snapshots().is_empty() && tools::qemu_img_snapshots(&guest.vda()).is_empty(), "{ran}");
+    snapward(["-c", &uri, "apply", "--yes", &file]).run().exits(0);
+    assert_eq!(guest.snapshots(), ["a", "b"]);
+    snapward(["-c", &uri, "plan", "--detailed-exitcode", &file]).run().exits(0);
+}

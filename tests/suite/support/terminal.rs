@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use super::cmd::Ran;
+use super::daemon::PATH;
 
 /// What `apply` asks.
 pub(crate) const QUESTION: &str = "Only 'yes' is accepted: ";
@@ -17,6 +18,11 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `apply` with these arguments, none of which may hold a single quote.
     pub(crate) fn apply(uri: &str, args: &[&str]) -> Self {
+        Self::apply_with_path(PATH, uri, args)
+    }
+
+    /// As [`Self::apply`], with this PATH for the driver inside the process.
+    pub(crate) fn apply_with_path(path: &str, uri: &str, args: &[&str]) -> Self {
         let words: Vec<String> = [&[env!("CARGO_BIN_EXE_snapward"), "-c", uri, "apply"], args]
             .concat()
             .iter()
@@ -26,6 +32,7 @@ impl Terminal {
             .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
             .env_remove("NO_COLOR")
             .env("TERM", "dumb")
+            .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
