@@ -33,7 +33,8 @@ lint: ## Check format, lints and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure a cold read and plan beside a bare loop of the same libvirt calls
+bench: ## Measure the start, and a cold read and plan beside a bare loop of the same libvirt calls
 	@scripts/install-deps run
 	cargo build --locked --release
+	@benches/startup
 	@benches/cold-read $(ARGS)

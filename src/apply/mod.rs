@@ -150,6 +150,7 @@ fn summary(domains: &[DomainOutcome], plan: &Plan, interrupted: bool) -> Outcome
         stale_domains: ended(DomainResult::Stale),
         locked_domains: ended(DomainResult::Locked),
         blocked: plan.blocked.len(),
-        interrupted: interrupted && ended(DomainResult::Interrupted) > 0,
+        // A failure counts: the interrupt of a terminal reaches qemu-img too where the driver runs in this process.
+        interrupted: interrupted && ended(DomainResult::Interrupted) + ended(DomainResult::Failed) > 0,
     }
 }

@@ -142,6 +142,12 @@ mod tests {
             weaker.reverse();
             assert_eq!(Exit::foremost(&weaker), *exit);
         }
+        for (place, winner) in exits.iter().enumerate() {
+            for loser in &exits[place..] {
+                assert_eq!(Exit::foremost(&[*winner, *loser]), *winner);
+                assert_eq!(Exit::foremost(&[*loser, *winner]), *winner);
+            }
+        }
         assert_eq!(Exit::foremost(&[]), Exit::Done);
     }
 

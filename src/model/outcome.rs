@@ -41,7 +41,7 @@ pub struct OutcomeSummary {
     pub locked_domains: usize,
     /// Blocked items.
     pub blocked: usize,
-    /// Whether an interrupt ended the run early.
+    /// Whether an interrupt ended the run early, or came to a run in which an action failed.
     pub interrupted: bool,
 }
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod embed;
+mod exit_codes;
 mod host;
 mod host_text;
 mod manifests;

@@ -1,9 +1,13 @@
 //! What a user lives through, on the real QEMU driver: each test is one story.
 
 mod captures;
+mod command_line;
+mod concurrent;
+mod definitions;
 mod drift;
 mod hazards;
 mod ownership;
+mod reading;
 mod removal;
 mod selection;
 mod text;

@@ -2,9 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A command line of snapward, with nothing of the caller's environment that could change what it does.
 pub(crate) struct Snapward {
@@ -13,7 +15,6 @@ pub(crate) struct Snapward {
 }
 
 /// What a run printed, and how it ended.
-#[must_use = "assert the exit code or the output"]
 pub(crate) struct Ran {
     /// The exit code; none when a signal ended it.
     pub(crate) code: Option<i32>,
@@ -21,6 +22,23 @@ pub(crate) struct Ran {
     pub(crate) stdout: String,
     /// Standard error.
     pub(crate) stderr: String,
+}
+
+/// Sends a signal to a process that the test started.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("it runs, or was not waited for yet");
+}
+
+/// Waits for a run that was spawned.
+#[must_use = "assert the exit code or the output"]
+pub(crate) fn ended(child: Child) -> Ran {
+    let output = child.wait_with_output().expect("the run can be waited for");
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8 on stdout"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8 on stderr"),
+    }
 }
 
 /// `snapward` with these arguments.
@@ -69,13 +87,9 @@ impl Snapward {
     }
 
     /// Runs it to its end.
+    #[must_use = "assert the exit code or the output"]
     pub(crate) fn run(self) -> Ran {
-        let output = self.spawn().wait_with_output().expect("the run can be waited for");
-        Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8 on stdout"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8 on stderr"),
-        }
+        ended(self.spawn())
     }
 }
 
@@ -91,6 +105,38 @@ impl Ran {
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{self}"))
+    }
+}
+
+/// A run whose stderr was read up to something it said.
+pub(crate) struct Told {
+    child: Child,
+    stderr: String,
+}
+
+/// Reads a run's stderr until it has said something.
+pub(crate) fn until_told(mut child: Child, words: &str) -> Told {
+    let pipe = child.stderr.as_mut().expect("piped");
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(words) {
+        let mut byte = [0];
+        assert_eq!(pipe.read(&mut byte).expect("readable"), 1, "{}", String::from_utf8_lossy(&read));
+        read.extend(byte);
+    }
+    Told { child, stderr: String::from_utf8(read).expect("UTF-8") }
+}
+
+impl Told {
+    /// The process.
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
+    /// Waits for its end.
+    #[must_use = "assert the exit code or the output"]
+    pub(crate) fn ended(self) -> Ran {
+        let ran = ended(self.child);
+        Ran { stderr: self.stderr + &ran.stderr, ..ran }
     }
 }
 

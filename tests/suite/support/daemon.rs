@@ -29,6 +29,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// `/config/libvirt/qemu/lib/domain-1-NAME/monitor.sock`, with 20 bytes of the name.
 const LONGEST_DIR: usize = 40;
 
+/// Where distributions keep the tools of libvirt and QEMU.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// libvirt's own settings: no virtlogd, and nothing that only root could do.
 const QEMU_CONF: &str = "\
 stdio_handler = \"file\"
@@ -41,15 +44,22 @@ security_driver = \"none\"
 pub(crate) struct PrivateDaemon {
     dir: tempfile::TempDir,
     child: Option<Child>,
+    /// Where it finds its tools.
+    path: String,
 }
 
 impl PrivateDaemon {
     /// Starts a daemon without domains and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with_path(PATH)
+    }
+
+    /// As [`Self::start`], with another PATH to find its tools by.
+    pub(crate) fn start_with_path(path: &str) -> Self {
         // Directly under /tmp: TMPDIR may be too deep for a socket's path, or closed to `nobody`.
         let dir = tempfile::Builder::new().prefix("swd").tempdir_in("/tmp").expect("a folder in /tmp");
         assert!(dir.path().as_os_str().len() <= LONGEST_DIR, "{} is too long for sockets", dir.path().display());
-        let mut daemon = Self { dir, child: None };
+        let mut daemon = Self { dir, child: None, path: path.to_owned() };
         let config = daemon.dir.path().join("config/libvirt");
         for folder in ["home", "config/libvirt", "cache", "data", "run", "images"] {
             fs::create_dir_all(daemon.dir.path().join(folder)).expect("a folder of the daemon");
@@ -133,7 +143,7 @@ impl PrivateDaemon {
             .env("XDG_CACHE_HOME", path("cache"))
             .env("XDG_DATA_HOME", path("data"))
             .env("XDG_RUNTIME_DIR", path("run"))
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", &self.path)
             .env_remove("LISTEN_FDS")
             .env_remove("LISTEN_PID")
             .stdin(Stdio::null())

@@ -3,6 +3,10 @@
 pub(crate) mod cmd;
 pub(crate) mod daemon;
 pub(crate) mod embed;
+pub(crate) mod faulty;
+pub(crate) mod fleet;
+pub(crate) mod gate;
 pub(crate) mod guest;
 pub(crate) mod lab;
+pub(crate) mod terminal;
 pub(crate) mod tools;
