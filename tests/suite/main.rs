@@ -11,3 +11,4 @@ mod scenarios;
 mod schemas;
 mod sources;
 mod support;
+mod tutorial;
