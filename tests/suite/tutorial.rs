@@ -97,8 +97,8 @@ impl Stage {
         }
     }
 
-    /// What a command prints on stdout, as the reader of the tutorial would see it. Progress goes to stderr; what a
-    /// command that fails says there is shown too.
+    /// What a command prints on stdout, as the reader of the tutorial would see it. stderr has the progress, which on a
+    /// terminal is gone in the end; it is shown where a command failed without another word.
     fn run(&self, command: &str) -> Vec<String> {
         let binary = Path::new(env!("CARGO_BIN_EXE_snapward")).parent().expect("in a directory");
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").expect("a PATH"));
@@ -107,13 +107,14 @@ impl Stage {
             .current_dir(self.root.path())
             .env("PATH", path)
             .env("LIBVIRT_DEFAULT_URI", self.root.uri())
+            .env("LIBVIRT_LOG_OUTPUTS", format!("3:file:{}/libvirt.log", self.root.path().display()))
             .env("XDG_RUNTIME_DIR", self.root.path())
             .env("LC_ALL", "C.UTF-8")
             .env_remove("NO_COLOR")
             .output()
             .expect("sh");
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
+        if !output.status.success() && text.is_empty() {
             text.push_str(&String::from_utf8_lossy(&output.stderr));
         }
         let text = text.replace(&format!("{}/", self.host), &format!("{HOST}/"));
@@ -155,7 +156,7 @@ fn steady(line: &str) -> String {
         let bare = word.trim_matches(['(', ')', ',']);
         if bare.parse::<jiff::Timestamp>().is_ok() {
             word.replace(bare, "TIME")
-        } else if bare.bytes().all(|byte| byte.is_ascii_digit()) && unit(words.get(index + 1)) {
+        } else if bare.parse::<f64>().is_ok() && unit(words.get(index + 1)) {
             word.replace(bare, "N")
         } else if unit(Some(word)) && index > 0 {
             word.replace("ms", "s")

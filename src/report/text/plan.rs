@@ -6,7 +6,8 @@ use super::count;
 use super::layout::Page;
 use super::value::{capture, change, quoted};
 use crate::model::desired::Origin;
-use crate::model::plan::{Action, ActionKind, Address, Blocked, Plan, PlannedDomain, RiskLevel, View};
+use crate::model::names::SnapshotName;
+use crate::model::plan::{Action, ActionKind, Address, Blocked, Drift, Plan, PlannedDomain, RiskLevel, View};
 use crate::model::text::printable;
 use crate::report::style::{Palette, Role};
 
@@ -141,13 +142,14 @@ fn action(page: &mut Page, action: &Action) {
     }
 }
 
-/// `base -> golden`.
+/// `base -> golden`, or `back to golden` where only the captures before it move the pointer away.
 fn pointer(action: &Action) -> String {
     let name = |view: Option<&View>| match view.and_then(|view| view.current.as_deref()) {
         None | Some("") => "(none)".to_owned(),
         Some(name) => printable(name),
     };
-    format!("{} -> {}", name(action.before.as_ref()), name(action.after.as_ref()))
+    let (before, after) = (name(action.before.as_ref()), name(action.after.as_ref()));
+    if before == after { format!("back to {after}") } else { format!("{before} -> {after}") }
 }
 
 /// The fields that an action brings, changes or takes away.
@@ -216,8 +218,9 @@ fn origins(origins: &[Origin]) -> String {
 
 /// Drift that no action and no blocked item of this plan speaks of, as in a suspended domain.
 fn left_alone(page: &mut Page, plan: &Plan) {
-    let spoken_of: BTreeSet<&Address> =
-        plan.actions.iter().map(|item| &item.address).chain(plan.blocked.iter().map(|item| &item.address)).collect();
+    let addresses = plan.actions.iter().map(|item| &item.address).chain(plan.blocked.iter().map(|item| &item.address));
+    let spoken_of: BTreeSet<_> =
+        addresses.map(|address| (place(address), address.snapshot.as_ref().map(SnapshotName::as_str))).collect();
     let suspended: BTreeSet<(&str, &str)> = plan
         .domains
         .iter()
@@ -227,7 +230,7 @@ fn left_alone(page: &mut Page, plan: &Plan) {
     let drift: Vec<_> = plan
         .drift
         .iter()
-        .filter(|drift| suspended.contains(&place(&drift.address)) || !spoken_of.contains(&drift.address))
+        .filter(|drift| suspended.contains(&place(&drift.address)) || !spoken_of.contains(&subject(drift)))
         .collect();
     if drift.is_empty() {
         return;
@@ -240,6 +243,16 @@ fn left_alone(page: &mut Page, plan: &Plan) {
             page.line(6, &line);
         }
     }
+}
+
+/// What repairs a difference, or is blocked in its place, is about this. The pointer belongs to the domain, and the item
+/// about it names the declared snapshot.
+fn subject(drift: &Drift) -> ((&str, &str), Option<&str>) {
+    let snapshot = match &drift.address.snapshot {
+        None if drift.field == "current" => Some(drift.declared.as_str()),
+        snapshot => snapshot.as_ref().map(SnapshotName::as_str),
+    };
+    (place(&drift.address), snapshot)
 }
 
 fn kept(page: &mut Page, plan: &Plan) {
@@ -430,6 +443,28 @@ mod tests {
 
         No changes. 1 unchanged. 1 domain is suspended.
         "#);
+    }
+
+    #[test]
+    fn a_pointer_that_is_put_back_is_not_also_left_alone() {
+        let mut plan = samples::create();
+        plan.drift = vec![Drift {
+            address: Address { snapshot: None, ..plan.actions[0].address.clone() },
+            field: "current".to_owned(),
+            declared: "golden".to_owned(),
+            observed: "patched".to_owned(),
+            origin: plan.actions[2].origin.clone(),
+        }];
+        assert!(!plain(&plan).contains("left as it is"), "{}", plain(&plan));
+        plan.actions.retain(|action| action.address.snapshot.as_ref().is_some_and(|name| name.as_str() != "golden"));
+        assert!(plain(&plan).contains("left as it is"), "{}", plain(&plan));
+    }
+
+    #[test]
+    fn a_pointer_that_only_the_captures_move_is_not_shown_as_moved() {
+        let mut plan = samples::create();
+        plan.actions[2].before = plan.actions[2].after.clone();
+        assert!(plain(&plan).contains("~ set current back to golden"), "{}", plain(&plan));
     }
 
     #[test]
