@@ -3,6 +3,7 @@
 
 mod cli;
 mod embed;
+mod examples;
 mod host;
 mod host_text;
 mod manifests;
