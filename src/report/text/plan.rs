@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::count;
 use super::layout::Page;
+use super::origins;
 use super::value::{capture, change, quoted};
-use crate::model::desired::Origin;
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, Address, Blocked, Drift, Plan, PlannedDomain, RiskLevel, View};
-use crate::model::text::printable;
+use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
 /// How many unmanaged snapshots of one domain are named; the JSON form names all.
@@ -210,10 +209,6 @@ fn blocked(page: &mut Page, item: &Blocked) {
     if !item.origins.is_empty() {
         page.wrapped(6, "", Some(Role::Quiet), &origins(&item.origins));
     }
-}
-
-fn origins(origins: &[Origin]) -> String {
-    origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Drift that no action and no blocked item of this plan speaks of, as in a suspended domain.
