@@ -31,6 +31,15 @@ fn the_tutorial_prints_what_it_says() {
     assert!(played.differences.is_empty(), "README.md is not what happens:\n{}", played.differences.join("\n"));
 }
 
+#[test]
+fn the_plan_at_the_top_is_one_of_the_tutorial() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(&path).expect("README.md");
+    let (_, rest) = readme.split_once("```text\n").expect("a plan");
+    let (plan, _) = rest.split_once("```").expect("ends");
+    assert_eq!(readme.matches(plan).count(), 2, "the first block is not what the tutorial prints:\n{plan}");
+}
+
 /// A root of the embedded driver that is also the directory the reader works in.
 struct Stage {
     root: EmbedRoot,
