@@ -9,7 +9,7 @@ use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Description, Stamp, StampHold};
-use crate::model::text::{instant, printable};
+use crate::model::text::{count, instant, printable};
 use crate::retention::expires_at;
 
 impl<'a> Planner<'a> {
@@ -364,7 +364,8 @@ impl<'a> Planner<'a> {
         let children = self.domain.tree.children(Some(&snapshot.name)).len();
         let mut risk = "what it captured is gone for good".to_owned();
         if children > 0 {
-            risk.push_str(&format!("; its {children} child(ren) keep their content and move to its parent"));
+            let its = count(children, "child keeps its content and moves", "children keep their content and move");
+            risk.push_str(&format!("; its {its} to its parent"));
         }
         self.deletes.push(Action {
             address: self.address(Some(&snapshot.name)),

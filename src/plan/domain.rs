@@ -175,11 +175,17 @@ impl Planner<'_> {
         let restored = self.redefines.iter().any(|a| is_about(a, name));
         self.note_pointer_drift(current);
         if !exists && !restored {
+            // What blocks the snapshot blocks the pointer to it; one item says so, with both lines.
+            let blocks_it = |item: &&mut Blocked| item.address.snapshot.as_ref() == Some(name);
+            if let Some(item) = self.blocked.iter_mut().find(blocks_it) {
+                item.origins.push(origin);
+                return None;
+            }
             self.block(
                 Some(name),
                 BlockCode::Missing,
                 "declared as the current snapshot, and the domain has no snapshot of this name".to_owned(),
-                "see what blocks the snapshot itself, or declare another `current`",
+                "declare the snapshot too, or another `current`",
                 vec![origin],
             );
             return None;

@@ -5,6 +5,7 @@ use crate::model::kinds::Location;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
+use crate::model::text::count;
 
 /// Why nothing may be done in a domain because of the kinds of its snapshots.
 pub(super) struct KindProblem {
@@ -50,8 +51,9 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>]) -> Option<K
         return Some(KindProblem {
             code: BlockCode::MixedKinds,
             text: format!(
-                "an external capture is declared, and the domain has {internal} internal snapshot(s); the two kinds must \
-                 not meet in one domain. Nothing was touched"
+                "an external capture is declared, and the domain has {}; the two kinds must not meet in one domain. Nothing \
+                 was touched",
+                count(internal, "internal snapshot", "internal snapshots")
             ),
             way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
         });

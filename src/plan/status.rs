@@ -6,7 +6,7 @@ use crate::model::observed::{ObservedDomain, ObservedState};
 use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, PlannedDomain};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
-use crate::model::text::instant;
+use crate::model::text::{count, instant};
 
 /// Derives the status of every selected domain from what was observed and planned.
 pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
@@ -50,17 +50,14 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) 
     let ready = match (&planned.suspended, pending, blocked.len()) {
         (Some(why), _, _) => condition(ConditionKind::Ready, false, "Suspended", format!("suspended: {why}")),
         (None, 0, 0) => condition(ConditionKind::Ready, true, "AsDeclared", "everything is as declared".to_owned()),
-        (None, 0, n) => condition(ConditionKind::Ready, false, "Blocked", format!("{n} item(s) need a person")),
-        (None, n, 0) => condition(ConditionKind::Ready, false, "ActionsPending", format!("{n} action(s) pending")),
-        (None, n, m) => condition(
-            ConditionKind::Ready,
-            false,
-            "ActionsPending",
-            format!("{n} action(s) pending, {m} item(s) need a person"),
-        ),
+        (None, 0, n) => condition(ConditionKind::Ready, false, "Blocked", needs_person(n)),
+        (None, n, 0) => condition(ConditionKind::Ready, false, "ActionsPending", pending_text(n)),
+        (None, n, m) => {
+            let message = format!("{}, {}", pending_text(n), needs_person(m));
+            condition(ConditionKind::Ready, false, "ActionsPending", message)
+        }
     };
-    let counted = |kind, count: usize, reason: &str, what: &str| {
-        let message = if count == 0 { format!("no {what}") } else { format!("{count} {what}") };
+    let counted = |kind, count: usize, reason: &str, message: String| {
         condition(kind, count > 0, if count == 0 { "None" } else { reason }, message)
     };
     let suspended = match &planned.suspended {
@@ -75,16 +72,34 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) 
         sets: planned.sets.clone(),
         conditions: vec![
             ready,
-            counted(ConditionKind::Drifted, drift, "FieldsDiffer", "declared field(s) differ"),
-            counted(ConditionKind::Blocked, blocked.len(), "NeedsPerson", "item(s) blocked"),
+            counted(
+                ConditionKind::Drifted,
+                drift,
+                "FieldsDiffer",
+                count(drift, "declared field differs", "declared fields differ"),
+            ),
+            counted(ConditionKind::Blocked, blocked.len(), "NeedsPerson", needs_person(blocked.len())),
             suspended,
-            counted(ConditionKind::Conflict, conflicts, "Claimed", "snapshot(s) in conflict"),
+            counted(
+                ConditionKind::Conflict,
+                conflicts,
+                "Claimed",
+                count(conflicts, "snapshot is in conflict", "snapshots are in conflict"),
+            ),
         ],
         newest_good: newest_good(domain),
         next_due: None,
         snapshots: snapshots(domain),
         blocked,
     }
+}
+
+fn needs_person(items: usize) -> String {
+    count(items, "item needs a person", "items need a person")
+}
+
+fn pending_text(actions: usize) -> String {
+    count(actions, "action pending", "actions pending")
 }
 
 /// The newest snapshot of ours. That libvirt lists it and its XML reads whole is what is known of its completeness.

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod cli;
+mod docs;
 mod embed;
+mod examples;
 mod exit_codes;
 mod host;
 mod host_text;
@@ -12,3 +14,4 @@ mod scenarios;
 mod schemas;
 mod sources;
 mod support;
+mod tutorial;

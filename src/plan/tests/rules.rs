@@ -231,6 +231,9 @@ fn the_pointer_moves_after_the_captures_and_never_as_a_no_op() {
     assert_eq!(actions(&plan).len(), 2, "the last capture is current by itself");
     let plan = run(&spec(&declared("a", ""), "x"), domain_with(vec![ours("a")], &["a"]));
     assert_eq!(blocks(&plan), [block(B::Missing, "x")]);
+    let plan = run(&spec(&declared("a", ""), "a"), domain_with(vec![], &["a"]));
+    assert_eq!(blocks(&plan), [block(B::Missing, "a")], "one item for the snapshot and the pointer to it");
+    assert_eq!(plan.blocked[0].origins.len(), 2);
 }
 
 #[test]

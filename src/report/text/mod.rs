@@ -11,7 +11,9 @@ pub use plan::{plan, plan_summary};
 pub use status::status;
 pub use value::millis;
 
-/// `1 domain`, `2 domains`.
-pub(super) fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+use crate::model::desired::Origin;
+
+/// Manifest lines, as `web.yaml:9, ci.yaml:4`.
+fn origins(origins: &[Origin]) -> String {
+    origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

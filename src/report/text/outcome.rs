@@ -1,11 +1,10 @@
 //! The outcome of an apply as text: per domain what became of each action, then one summary line.
 
-use super::count;
 use super::layout::Page;
 use super::value::millis;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult, Outcome};
 use crate::model::plan::ActionKind;
-use crate::model::text::printable;
+use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
 /// The outcome for people. Blocked items are counted only: the plan, shown before, has them with their way out.

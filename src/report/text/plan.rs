@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::count;
 use super::layout::Page;
+use super::origins;
 use super::value::{capture, change, quoted};
-use crate::model::desired::Origin;
-use crate::model::plan::{Action, ActionKind, Address, Blocked, Plan, PlannedDomain, RiskLevel, View};
-use crate::model::text::printable;
+use crate::model::names::SnapshotName;
+use crate::model::plan::{Action, ActionKind, Address, Blocked, Drift, Plan, PlannedDomain, RiskLevel, View};
+use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
 /// How many unmanaged snapshots of one domain are named; the JSON form names all.
@@ -210,14 +210,11 @@ fn blocked(page: &mut Page, item: &Blocked) {
     }
 }
 
-fn origins(origins: &[Origin]) -> String {
-    origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 /// Drift that no action and no blocked item of this plan speaks of, as in a suspended domain.
 fn left_alone(page: &mut Page, plan: &Plan) {
-    let spoken_of: BTreeSet<&Address> =
-        plan.actions.iter().map(|item| &item.address).chain(plan.blocked.iter().map(|item| &item.address)).collect();
+    let addresses = plan.actions.iter().map(|item| &item.address).chain(plan.blocked.iter().map(|item| &item.address));
+    let spoken_of: BTreeSet<_> =
+        addresses.map(|address| (place(address), address.snapshot.as_ref().map(SnapshotName::as_str))).collect();
     let suspended: BTreeSet<(&str, &str)> = plan
         .domains
         .iter()
@@ -227,7 +224,7 @@ fn left_alone(page: &mut Page, plan: &Plan) {
     let drift: Vec<_> = plan
         .drift
         .iter()
-        .filter(|drift| suspended.contains(&place(&drift.address)) || !spoken_of.contains(&drift.address))
+        .filter(|drift| suspended.contains(&place(&drift.address)) || !spoken_of.contains(&subject(drift)))
         .collect();
     if drift.is_empty() {
         return;
@@ -240,6 +237,16 @@ fn left_alone(page: &mut Page, plan: &Plan) {
             page.line(6, &line);
         }
     }
+}
+
+/// What repairs a difference, or is blocked in its place, is about this. The pointer belongs to the domain, and the item
+/// about it names the declared snapshot.
+fn subject(drift: &Drift) -> ((&str, &str), Option<&str>) {
+    let snapshot = match &drift.address.snapshot {
+        None if drift.field == "current" => Some(drift.declared.as_str()),
+        snapshot => snapshot.as_ref().map(SnapshotName::as_str),
+    };
+    (place(&drift.address), snapshot)
 }
 
 fn kept(page: &mut Page, plan: &Plan) {
@@ -430,6 +437,21 @@ mod tests {
 
         No changes. 1 unchanged. 1 domain is suspended.
         "#);
+    }
+
+    #[test]
+    fn a_pointer_that_is_put_back_is_not_also_left_alone() {
+        let mut plan = samples::create();
+        plan.drift = vec![Drift {
+            address: Address { snapshot: None, ..plan.actions[0].address.clone() },
+            field: "current".to_owned(),
+            declared: "golden".to_owned(),
+            observed: "patched".to_owned(),
+            origin: plan.actions[2].origin.clone(),
+        }];
+        assert!(!plain(&plan).contains("left as it is"), "{}", plain(&plan));
+        plan.actions.retain(|action| action.address.snapshot.as_ref().is_some_and(|name| name.as_str() != "golden"));
+        assert!(plain(&plan).contains("left as it is"), "{}", plain(&plan));
     }
 
     #[test]

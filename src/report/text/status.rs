@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::count;
 use super::layout::Page;
+use super::origins;
 use super::value::age;
 use crate::model::names::SnapshotName;
 use crate::model::plan::Blocked;
 use crate::model::status::{ConditionKind, DomainStatus, Status, StatusSnapshot};
-use crate::model::text::printable;
+use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
 /// How wide the branches of a tree may grow, in characters; deeper ones lose their beginning. A chain of hundreds of
@@ -100,6 +100,9 @@ fn blocked(page: &mut Page, name: &str, item: &Blocked) {
     page.painted(2, Role::Blocked, &title);
     page.wrapped(6, "", None, &item.text);
     page.wrapped(6, "=> ", Some(Role::WayOut), &item.way_out);
+    if !item.origins.is_empty() {
+        page.wrapped(6, "", Some(Role::Quiet), &origins(&item.origins));
+    }
 }
 
 /// A snapshot waiting to be drawn: where its branch starts, and whether it is its parent's last child.
@@ -198,11 +201,13 @@ mod tests {
               made on 2026-11-01T10:00:00Z and gone since; a new capture would hold today's state under the
               old name
               => recreate: true captures it again; state: absent forgets it
+              sets/web.yaml:9
 
         Blocked:
           ! kvm-017/web-9: NoSuchDomain
               no connected host has a domain of this name
               => correct the name, or write it as a glob if it may be absent
+              sets/web.yaml:6
 
         Could not be read:
           kvm-018: could not connect to qemu+ssh://kvm-018/system: Connection refused

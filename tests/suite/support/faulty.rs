@@ -9,7 +9,8 @@ use snapward::host::{
 };
 use snapward::model::ledger::Ledger;
 use snapward::model::names::SnapshotName;
-use snapward::model::observed::{ObservedDisk, ObservedSnapshot};
+use snapward::model::observed::ObservedDisk;
+use snapward::model::snapshot::ObservedSnapshot;
 
 /// Passes every call on but the definitions of the domains it was told of.
 pub(crate) struct Faulty {
