@@ -77,7 +77,7 @@ pub enum RunState {
     Paused,
     /// Shut off.
     ShutOff,
-    /// Crashed.
+    /// The guest panicked, and its process was kept for a look (`on_crash` preserve).
     Crashed,
     /// On its way to shut off.
     ShuttingDown,
@@ -90,7 +90,8 @@ pub enum RunState {
 impl RunState {
     /// Whether a QEMU process exists.
     pub fn is_active(self) -> bool {
-        !matches!(self, Self::ShutOff | Self::Crashed)
+        // Of a process that died, QEMU's driver says shut off, with the reason crashed.
+        self != Self::ShutOff
     }
 
     /// The word virsh uses.

@@ -26,10 +26,10 @@ fn takes_part(disk: &ObservedDisk) -> bool {
 /// The first thing in the way of capturing the snapshot in the domain as it is.
 pub(super) fn obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
     let state = domain.state;
-    if matches!(state, RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
+    if matches!(state, RunState::Crashed | RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
         return Some(not_possible(
             format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
-            "wake the domain or wait until it is off, then run again",
+            "wake it, or switch it off, then run again",
         ));
     }
     match (snapshot.when, state.is_active()) {
