@@ -1,6 +1,7 @@
 //! What a user lives through, on the real QEMU driver: each test is one story.
 
 mod captures;
+mod crashes;
 mod drift;
 mod hazards;
 mod ownership;

@@ -3,6 +3,7 @@
 pub(crate) mod cmd;
 pub(crate) mod daemon;
 pub(crate) mod embed;
+pub(crate) mod faulty;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod tools;
