@@ -204,3 +204,11 @@ fn only_the_images_the_saved_snapshot_is_in_must_hold_it() {
     assert_eq!(actions(&plan_of(state(&["a"]))), [action(Redefine, "a", R::Definition)]);
     assert_eq!(blocks(&plan_of(state(&[]))), [block(B::NotPossible, "a")]);
 }
+
+#[test]
+fn what_is_declared_absent_is_no_kind_to_mix_with() {
+    let list =
+        format!("{}, {{name: b, state: absent, capture: {{content: disks, location: external}}}}", declared("a", ""));
+    let plan = run(&snapshots(&list), domain());
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(ActionKind::Create, "a", R::Declared)], vec![]));
+}
