@@ -6,8 +6,8 @@ use snapward::apply::{self, Options, Stop, Target};
 use snapward::libvirt::Access;
 use snapward::observe::{self, Connection};
 
+use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
-use crate::support::faulty::{Fault, Faulty};
 use crate::support::lab::{Lab, blocks, set, snapshot};
 use crate::support::tools::qemu_img_snapshots;
 
@@ -31,8 +31,8 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
     let planned = lab.plan(&declared);
     assert_eq!(planned.plan.actions.len(), 7, "{:#?}", planned.plan.actions);
 
-    let faulty = Arc::new(Faulty::new(Arc::clone(&target.host), fault));
-    let target = Target { info: target.info.clone(), host: faulty.clone() };
+    let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
+    let target = Target { info: target.info.clone(), host: cut_off.clone() };
     let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new() };
     drop(apply::apply(&planned.desired, &planned.plan, &[target], &options));
 
@@ -50,7 +50,7 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
     }
     let again = of(&snapshot("old", &[]), "");
     assert_eq!(blocks(&lab.plan(&again).plan), Vec::<String>::new(), "{fault:?}: the deletion is not forgotten");
-    faulty.was_reached()
+    cut_off.was_reached()
 }
 
 fn every_call(fault: fn(usize) -> Fault) {

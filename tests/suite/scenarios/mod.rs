@@ -3,7 +3,7 @@
 mod captures;
 mod crashes;
 mod drift;
-mod hazards;
+mod meanwhile;
 mod ownership;
 mod removal;
 mod selection;

@@ -21,13 +21,13 @@ pub(crate) enum Fault {
 }
 
 /// The host with the fault.
-pub(crate) struct Faulty {
+pub(crate) struct CutOff {
     inner: Arc<dyn Host>,
     fault: Fault,
     calls: AtomicUsize,
 }
 
-impl Faulty {
+impl CutOff {
     pub(crate) fn new(inner: Arc<dyn Host>, fault: Fault) -> Self {
         Self { inner, fault, calls: AtomicUsize::new(0) }
     }
@@ -49,7 +49,7 @@ impl Faulty {
     }
 }
 
-impl Host for Faulty {
+impl Host for CutOff {
     fn hostname(&self) -> Result<String> {
         self.call(|host| host.hostname())
     }
