@@ -3,7 +3,7 @@
 mod captures;
 mod crashes;
 mod drift;
-mod meanwhile;
+mod hazards;
 mod ownership;
 mod removal;
 mod selection;
