@@ -131,7 +131,7 @@ pub struct ObservedDomain {
     /// The internal snapshots that the images of the disks hold, by disk target. Disks whose image could not be read
     /// (remote host, permissions) are missing.
     pub image_snapshots: BTreeMap<String, Vec<String>>,
-    /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disk sources.
+    /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disks.
     pub fingerprint: String,
 }
 
