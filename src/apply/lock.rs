@@ -71,7 +71,7 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
-        share(&path, 0o660, dir);
+        share(&file, 0o660, dir);
         file.set_len(0).and_then(|()| file.rewind()).map_err(io_error)?;
         write!(file, "snapward, process {}", std::process::id()).map_err(io_error)?;
         Ok(Self { _file: file })
@@ -79,8 +79,10 @@ impl Lock {
 }
 
 fn prepare(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    match dir.symlink_metadata() {
+        Ok(found) => return trusted(found.is_dir(), found.uid(), rustix::process::geteuid().as_raw()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     DirBuilder::new().recursive(true).mode(0o770).create(dir)?;
     // The mode above was cut by the umask.
@@ -91,12 +93,23 @@ fn prepare(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a lock file to the group of its directory, where this process may.
-fn share(path: &Path, mode: u32, dir: &Path) {
+/// Whether files may be made in a directory that was there already. Its parents can be writable to everybody
+/// (`/run/lock`, `/tmp`), so another user could have made it: to take the locks away, or to have root write elsewhere.
+fn trusted(is_dir: bool, owner: u32, me: u32) -> io::Result<()> {
+    match (is_dir, owner) {
+        (true, owner) if owner == me || owner == 0 => Ok(()),
+        (true, owner) => Err(io::Error::other(format!("its directory belongs to user {owner}"))),
+        (false, _) => Err(io::Error::other("its directory is a link or a file")),
+    }
+}
+
+/// Gives a lock file to the group of its directory, where this process may. The open file and not its path, which a
+/// member of the group could have pointed elsewhere meanwhile.
+fn share(file: &File, mode: u32, dir: &Path) {
     let Ok(group) = dir.metadata().map(|metadata| metadata.gid()) else { return };
     // Another member of the group may own the file; then it was shared when it was made.
-    let _ = std::os::unix::fs::chown(path, None, Some(group));
-    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+    let _ = std::os::unix::fs::fchown(file, None, Some(group));
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(mode));
 }
 
 /// The group that libvirt's packages give access to the system daemon.
@@ -123,6 +136,20 @@ mod tests {
         assert!(Lock::take(&dir, host, DomainUuid(Uuid::from_u128(3))).is_ok(), "another domain is free");
         drop(held);
         assert!(Lock::take(&dir, host, domain).is_ok());
+    }
+
+    #[test]
+    fn a_planted_directory_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let domain = DomainUuid(Uuid::from_u128(2));
+        assert!(matches!(Lock::take(&link, None, domain), Err(LockError::Io(..))));
+        assert!(Lock::take(&real, None, domain).is_ok());
+        assert!(trusted(true, 1000, 0).is_err(), "root does not write where a user owns the directory");
+        assert!(trusted(true, 1001, 1000).is_err());
+        assert!(trusted(true, 0, 1000).is_ok() && trusted(true, 1000, 1000).is_ok());
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub enum RunState {
     Paused,
     /// Shut off.
     ShutOff,
-    /// Crashed.
+    /// The guest panicked, and its process was kept for a look (`on_crash` preserve).
     Crashed,
     /// On its way to shut off.
     ShuttingDown,
@@ -95,7 +95,8 @@ pub enum RunState {
 impl RunState {
     /// Whether a QEMU process exists.
     pub fn is_active(self) -> bool {
-        !matches!(self, Self::ShutOff | Self::Crashed)
+        // Of a process that died, QEMU's driver says shut off, with the reason crashed.
+        self != Self::ShutOff
     }
 
     /// The word virsh uses.
@@ -135,7 +136,7 @@ pub struct ObservedDomain {
     /// The internal snapshots that the images of the disks hold, by disk target. Disks whose image could not be read
     /// (remote host, permissions) are missing.
     pub image_snapshots: BTreeMap<String, Vec<String>>,
-    /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disk sources.
+    /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disks.
     pub fingerprint: String,
 }
 

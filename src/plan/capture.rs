@@ -27,10 +27,10 @@ fn takes_part(disk: &ObservedDisk) -> bool {
 /// The first thing in the way of capturing the snapshot in the domain as it is.
 pub(super) fn obstacle(host: &HostInfo, domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
     let state = domain.state;
-    if matches!(state, RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
+    if matches!(state, RunState::Crashed | RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
         return Some(not_possible(
             format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
-            "wake the domain or wait until it is off, then run again",
+            "wake it, or switch it off, then run again",
         ));
     }
     match (snapshot.when, state.is_active()) {
@@ -160,6 +160,12 @@ fn tag_in_image(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle
              (qemu-img snapshot -d)",
         )
     })
+}
+
+/// The first disk whose image could not be read, so that what it holds is not known: another machine's, another user's.
+pub(super) fn unseen_image<'d>(host: &HostInfo, domain: &'d ObservedDomain) -> Option<&'d str> {
+    let unseen = |disk: &&ObservedDisk| takes_part(disk) && !domain.image_snapshots.contains_key(&disk.target);
+    domain.disks.iter().filter(|_| !host.is_test_driver()).find(unseen).map(|disk| disk.target.as_str())
 }
 
 /// The consistency an internal capture reaches in the domain's present state.

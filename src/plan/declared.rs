@@ -103,6 +103,10 @@ impl<'a> Planner<'a> {
 
     fn create(&mut self, claim: &Claim<'_>, made_before: Option<i64>) {
         let declared = claim.snapshot;
+        if !self.domain.state.is_active() {
+            // QEMU refuses a second snapshot of one name; offline, libvirt makes it without a word.
+            self.warn_of_unseen_image(claim, "already holds a snapshot of this name, which libvirt would double");
+        }
         let mut stamp = Stamp::new(claim.id.clone(), declared.name.clone());
         stamp.consistency = Some(capture::consistency(self.domain.state));
         stamp.protect = declared.protect == Some(true);
@@ -190,6 +194,7 @@ impl<'a> Planner<'a> {
         if let Some((text, way_out)) = self.restore_obstacle(name, saved, parent) {
             return self.block(Some(name), BlockCode::NotPossible, text, way_out, vec![origin]);
         }
+        self.warn_of_unseen_image(claim, "holds the snapshot that the definition describes");
         let wanted = self.wanted(claim, &saved.snapshot);
         self.redefines.push(Action {
             address: self.address(Some(name)),
@@ -327,6 +332,15 @@ impl<'a> Planner<'a> {
                 true
             }
         }
+    }
+
+    fn warn_of_unseen_image(&mut self, claim: &Claim<'_>, what: &str) {
+        let Some(target) = capture::unseen_image(self.host, self.domain) else { return };
+        let address = self.address(Some(&claim.snapshot.name));
+        let target = printable(target);
+        let text =
+            format!("{address}: the image of disk {target} cannot be read from here; whether it {what} is not known");
+        self.warnings.push(Warning { text, origin: claim.origin() });
     }
 
     /// Nothing is adopted and deleted in one pass; that the next one will delete it must not come as a surprise.

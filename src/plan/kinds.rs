@@ -1,7 +1,7 @@
 //! Internal and external: one kind per domain, and what this version does with external trees, which is nothing.
 
 use super::claims::Claim;
-use crate::model::kinds::Location;
+use crate::model::kinds::{Location, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
@@ -21,8 +21,10 @@ const NAMES_SHOWN: usize = 3;
 pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>]) -> Option<KindProblem> {
     let external: Vec<_> = domain.tree.external().collect();
     let internal = domain.tree.len() - external.len();
+    // As the manifest's own check: what shall be absent is captured in no kind.
+    let captures = || claims.iter().filter(|claim| claim.snapshot.state == Presence::Present);
     let declares =
-        |location| claims.iter().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location));
+        |location| captures().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location));
     let (wants_internal, wants_external) = (declares(Location::Internal), declares(Location::External));
     if !external.is_empty() && internal > 0 {
         return Some(KindProblem {

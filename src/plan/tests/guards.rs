@@ -17,6 +17,11 @@ fn captures_that_cannot_work_are_blocked_before_anything_is_touched() {
     );
     assert_eq!(obstacle(ObservedDomain { disks: vec![], ..domain() }), not_possible);
     assert_eq!(obstacle(ObservedDomain { state: RunState::PmSuspended, ..domain() }), not_possible);
+    assert_eq!(
+        obstacle(ObservedDomain { state: RunState::Crashed, ..domain() }),
+        not_possible,
+        "a dead guest's memory"
+    );
     assert_eq!(obstacle(ObservedDomain { raw_nvram: true, state: RunState::Running, ..domain() }), not_possible);
     assert_eq!(obstacle(ObservedDomain { raw_nvram: true, ..domain() }), [], "off, firmware does not matter");
     let excluded = ObservedDisk { snapshot: Some("no".into()), ..disk("vda", "qcow2") };

@@ -117,7 +117,8 @@ fn what_is_past_its_time_is_not_restored_to_be_deleted_again() {
         let plan = plan_at(&wanted, &observed(vec![state]), NOW);
         assert_eq!((actions(&plan), blocks(&plan), plan.unchanged), (vec![], vec![], 1));
     }
-    let plan = plan_at(&wanted, &observed(vec![domain()]), NOW - 1);
+    let tagged = BTreeMap::from([("vda".to_owned(), vec!["a".to_owned()])]);
+    let plan = plan_at(&wanted, &observed(vec![ObservedDomain { image_snapshots: tagged, ..domain() }]), NOW - 1);
     assert_eq!(actions(&plan), [action(Redefine, "a", R::Definition)]);
 }
 
@@ -203,4 +204,24 @@ fn only_the_images_the_saved_snapshot_is_in_must_hold_it() {
     let plan_of = |state| plan_at(&wanted, &observed(vec![state]), NOW);
     assert_eq!(actions(&plan_of(state(&["a"]))), [action(Redefine, "a", R::Definition)]);
     assert_eq!(blocks(&plan_of(state(&[]))), [block(B::NotPossible, "a")]);
+}
+
+#[test]
+fn what_is_declared_absent_is_no_kind_to_mix_with() {
+    let list =
+        format!("{}, {{name: b, state: absent, capture: {{content: disks, location: external}}}}", declared("a", ""));
+    let plan = run(&snapshots(&list), domain());
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(ActionKind::Create, "a", R::Declared)], vec![]));
+}
+
+#[test]
+fn an_image_that_cannot_be_read_is_said_to_be_unknown() {
+    let unseen = || ObservedDomain { image_snapshots: BTreeMap::new(), ..domain() };
+    let one = snapshots(&declared("a", ""));
+    let plan = run(&one, unseen());
+    assert_eq!(plan.actions.len(), 1);
+    assert!(plan.warnings[0].text.contains("the image of disk vda cannot be read"), "{:?}", plan.warnings);
+    assert!(run(&one, domain()).warnings.is_empty());
+    let running = ObservedDomain { state: RunState::Running, ..unseen() };
+    assert!(run(&one, running).warnings.is_empty(), "QEMU itself refuses a second one there");
 }

@@ -65,7 +65,7 @@ fn domain() -> ObservedDomain {
         tree: SnapshotTree::default(),
         ledger: None,
         ledger_is_current: false,
-        image_snapshots: BTreeMap::new(),
+        image_snapshots: BTreeMap::from([("vda".to_owned(), Vec::new())]),
         fingerprint: "f".into(),
     }
 }

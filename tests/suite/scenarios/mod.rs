@@ -3,6 +3,7 @@
 mod captures;
 mod command_line;
 mod concurrent;
+mod crashes;
 mod definitions;
 mod drift;
 mod hazards;
