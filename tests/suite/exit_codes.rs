@@ -205,3 +205,14 @@ fn code_130_the_second_interrupt_ends_at_once() {
     told.ended().exits(130);
     fleet.gate.open();
 }
+
+#[test]
+fn code_130_an_interrupt_at_the_question_changes_nothing() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    let file = root.file("web.yaml", &declares("vm", ""));
+    let before = guest.xml();
+    let ran = Terminal::apply(&root.uri(), &[&file]).until(QUESTION).press_ctrl_c().ended().exits(130);
+    assert!(ran.stdout.ends_with("\nInterrupted.\n"), "{ran}");
+    assert_eq!((guest.snapshots(), guest.xml()), (Vec::new(), before));
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::cmd::{Ran, Snapward, snapward};
+use crate::support::cmd::{Ran, Snapward, ended, snapward};
 use crate::support::embed::EmbedRoot;
 use crate::support::fleet::Fleet;
 use crate::support::lab::{Lab, actions, blocks, manifest, set, snapshot};
@@ -203,4 +203,19 @@ fn paths_in_a_plan_are_those_that_were_given() {
     let from_stdin = snapward(["-c", &uri, "plan", "-o", "json", "-"]).stdin(declared("vm")).run().exits(0).json();
     assert_eq!(from_stdin["actions"][0]["origin"]["file"], "-");
     assert_eq!(from_stdin["planId"].as_str().map(str::len), Some(32));
+}
+
+#[test]
+fn waiting_for_ready_ends_when_another_run_has_made_it_so() {
+    let fleet = Fleet::start(&["vm"]);
+    let file = fleet.file("web.yaml", &declared("vm"));
+    let ran = fleet.run(&["status", "--wait", "--timeout", "1s", &file]).exits(3);
+    assert!(
+        ran.stdout.contains("/vm (shut off): not Ready\n"),
+        "the time is over, and it says how things stand\n{ran}"
+    );
+    let waiting = fleet.snapward(&["status", "--wait", &file]).spawn();
+    fleet.run(&["apply", "--yes", &file]).exits(0);
+    let ran = ended(waiting).exits(0);
+    assert!(ran.stdout.contains("/vm (shut off): Ready\n"), "{ran}");
 }

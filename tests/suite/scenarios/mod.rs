@@ -1,5 +1,6 @@
 //! What a user lives through, on the real QEMU driver: each test is one story.
 
+mod anything;
 mod captures;
 mod command_line;
 mod concurrent;

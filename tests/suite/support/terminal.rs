@@ -63,6 +63,12 @@ impl Terminal {
         self
     }
 
+    /// Presses Ctrl-C, which the terminal turns into a signal to the whole foreground group.
+    pub(crate) fn press_ctrl_c(mut self) -> Self {
+        self.child.stdin.as_mut().expect("piped").write_all(b"\x03").expect("typed");
+        self
+    }
+
     /// Waits for its end.
     #[must_use = "assert the exit code or the output"]
     pub(crate) fn ended(mut self) -> Ran {
