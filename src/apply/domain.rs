@@ -24,7 +24,7 @@ pub(super) fn apply_domain(
     if options.stop.is_requested() {
         return skipped(task, DomainResult::Interrupted, "not begun: the run was interrupted");
     }
-    let _lock = match Lock::take(&options.lock_dir, target.info.uuid, task.planned.uuid) {
+    let _lock = match Lock::take(&options.lock_dir, &target.info.hostname, task.planned.uuid) {
         Ok(lock) => lock,
         Err(LockError::Held(holder)) => {
             let holder = if holder.is_empty() { "another writer".to_owned() } else { holder };

@@ -1,12 +1,11 @@
-//! One writer per domain: a flock keyed by libvirt's host UUID and the domain UUID. The kernel drops it with its process,
+//! One writer per domain: a flock keyed by the name libvirt reports for its host and the domain UUID. The kernel drops it
+//! with its process,
 //! so no crash leaves one behind. It excludes processes of one machine.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-
-use uuid::Uuid;
 
 use crate::model::names::DomainUuid;
 
@@ -46,10 +45,9 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError::Held`] while another process holds it.
-    pub fn take(dir: &Path, host: Option<Uuid>, domain: DomainUuid) -> Result<Self, LockError> {
+    pub fn take(dir: &Path, hostname: &str, domain: DomainUuid) -> Result<Self, LockError> {
         prepare(dir).map_err(|error| LockError::Io(dir.to_owned(), error))?;
-        // The test driver reports no host UUID; its domains live and die with one process anyway.
-        let path = dir.join(format!("{}_{domain}.lock", host.unwrap_or_default()));
+        let path = dir.join(format!("{}_{domain}.lock", file_part(hostname)));
         let io_error = |error| LockError::Io(path.clone(), error);
         // No truncation before the lock is held, and no symlink followed: the directory is shared with a group.
         let mut file = OpenOptions::new()
@@ -76,6 +74,18 @@ impl Lock {
         write!(file, "snapward, process {}", std::process::id()).map_err(io_error)?;
         Ok(Self { _file: file })
     }
+}
+
+/// A host's name as part of a file name. Two hosts that come out alike share the locks of domains with one UUID, which
+/// makes one of them wait and harms nothing; a key that differed between two clients of one host would.
+///
+/// Not libvirt's host UUID, which identifies a host better and is no key: without a UUID in the firmware (containers,
+/// small boards) libvirt makes one up per process, and two clients that ask a new daemon at once are told different ones.
+fn file_part(hostname: &str) -> String {
+    // A host name has at most 253 bytes, a file name 255: room for the domain UUID is needed.
+    const LONGEST: usize = 64;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
+    hostname.chars().take(LONGEST).map(plain).collect()
 }
 
 fn prepare(dir: &Path) -> io::Result<()> {
@@ -121,19 +131,29 @@ fn libvirt_group() -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+
+    #[test]
+    fn any_host_name_makes_a_file_name() {
+        assert_eq!(file_part("KVM-1.example.org"), "kvm-1_example_org");
+        assert_eq!(file_part("../../etc"), "______etc");
+        assert_eq!(file_part(&"\u{e9}".repeat(300)), "_".repeat(64));
+    }
 
     #[test]
     fn a_lock_excludes_says_who_holds_it_and_goes_with_its_holder() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("locks");
-        let (host, domain) = (Some(Uuid::from_u128(1)), DomainUuid(Uuid::from_u128(2)));
+        let (host, domain) = ("kvm-1.example", DomainUuid(Uuid::from_u128(2)));
         let held = Lock::take(&dir, host, domain).unwrap_or_else(|_| panic!("free"));
         match Lock::take(&dir, host, domain) {
             Err(LockError::Held(holder)) => assert_eq!(holder, format!("snapward, process {}", std::process::id())),
             _ => panic!("the lock is held"),
         }
         assert!(Lock::take(&dir, host, DomainUuid(Uuid::from_u128(3))).is_ok(), "another domain is free");
+        assert!(Lock::take(&dir, "kvm-2.example", domain).is_ok(), "another host's is free");
         drop(held);
         assert!(Lock::take(&dir, host, domain).is_ok());
     }
@@ -145,8 +165,8 @@ mod tests {
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         let domain = DomainUuid(Uuid::from_u128(2));
-        assert!(matches!(Lock::take(&link, None, domain), Err(LockError::Io(..))));
-        assert!(Lock::take(&real, None, domain).is_ok());
+        assert!(matches!(Lock::take(&link, "kvm", domain), Err(LockError::Io(..))));
+        assert!(Lock::take(&real, "kvm", domain).is_ok());
         assert!(trusted(true, 1000, 0).is_err(), "root does not write where a user owns the directory");
         assert!(trusted(true, 1001, 1000).is_err());
         assert!(trusted(true, 0, 1000).is_ok() && trusted(true, 1000, 1000).is_ok());
@@ -158,8 +178,8 @@ mod tests {
         let domain = DomainUuid(Uuid::from_u128(2));
         let victim = dir.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, dir.path().join(format!("{}_{domain}.lock", Uuid::nil()))).unwrap();
-        assert!(matches!(Lock::take(dir.path(), None, domain), Err(LockError::Io(..))));
+        std::os::unix::fs::symlink(&victim, dir.path().join(format!("kvm_{domain}.lock"))).unwrap();
+        assert!(matches!(Lock::take(dir.path(), "kvm", domain), Err(LockError::Io(..))));
         assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
     }
 }

@@ -31,8 +31,8 @@ pub struct HostInfo {
     pub name: String,
     /// The connection's URI.
     pub uri: String,
-    /// libvirt's host UUID; the key of the locks. Some drivers report none.
-    pub uuid: Option<uuid::Uuid>,
+    /// The name libvirt reports, whatever the Inventory calls it; the key of the locks.
+    pub hostname: String,
     /// Labels of the Inventory.
     pub labels: BTreeMap<String, String>,
     /// libvirt's version on the host, as major * 1,000,000 + minor * 1,000 + release (`virConnectGetLibVersion`).

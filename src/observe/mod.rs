@@ -92,11 +92,11 @@ impl<'a> Interest<'a> {
 pub fn identify(connection: &Connection) -> host::Result<HostInfo> {
     let host = &connection.host;
     let capabilities = host.capabilities()?;
-    let reported = host.hostname()?;
+    let hostname = host.hostname()?;
     Ok(HostInfo {
-        name: connection.inventory_name.clone().unwrap_or(reported),
+        name: connection.inventory_name.clone().unwrap_or_else(|| hostname.clone()),
         uri: connection.uri.clone(),
-        uuid: capabilities.host_uuid,
+        hostname,
         labels: connection.labels.clone(),
         libvirt_version: host.libvirt_version()?,
         external_snapshots: capabilities.external_snapshots,

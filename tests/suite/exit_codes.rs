@@ -2,11 +2,14 @@
 //! once give way to each other is tested where it is decided, in `src/cli/exit.rs`.
 
 use rustix::process::Signal;
+use snapward::apply::lock::Lock;
+use snapward::model::names::DomainUuid;
 
 use crate::support::cmd::{Ran, Snapward, signal, snapward, until_told};
 use crate::support::embed::EmbedRoot;
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, lock_dir};
 use crate::support::gate::Gate;
+use crate::support::guest::between;
 use crate::support::lab::{set, snapshot};
 use crate::support::terminal::{QUESTION, Terminal};
 
@@ -215,4 +218,18 @@ fn code_130_an_interrupt_at_the_question_changes_nothing() {
     let ran = Terminal::apply(&root.uri(), &[&file]).until(QUESTION).press_ctrl_c().ended().exits(130);
     assert!(ran.stdout.ends_with("\nInterrupted.\n"), "{ran}");
     assert_eq!((guest.snapshots(), guest.xml()), (Vec::new(), before));
+}
+
+#[test]
+fn code_6_whatever_uuid_libvirt_makes_up_for_its_host() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    let file = root.file("web.yaml", &declares("vm", ""));
+    let hostname = root.virsh_ok(&["hostname"]);
+    let domain = between(&guest.xml(), "<uuid>", "</uuid>").parse().expect("a UUID");
+    let held = Lock::take(&lock_dir(), hostname.trim(), DomainUuid(domain)).unwrap_or_else(|error| panic!("{error:?}"));
+    run(&root, &["apply", "--yes", &file]).exits(6);
+    assert!(guest.snapshots().is_empty());
+    drop(held);
+    run(&root, &["apply", "--yes", &file]).exits(0);
 }

@@ -126,7 +126,7 @@ fn observed(domains: Vec<ObservedDomain>) -> ObservedState {
     let info = HostInfo {
         name: "kvm-1".into(),
         uri: "qemu:///system".into(),
-        uuid: None,
+        hostname: "kvm".to_owned(),
         labels: BTreeMap::new(),
         libvirt_version: 11_003_000,
         external_snapshots: true,

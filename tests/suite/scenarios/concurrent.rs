@@ -41,9 +41,11 @@ fn two_runs_at_once_capture_everything_once() {
     let fleet = Fleet::start(&guests);
     let file = fleet.file("web.yaml", &two("\"g*\""));
     let runs = [0, 1].map(|_| fleet.snapward(&["apply", "--yes", &file]).spawn());
-    for ran in runs.map(ended) {
-        assert!(matches!(ran.code, Some(0 | 4 | 5 | 6)), "{ran}");
-        assert!(!ran.stdout.contains(": failed"), "{ran}");
+    let runs = runs.map(ended);
+    let told = runs.each_ref().map(ToString::to_string).join("\n");
+    for ran in runs {
+        assert!(matches!(ran.code, Some(0 | 4 | 5 | 6)), "{told}");
+        assert!(!ran.stdout.contains(": failed"), "{told}");
     }
     for guest in guests {
         has_both_once(&fleet, guest);

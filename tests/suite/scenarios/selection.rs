@@ -101,9 +101,9 @@ fn a_locked_domain_is_skipped_and_says_by_whom() {
     let guest = root.guest("vm").define();
     let planned = lab.plan(&manifest(&format!("  snapshots:\n{}", snapshot("a", &[]))));
     let reader = root.connect(Access::ReadOnly);
-    let host = reader.capabilities().expect("read").host_uuid;
+    let host = reader.hostname().expect("read");
     let domain = planned.plan.domains[0].uuid;
-    let held = Lock::take(&lab.lock_dir(), host, domain).unwrap_or_else(|_| panic!("free"));
+    let held = Lock::take(&lab.lock_dir(), &host, domain).unwrap_or_else(|_| panic!("free"));
     let outcome = lab.carry_out(&planned);
     assert_eq!(outcome.domains[0].result, DomainResult::Locked);
     assert_eq!(outcome.domains[0].actions[0].result, ActionResult::Skipped);

@@ -11,8 +11,13 @@ use uuid::Uuid;
 use super::cmd::{Ran, Snapward, snapward};
 use super::daemon::PrivateDaemon;
 use super::gate::Gate;
-use super::guest::between;
 use super::tools;
+
+/// Where the snapward program keeps its locks.
+pub(crate) fn lock_dir() -> PathBuf {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    lock::default_dir(runtime_dir.as_deref())
+}
 
 /// Guests of a private daemon, the gate before their images, and a folder for manifests.
 pub(crate) struct Fleet {
@@ -74,10 +79,9 @@ impl Fleet {
 
     /// Takes the lock of a guest as snapward does. Asks the daemon now, and not when the lock is taken.
     pub(crate) fn lock_of(&self, guest: &str) -> impl Fn() -> Result<Lock, LockError> + use<> {
-        let host: Uuid = between(&self.virsh(&["capabilities"]), "<uuid>", "</uuid>").parse().expect("a UUID");
+        let host = self.virsh(&["hostname"]).trim().to_owned();
         let domain: Uuid = self.virsh(&["domuuid", guest]).trim().parse().expect("a UUID");
-        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        move || Lock::take(&lock::default_dir(runtime_dir.as_deref()), Some(host), DomainUuid(domain))
+        move || Lock::take(&lock_dir(), &host, DomainUuid(domain))
     }
 
     /// The names of a guest's snapshots, sorted.
