@@ -1,6 +1,5 @@
 //! One writer per domain: a flock keyed by the name libvirt reports for its host and the domain UUID. The kernel drops it
-//! with its process,
-//! so no crash leaves one behind. It excludes processes of one machine.
+//! with its process, so no crash leaves one behind. It excludes processes of one machine.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
