@@ -68,6 +68,10 @@ pub(super) fn plan_domain(
     }
     planner.unsupported_series(sets);
     let mut set_current = Vec::new();
+    let mut current = current;
+    if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
+        planner.note_pointer_drift(&suspended);
+    }
     match kinds::problem(domain, &snapshots) {
         Some(problem) => planner.block_all(&snapshots, current.as_ref(), &problem),
         None => {
@@ -77,10 +81,6 @@ pub(super) fn plan_domain(
                 if suspended(claim.set, context.now).is_some() {
                     planner.take_back(mark);
                 }
-            }
-            let mut current = current;
-            if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
-                planner.note_pointer_drift(&suspended);
             }
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
             planner.warn_of_twins();
@@ -122,7 +122,8 @@ impl Planner<'_> {
     }
 
     fn block_all(&mut self, snapshots: &[Claim<'_>], current: Option<&CurrentClaim<'_>>, problem: &kinds::KindProblem) {
-        for claim in snapshots {
+        let active = |claim: &&Claim<'_>| suspended(claim.set, self.context.now).is_none();
+        for claim in snapshots.iter().filter(active) {
             let absent = claim.snapshot.state == Presence::Absent;
             if absent && self.domain.tree.get(&claim.snapshot.name).is_none() {
                 self.unchanged += 1;
