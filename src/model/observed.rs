@@ -73,7 +73,7 @@ pub struct UnreadableDomain {
 }
 
 /// A domain's run state, as far as captures care (`virDomainState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RunState {
     /// Running, or blocked on a resource.

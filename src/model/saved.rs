@@ -1,0 +1,209 @@
+//! A saved plan: the JSON form of a plan with what apply needs beside it, guarded by a checksum. Also its text form, both
+//! ways; pure.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::ledger::{Ledger, LedgerEntry};
+use super::names::{DomainUuid, SnapshotName};
+use super::observed::HostInfo;
+use super::plan::{Address, FORMAT_VERSION, HeldBack, Plan};
+use super::text::hex;
+
+/// A plan as a file holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedPlan {
+    /// The version of this form.
+    pub format_version: u32,
+    /// SHA-256, in hex, over the rest of the document as compact JSON with sorted keys. It shows a file that was cut short
+    /// or edited by hand; it is no signature.
+    pub checksum: String,
+    /// The plan, in the form that `plan -o json` prints.
+    pub plan: Plan,
+    /// The hosts it is about.
+    pub hosts: Vec<SavedHost>,
+    /// What apply needs of each domain of the plan, in the same order.
+    pub domains: Vec<SavedDomain>,
+    /// The files that snapshots are restored from. They are read again by apply: saved XML can hold secrets.
+    pub definitions: Vec<SavedDefinition>,
+    /// The deletions that the plan lists as blocked with `TooManyDeletes`.
+    pub held_back: Vec<HeldBack>,
+}
+
+/// A host of a saved plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedHost {
+    /// The name used in the plan.
+    pub name: String,
+    /// The URI it was read through.
+    pub uri: String,
+    /// libvirt's host UUID, where it reports one; another host is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+}
+
+/// What apply needs of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedDomain {
+    /// The domain's UUID.
+    pub uuid: DomainUuid,
+    /// The snapshots that its sets want to exist.
+    pub declared: BTreeSet<SnapshotName>,
+    /// The ledger to write first, where a copy of it lacks something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Vec<SavedEntry>>,
+}
+
+/// One entry of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedEntry {
+    /// The snapshot's name, as the ledger has it.
+    pub snapshot: String,
+    /// libvirt's creationTime of the capture, UTC epoch seconds.
+    pub created: i64,
+    /// Whether snapward itself deleted it because a manifest said `state: absent`.
+    pub released: bool,
+}
+
+/// A file that a snapshot is restored from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedDefinition {
+    /// The snapshot.
+    pub address: Address,
+    /// The file, as it is reached from the working directory of `plan`.
+    pub path: String,
+    /// SHA-256 of its content, in hex.
+    pub sha256: String,
+}
+
+/// Why a text is not a saved plan that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedPlanError {
+    /// Not even JSON.
+    #[error("is not JSON ({0})")]
+    NotJson(serde_json::Error),
+    /// What `plan -o json` prints.
+    #[error("is the output of `plan -o json`, which holds less than apply needs")]
+    Output,
+    /// JSON of another kind.
+    #[error("is not a saved plan")]
+    Other,
+    /// A form that this version does not know.
+    #[error("has the format version {0}, and this version of snapward reads {FORMAT_VERSION}")]
+    Version(String),
+    /// Changed after it was written.
+    #[error("was changed after it was written: its checksum does not fit")]
+    Changed,
+    /// Whole, and yet not of this form.
+    #[error("was written by a version of snapward that this one does not understand ({0})")]
+    Foreign(serde_json::Error),
+}
+
+impl SavedPlan {
+    /// The form in which a plan is saved.
+    ///
+    /// # Errors
+    /// Never for the models of this crate: their maps have text keys.
+    pub fn new<'a>(plan: Plan, hosts: impl Iterator<Item = &'a HostInfo>) -> serde_json::Result<Self> {
+        let definition = |action: &super::plan::Action| {
+            let definition = action.definition.as_ref()?;
+            let (address, path) = (action.address.clone(), definition.path.to_string());
+            Some(SavedDefinition { address, path, sha256: sha256(definition.xml.as_bytes()) })
+        };
+        let mut saved = Self {
+            format_version: FORMAT_VERSION,
+            checksum: String::new(),
+            hosts: hosts
+                .map(|host| SavedHost { name: host.name.clone(), uri: host.uri.clone(), uuid: host.uuid })
+                .collect(),
+            domains: plan
+                .domains
+                .iter()
+                .map(|domain| SavedDomain {
+                    uuid: domain.uuid,
+                    declared: domain.declared.clone(),
+                    ledger: domain.ledger.as_ref().map(entries),
+                })
+                .collect(),
+            definitions: plan.actions.iter().filter_map(definition).collect(),
+            held_back: plan.held_back.clone(),
+            plan,
+        };
+        let mut value = serde_json::to_value(&saved)?;
+        saved.checksum = checksum(&mut value);
+        Ok(saved)
+    }
+
+    /// Reads a saved plan. The definitions are not part of its actions yet.
+    ///
+    /// # Errors
+    /// When it is something else, was changed since, or has a form this version does not know.
+    pub fn parse(text: &[u8]) -> Result<Self, SavedPlanError> {
+        let mut value: Value = serde_json::from_slice(text).map_err(SavedPlanError::NotJson)?;
+        let Some(version) = value.get("formatVersion").cloned() else { return Err(SavedPlanError::Other) };
+        if value.get("planId").is_some() {
+            return Err(SavedPlanError::Output);
+        }
+        let Some(Value::String(noted)) = value.get("checksum").cloned() else { return Err(SavedPlanError::Other) };
+        if version != FORMAT_VERSION {
+            return Err(SavedPlanError::Version(version.to_string()));
+        }
+        if checksum(&mut value) != noted {
+            return Err(SavedPlanError::Changed);
+        }
+        if let Some(document) = value.as_object_mut() {
+            document.insert("checksum".to_owned(), Value::String(noted));
+        }
+        let mut saved: Self = serde_json::from_value(value).map_err(SavedPlanError::Foreign)?;
+        saved.plan.held_back.clone_from(&saved.held_back);
+        if saved.domains.len() != saved.plan.domains.len() {
+            return Err(SavedPlanError::Other);
+        }
+        for (planned, domain) in saved.plan.domains.iter_mut().zip(&saved.domains) {
+            if domain.uuid != planned.uuid {
+                return Err(SavedPlanError::Other);
+            }
+            planned.declared.clone_from(&domain.declared);
+            planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain.uuid, entries));
+        }
+        Ok(saved)
+    }
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The checksum over all but itself, which is taken out of the value. Parsing and printing again makes it independent of
+/// spaces and line ends, which a tool on the way may have changed.
+fn checksum(value: &mut Value) -> String {
+    if let Some(document) = value.as_object_mut() {
+        document.remove("checksum");
+    }
+    sha256(value.to_string().as_bytes())
+}
+
+fn entries(ledger: &Ledger) -> Vec<SavedEntry> {
+    let entry = |(name, entry): (&SnapshotName, &LedgerEntry)| SavedEntry {
+        snapshot: name.as_str().to_owned(),
+        created: entry.created,
+        released: entry.released,
+    };
+    ledger.made.iter().map(entry).collect()
+}
+
+fn ledger(domain: DomainUuid, entries: &[SavedEntry]) -> Ledger {
+    let mut ledger = Ledger::empty(domain);
+    for entry in entries {
+        let noted = LedgerEntry { created: entry.created, released: entry.released };
+        ledger.record(SnapshotName::observed(&entry.snapshot), noted);
+    }
+    ledger
+}
