@@ -68,13 +68,10 @@ struct Ready {
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
     may_ask(args)?;
-    let (mut ready, interrupt) = match &args.plan {
+    let (ready, interrupt) = match &args.plan {
         Some(file) => from_file(file, args, context)?,
         None => from_manifests(args, context)?,
     };
-    if args.expect_plan.is_some() {
-        plan::release(&mut ready.plan);
-    }
     match args.output {
         Format::Text => output.data(&text::plan(&ready.plan, output.data))?,
         Format::Json => output.note(&text::plan(&ready.plan, output.notes)),
@@ -112,8 +109,11 @@ fn from_manifests(args: &ApplyArgs, context: &Context) -> Result<(Ready, Interru
     let desired = manifests::desired(&args.paths, context)?;
     let interrupt = reading::prepare(context.output)?;
     let source = PlanSource { paths: path_names(&args.paths), at: None };
-    let read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
+    let mut read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
     expected(args, &read.plan, "what is declared, or the state of a domain, is another than when that plan was made")?;
+    if args.expect_plan.is_some() {
+        plan::release(&mut read.plan);
+    }
     let targets = read.hosts.targets(&read.observed);
     Ok((Ready { plan: read.plan, targets }, interrupt))
 }
@@ -124,7 +124,7 @@ fn from_file(file: &Path, args: &ApplyArgs, context: &Context) -> Result<(Ready,
     expected(args, &plan, "the file holds another plan")?;
     // Whoever is asked sees the deletions and answers for them. With --yes nobody is, and a job that saves and applies
     // by itself must not get past the breaker: there the id has to be named.
-    if !args.yes {
+    if !args.yes || args.expect_plan.is_some() {
         plan::release(&mut plan);
     }
     context.output.note(&format!("Plan {}, made {}\n", printable(&plan.plan_id), printable(&plan.created_at)));

@@ -53,7 +53,7 @@ pub(super) fn open(hosts: &[SavedHost], plan: &mut Plan, connect: &[String]) -> 
     let (found, mut down) = identified(wanted.iter().map(|host| Candidate::planned(&host.name, &host.uri)).collect());
     for (connection, info) in found {
         match wanted.iter().find(|host| host.name == info.name) {
-            Some(host) if host.uuid == info.uuid => targets.push(target(&connection, info, host)),
+            Some(host) if host.uuid == info.lasting_uuid() => targets.push(target(&connection, info, host)),
             Some(host) => down.push(UnreadableHost { name: host.name.clone(), error: other(host, &info) }),
             None => {}
         }
@@ -99,9 +99,12 @@ fn identified(candidates: Vec<Candidate>) -> (Vec<(Connection, HostInfo)>, Vec<U
     (found, down)
 }
 
-/// Which host of the plan a host given with `-c` is: the one with its UUID, or its name where neither has one.
+/// Which host of the plan a host given with `-c` is: the one with its UUID, or where neither has one, the one of the same
+/// driver and name.
 fn stands_for<'a>(hosts: &'a [SavedHost], info: &HostInfo) -> Result<&'a SavedHost, String> {
-    let same = |host: &&SavedHost| host.uuid == info.uuid && (host.uuid.is_some() || host.name == info.name);
+    let uuid = info.lasting_uuid();
+    let alike = |host: &SavedHost| host.name == info.name && driver(&host.uri) == driver(&info.uri);
+    let same = |host: &&SavedHost| host.uuid == uuid && (uuid.is_some() || alike(host));
     let mut matching = hosts.iter().filter(same);
     match (matching.next(), matching.next()) {
         (Some(host), None) => Ok(host),
@@ -123,12 +126,17 @@ fn other(planned: &SavedHost, found: &HostInfo) -> String {
     format!("{} leads to another host now: {}, and the plan is about {}", planned.uri, identity(found), named(planned))
 }
 
+/// The driver that a URI names, as `qemu` of `qemu+ssh://host/system`.
+fn driver(uri: &str) -> &str {
+    uri.split([':', '+']).next().unwrap_or(uri)
+}
+
 fn named(host: &SavedHost) -> String {
     identity_of(&host.name, host.uuid)
 }
 
 fn identity(host: &HostInfo) -> String {
-    identity_of(&host.name, host.uuid)
+    identity_of(&host.name, host.lasting_uuid())
 }
 
 fn identity_of(name: &str, uuid: Option<uuid::Uuid>) -> String {

@@ -43,7 +43,7 @@ pub struct SavedHost {
     pub name: String,
     /// The URI it was read through.
     pub uri: String,
-    /// libvirt's host UUID, where it reports one; another host is refused.
+    /// libvirt's host UUID, where it has one that lasts; another host is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
 }
@@ -120,7 +120,7 @@ impl SavedPlan {
             format_version: FORMAT_VERSION,
             checksum: String::new(),
             hosts: hosts
-                .map(|host| SavedHost { name: host.name.clone(), uri: host.uri.clone(), uuid: host.uuid })
+                .map(|host| SavedHost { name: host.name.clone(), uri: host.uri.clone(), uuid: host.lasting_uuid() })
                 .collect(),
             domains: plan
                 .domains
@@ -206,4 +206,81 @@ fn ledger(domain: DomainUuid, entries: &[SavedEntry]) -> Ledger {
         ledger.record(SnapshotName::observed(&entry.snapshot), noted);
     }
     ledger
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::desired::Definition;
+    use crate::report::{json, samples};
+
+    fn host(name: &str, uri: &str) -> HostInfo {
+        HostInfo {
+            name: name.to_owned(),
+            uri: uri.to_owned(),
+            uuid: Some(Uuid::from_u128(7)),
+            labels: std::collections::BTreeMap::new(),
+            libvirt_version: 11_003_000,
+            external_snapshots: true,
+        }
+    }
+
+    #[test]
+    fn every_plan_comes_back_as_it_was_saved() {
+        for (name, mut plan) in samples::plans() {
+            for domain in &mut plan.domains {
+                domain.declared.insert(SnapshotName::observed("a"));
+                let mut ledger = Ledger::empty(domain.uuid);
+                ledger.record(SnapshotName::observed("a"), LedgerEntry { created: 7, released: false });
+                ledger.record(SnapshotName::observed("\u{1b}odd/.."), LedgerEntry { created: -1, released: true });
+                domain.ledger = Some(ledger);
+            }
+            let held = plan.actions.first().cloned();
+            plan.held_back.extend(held.map(|action| HeldBack { before: 3, action }));
+            let saved = SavedPlan::new(plan.clone(), [host("kvm-017", "qemu:///system")].iter()).expect("plain values");
+            let text = json::pretty(&saved).expect("plain values");
+            let read = SavedPlan::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read.plan, plan, "{name}");
+            assert_eq!((read.hosts, read.checksum), (saved.hosts, saved.checksum), "{name}");
+        }
+    }
+
+    #[test]
+    fn saved_xml_is_named_by_its_path_and_hash_and_not_kept() {
+        let mut plan = samples::create();
+        plan.actions[0].definition =
+            Some(Definition { path: "xml/a.xml".into(), xml: "<passwd>s3cret</passwd>".into() });
+        let saved = SavedPlan::new(plan.clone(), std::iter::empty()).expect("plain values");
+        let text = json::pretty(&saved).expect("plain values");
+        assert!(!text.contains("s3cret"), "{text}");
+        let read = SavedPlan::parse(text.as_bytes()).expect("whole");
+        assert_eq!(read.plan.actions[0].definition, None, "read again by whoever applies it");
+        assert_eq!(
+            (read.definitions[0].path.as_str(), &read.definitions[0].address),
+            ("xml/a.xml", &plan.actions[0].address)
+        );
+        assert_eq!(read.definitions[0].sha256, sha256(b"<passwd>s3cret</passwd>"));
+    }
+
+    #[test]
+    fn an_embedded_driver_is_known_by_its_uri_alone() {
+        let hosts = [host("a", "qemu:///embed?root=/x"), host("b", "qemu:///system")];
+        let saved = SavedPlan::new(samples::create(), hosts.iter()).expect("plain values");
+        assert_eq!(saved.hosts.iter().map(|host| host.uuid.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn any_change_of_any_value_is_seen() {
+        let saved = SavedPlan::new(samples::delete(), std::iter::empty()).expect("plain values");
+        let text = json::pretty(&saved).expect("plain values");
+        for (from, to) in
+            [("web-1", "web-2"), ("\"line\": ", "\"line\": 1"), ("\"heldBack\": []", "\"heldBack\": null")]
+        {
+            let edited = text.replacen(from, to, 1);
+            assert_ne!(edited, text, "{from}");
+            assert!(matches!(SavedPlan::parse(edited.as_bytes()), Err(SavedPlanError::Changed)), "{from}");
+        }
+        let compact = serde_json::to_string(&saved).expect("plain values");
+        assert!(SavedPlan::parse(compact.as_bytes()).is_ok(), "spaces are not values");
+    }
 }

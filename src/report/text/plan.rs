@@ -45,7 +45,7 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
     page.section();
     page.painted(0, Role::Heading, &plan_summary(plan));
     if !plan.held_back.is_empty() {
-        let text = format!("Its id, for snapward apply --expect-plan, is {}.", printable(&plan.plan_id));
+        let text = format!("The id of this plan, for snapward apply --expect-plan: {}", printable(&plan.plan_id));
         page.painted(0, Role::Quiet, &text);
     }
     page.finish()
