@@ -205,7 +205,7 @@ impl<'a> Pass<'a> {
         };
         let made = self
             .host
-            .redefine(&self.domain, &SecureXml(definition.0.clone()), &request)
+            .redefine(&self.domain, &SecureXml(definition.xml.clone()), &request)
             .map_err(|error| refused(&error, "Its metadata was not restored"))?;
         let read = self.read(&made, "was restored, but reading it back failed")?;
         if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {

@@ -7,20 +7,14 @@ use super::act::{Failure, Pass};
 use super::lock::{Lock, LockError};
 use super::{Options, Target, Task};
 use crate::host::{DomainRef, HostError, SnapshotRef};
-use crate::model::desired::DesiredState;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{Action, ActionKind, ReasonCode};
-use crate::observe::{Interest, read_domain};
+use crate::observe::read_domain;
 
 /// Works on one domain and says what became of it.
-pub(super) fn apply_domain(
-    desired: &DesiredState,
-    target: &Target,
-    task: &Task<'_>,
-    options: &Options<'_>,
-) -> DomainOutcome {
+pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'_>) -> DomainOutcome {
     if options.stop.is_requested() {
         return skipped(task, DomainResult::Interrupted, "not begun: the run was interrupted");
     }
@@ -41,7 +35,7 @@ pub(super) fn apply_domain(
             return skipped(task, DomainResult::Failed, &text);
         }
     };
-    let (domain, observed, refs) = match reread(desired, target, task) {
+    let (domain, observed, refs) = match reread(target, task) {
         Ok(Reread::Same(domain, observed, refs)) => (domain, observed, refs),
         Ok(Reread::Changed(text)) => return skipped(task, DomainResult::Stale, &text),
         Err(error) => {
@@ -63,10 +57,10 @@ enum Reread {
     Changed(String),
 }
 
-fn reread(desired: &DesiredState, target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
+fn reread(target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
     let planned = task.planned;
     let changed = |what: &str| {
-        Ok(Reread::Changed(format!("{what} since the plan was made; nothing was done here. Run again to plan anew")))
+        Ok(Reread::Changed(format!("{what} since the plan was made; nothing was done here. Make a new plan")))
     };
     let Some(domain) = target.host.domains()?.into_iter().find(|domain| domain.uuid == planned.uuid) else {
         return changed("the domain is gone");
@@ -74,7 +68,7 @@ fn reread(desired: &DesiredState, target: &Target, task: &Task<'_>) -> Result<Re
     if domain.name != planned.domain {
         return changed(&format!("the domain was renamed to {}", crate::model::text::printable(&domain.name)));
     }
-    let declared: BTreeSet<&SnapshotName> = Interest::new(desired).declared(&target.info, &domain).unwrap_or_default();
+    let declared: BTreeSet<&SnapshotName> = planned.declared.iter().collect();
     let (observed, refs) = read_domain(target.host.as_ref(), &domain, &declared)?;
     if observed.fingerprint != planned.fingerprint {
         let what = if observed.state == planned.state {

@@ -14,7 +14,6 @@ use std::thread;
 pub use progress::Progress;
 
 use crate::host::Host;
-use crate::model::desired::DesiredState;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult, Outcome, OutcomeSummary};
 use crate::model::plan::{Action, FORMAT_VERSION, Plan, PlannedDomain};
@@ -70,13 +69,13 @@ struct Task<'a> {
 }
 
 /// Carries out a plan. Never fails as a whole: what went wrong is in the outcome.
-pub fn apply(desired: &DesiredState, plan: &Plan, targets: &[Target], options: &Options<'_>) -> Outcome {
+pub fn apply(plan: &Plan, targets: &[Target], options: &Options<'_>) -> Outcome {
     let mut domains: Vec<DomainOutcome> = thread::scope(|scope| {
         let hosts: Vec<_> = targets
             .iter()
             .map(|target| {
                 let tasks = tasks(plan, &target.info.name);
-                scope.spawn(move || apply_host(desired, target, &tasks, options))
+                scope.spawn(move || apply_host(target, &tasks, options))
             })
             .collect();
         hosts.into_iter().flat_map(|host| host.join().unwrap_or_default()).collect()
@@ -85,9 +84,12 @@ pub fn apply(desired: &DesiredState, plan: &Plan, targets: &[Target], options: &
         let task = task(plan, planned);
         let done = domains.iter().any(|outcome| outcome.host == planned.host && outcome.domain == planned.domain);
         if !task.actions.is_empty() && !done {
-            let text = "working on it ended in a defect of snapward, or its host was not connected; run plan to see what \
-                        stands";
-            domains.push(domain::skipped(&task, DomainResult::Failed, text));
+            let down = plan.unreadable.iter().find(|item| item.host == planned.host && item.domain.is_none());
+            let text = match down {
+                Some(down) => format!("its host could not be reached ({}), so nothing was done here", down.error),
+                None => "working on it ended in a defect of snapward; run plan to see what stands".to_owned(),
+            };
+            domains.push(domain::skipped(&task, DomainResult::Failed, &text));
         }
     }
     domains.sort_by(|a, b| (&a.host, &a.domain).cmp(&(&b.host, &b.domain)));
@@ -116,19 +118,14 @@ fn tasks<'a>(plan: &'a Plan, host: &str) -> Vec<Task<'a>> {
         .collect()
 }
 
-fn apply_host(
-    desired: &DesiredState,
-    target: &Target,
-    tasks: &[Task<'_>],
-    options: &Options<'_>,
-) -> Vec<DomainOutcome> {
+fn apply_host(target: &Target, tasks: &[Task<'_>], options: &Options<'_>) -> Vec<DomainOutcome> {
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::with_capacity(tasks.len()));
     thread::scope(|scope| {
         for _ in 0..WRITERS_PER_HOST.min(tasks.len()) {
             scope.spawn(|| {
                 while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = domain::apply_domain(desired, target, task, options);
+                    let outcome = domain::apply_domain(target, task, options);
                     options.progress.domain_finished(&outcome);
                     // A poisoned lock means another worker panicked between push and unlock, which cannot happen.
                     outcomes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(outcome);

@@ -1,20 +1,23 @@
 //! `snapward apply`: shows the plan, asks, carries it out, shows what became of it.
 
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Context;
-use super::args::{Format, Paths, exit_codes};
+use super::args::{Format, exit_codes, path_names};
 use super::error::CliError;
 use super::exit::Exit;
+use super::interrupt::Interrupt;
 use super::sources::STDIN;
-use super::{clock, manifests, progress, reading};
-use crate::apply;
+use super::{clock, manifests, plan_file, planned_hosts, progress, reading};
+use crate::apply::{self, Target};
 use crate::libvirt::Access;
 use crate::model::outcome::DomainResult;
-use crate::model::plan::PlanSource;
+use crate::model::plan::{Plan, PlanSource};
+use crate::model::text::printable;
+use crate::plan;
 use crate::report::{json, text};
 
 /// Make the snapshots as declared.
@@ -27,13 +30,25 @@ use crate::report::{json, text};
     "Examples:\n",
     "  snapward apply sets/\n",
     "  snapward apply --yes -o json sets/ > outcome.json\n",
+    "  snapward apply --plan web.plan\n",
     "  snapward -c qemu:///session apply sets/web.yaml\n",
     "\n",
     exit_codes!(apply)
 ))]
 pub(super) struct ApplyArgs {
-    #[command(flatten)]
-    paths: Paths,
+    /// Manifest files, directories (all *.yaml and *.yml below them), or `-` for standard input.
+    #[arg(value_name = "PATH", required_unless_present = "plan")]
+    paths: Vec<PathBuf>,
+
+    /// Apply the plan that `snapward plan --out FILE` saved, and nothing else.
+    ///
+    /// A domain that changed since is left alone. The hosts are those of the plan; -c reaches one of them by another URI.
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    plan: Option<PathBuf>,
+
+    /// Apply only if the plan has this id, which approves the deletions that its SafetyPolicy holds back.
+    #[arg(long, value_name = "ID", value_parser = plan_id)]
+    expect_plan: Option<String>,
 
     /// Apply without asking; required where there is no terminal to ask on.
     #[arg(short, long)]
@@ -44,26 +59,32 @@ pub(super) struct ApplyArgs {
     output: Format,
 }
 
+/// A plan and the hosts to carry it out on.
+struct Ready {
+    plan: Plan,
+    targets: Vec<Target>,
+}
+
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
     let output = context.output;
     may_ask(args)?;
-    let desired = manifests::desired(&args.paths.paths, context)?;
-    let interrupt = reading::prepare(output)?;
-    let source = PlanSource { paths: args.paths.names(), at: None };
-    let read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
+    let (ready, interrupt) = match &args.plan {
+        Some(file) => from_file(file, args, context)?,
+        None => from_manifests(args, context)?,
+    };
     match args.output {
-        Format::Text => output.data(&text::plan(&read.plan, output.data))?,
-        Format::Json => output.note(&text::plan(&read.plan, output.notes)),
+        Format::Text => output.data(&text::plan(&ready.plan, output.data))?,
+        Format::Json => output.note(&text::plan(&ready.plan, output.notes)),
     }
-    let has_changes = read.plan.summary.has_changes;
+    let has_changes = ready.plan.summary.has_changes;
     if has_changes && !args.yes && !confirmed(context) {
         return Err(CliError::failed("not confirmed; nothing was changed"));
     }
     let stop = apply::Stop::new();
     interrupt.stops(stop.clone());
-    let progress = progress::choose(context, read.plan.actions.len());
+    let progress = progress::choose(context, ready.plan.actions.len());
     let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
-    let outcome = apply::apply(&desired, &read.plan, &read.hosts.targets(&read.observed), &options);
+    let outcome = apply::apply(&ready.plan, &ready.targets, &options);
     drop(progress);
     let shown = match args.output {
         Format::Json => json::pretty(&outcome).map_err(CliError::from).and_then(|text| output.data(&text)),
@@ -84,13 +105,63 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     }
 }
 
+fn from_manifests(args: &ApplyArgs, context: &Context) -> Result<(Ready, Interrupt), CliError> {
+    let desired = manifests::desired(&args.paths, context)?;
+    let interrupt = reading::prepare(context.output)?;
+    let source = PlanSource { paths: path_names(&args.paths), at: None };
+    let mut read = reading::read(&desired, &context.global.connect, Access::ReadWrite, clock::now(), source)?;
+    expected(args, &read.plan, "what is declared, or the state of a domain, is another than when that plan was made")?;
+    if args.expect_plan.is_some() {
+        plan::release(&mut read.plan);
+    }
+    let targets = read.hosts.targets(&read.observed);
+    Ok((Ready { plan: read.plan, targets }, interrupt))
+}
+
+fn from_file(file: &Path, args: &ApplyArgs, context: &Context) -> Result<(Ready, Interrupt), CliError> {
+    let saved = plan_file::read(file)?;
+    let mut plan = saved.plan;
+    expected(args, &plan, "the file holds another plan")?;
+    // Whoever is asked sees the deletions and answers for them. With --yes nobody is, and a job that saves and applies
+    // by itself must not get past the breaker: there the id has to be named.
+    if !args.yes || args.expect_plan.is_some() {
+        plan::release(&mut plan);
+    }
+    context.output.note(&format!("Plan {}, made {}\n", printable(&plan.plan_id), printable(&plan.created_at)));
+    let interrupt = reading::prepare(context.output)?;
+    let targets = planned_hosts::open(&saved.hosts, &mut plan, &context.global.connect)?;
+    Ok((Ready { plan, targets }, interrupt))
+}
+
+/// Makes sure that the plan is the one that was asked for.
+fn expected(args: &ApplyArgs, plan: &Plan, otherwise: &str) -> Result<(), CliError> {
+    match &args.expect_plan {
+        Some(id) if *id != plan.plan_id => Err(CliError::stale(format!(
+            "this is plan {} ({}) and not {id}: {otherwise}; nothing was done",
+            plan.plan_id,
+            text::plan_summary(plan).trim_end_matches('.')
+        ))
+        .hint("look at it with `snapward plan`, and approve it by its own id")),
+        _ => Ok(()),
+    }
+}
+
+/// The id of a plan as it is shown: in full, so that no other plan can be meant.
+fn plan_id(text: &str) -> Result<String, String> {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    if text.len() == plan::ID_DIGITS && text.chars().all(hex) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a plan's id has {} digits, 0 to 9 and a to f; `snapward plan -o json` shows it", plan::ID_DIGITS))
+}
+
 /// Whether the question can be asked, found out before any work: a run must not end differently because there happened
 /// to be nothing to do.
 fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
     if args.yes {
         return Ok(());
     }
-    if args.paths.paths.iter().any(|path| path.as_os_str() == STDIN) {
+    if args.paths.iter().any(|path| path.as_os_str() == STDIN) {
         return Err(CliError::usage(
             "the manifests come from standard input, so the question cannot be answered there",
         )

@@ -12,7 +12,7 @@ macro_rules! exit_codes {
         concat!(
             "Exit codes:\n",
             "    0  a plan was made; with --detailed-exitcode: nothing to do\n",
-            "    1  failed: no host could be read\n",
+            "    1  failed: no host could be read, or the plan could not be saved\n",
             "    2  actions are pending (--detailed-exitcode only)\n",
             "    3  nothing to do, but something is blocked and needs a person (--detailed-exitcode only)\n",
             "    5  some host or domain could not be read; the plan is about the others\n",
@@ -27,11 +27,12 @@ macro_rules! exit_codes {
             "    0  done, or nothing to do\n",
             "    1  failed, nothing was done\n",
             "    3  something is blocked and needs a person; the rest is done\n",
-            "    4  every planned domain changed after the plan was made; nothing was done\n",
+            "    4  every planned domain changed after the plan was made, or the plan is not the expected one;\n",
+            "       nothing was done\n",
             "    5  partly: some actions failed, some domains changed, or some host or domain could not be read\n",
             "    6  another run holds a domain\n",
             "   64  wrong usage, or no terminal to ask on and no --yes\n",
-            "   65  a manifest has an error\n",
+            "   65  a manifest has an error, or the saved plan cannot be used\n",
             "  130  interrupted; what is listed as done is done\n",
             "Where several apply: 130, 65, 1, 5, 4, 6, 3, 0."
         )
@@ -67,11 +68,11 @@ macro_rules! exit_codes {
             "    1  failed, nothing was done\n",
             "    2  actions are pending (plan --detailed-exitcode)\n",
             "    3  something needs a person: blocked, or not all Ready\n",
-            "    4  every planned domain changed after the plan was made\n",
+            "    4  every planned domain changed after the plan was made, or the plan is not the expected one\n",
             "    5  partly: some actions failed, some domains changed, or some host or domain could not be read\n",
             "    6  another run holds a domain\n",
             "   64  wrong usage\n",
-            "   65  a manifest has an error\n",
+            "   65  a manifest has an error, or a saved plan cannot be used\n",
             "  130  interrupted\n",
             "Where several apply: 130, 65, 1, 5, 4, 6, 3, 2, 0 (plan: 2 before 3)."
         )
@@ -179,8 +180,13 @@ pub(super) struct Paths {
 impl Paths {
     /// The paths as a plan names its source.
     pub(super) fn names(&self) -> Vec<String> {
-        self.paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        path_names(&self.paths)
     }
+}
+
+/// Paths as a plan names its source.
+pub(super) fn path_names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// What to do.

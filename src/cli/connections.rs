@@ -30,7 +30,13 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    fn uri(uri: impl Into<String>) -> Self {
+    /// A host under the name that a plan has for it.
+    pub(super) fn planned(name: &str, uri: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::uri(uri) }
+    }
+
+    /// A host that tells its own name.
+    pub(super) fn uri(uri: impl Into<String>) -> Self {
         Self { name: None, labels: BTreeMap::new(), uri: uri.into() }
     }
 

@@ -19,9 +19,14 @@ impl CliError {
         Self { exit: Exit::Usage, text: text.into(), hints: Vec::new() }
     }
 
-    /// A manifest has an error; the findings were shown before.
+    /// A manifest or saved plan has an error.
     pub(super) fn manifest(text: impl Into<String>) -> Self {
         Self { exit: Exit::BadManifest, text: text.into(), hints: Vec::new() }
+    }
+
+    /// The plan is not the one that was approved, or nothing it is about is as it was.
+    pub(super) fn stale(text: impl Into<String>) -> Self {
+        Self { exit: Exit::Stale, text: text.into(), hints: Vec::new() }
     }
 
     /// Nothing was done.

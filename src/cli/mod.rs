@@ -13,6 +13,8 @@ mod man;
 mod manifests;
 mod output;
 mod plan;
+mod plan_file;
+mod planned_hosts;
 mod progress;
 mod reading;
 mod schema;

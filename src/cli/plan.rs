@@ -1,5 +1,7 @@
 //! `snapward plan`: what would change, and why.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use jiff::Timestamp;
 
@@ -7,10 +9,13 @@ use super::Context;
 use super::args::{Paths, PlanFormat, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
-use super::{clock, manifests, reading};
+use super::reading::Read;
+use super::{clock, manifests, plan_file, reading};
 use crate::libvirt::Access;
 use crate::model::kinds::DateOrInstant;
 use crate::model::plan::PlanSource;
+use crate::model::saved::SavedPlan;
+use crate::model::text::printable;
 use crate::report::{json, markdown, text};
 
 /// Show what would change, and why.
@@ -23,6 +28,7 @@ use crate::report::{json, markdown, text};
     "  snapward plan sets/\n",
     "  snapward plan -o markdown sets/ > comment.md\n",
     "  snapward plan --detailed-exitcode sets/ || echo \"not as declared: $?\"\n",
+    "  snapward plan --out web.plan sets/ && snapward apply --plan web.plan\n",
     "  snapward plan --at 2027-01-01 sets/\n",
     "\n",
     exit_codes!(plan)
@@ -30,6 +36,10 @@ use crate::report::{json, markdown, text};
 pub(super) struct PlanArgs {
     #[command(flatten)]
     paths: Paths,
+
+    /// Also save the plan to this file, for `snapward apply --plan FILE`; only its owner may read it.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 
     /// Plan as if it were this time (2027-01-01 or 2027-01-01T08:00:00Z); such a plan cannot be applied.
     #[arg(long, value_name = "TIME", value_parser = DateOrInstant::parse)]
@@ -57,5 +67,21 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> 
         PlanFormat::Markdown => markdown::plan(&read.plan),
     };
     context.output.data(&rendered)?;
-    Ok(Exit::of_plan(&read.plan, args.detailed_exitcode))
+    let exit = Exit::of_plan(&read.plan, args.detailed_exitcode);
+    if let Some(out) = &args.out {
+        save(out, read, context)?;
+    }
+    Ok(exit)
+}
+
+fn save(out: &Path, read: Read, context: &Context) -> Result<(), CliError> {
+    let saved = SavedPlan::new(read.plan, read.observed.hosts.iter().map(|host| &host.info))?;
+    plan_file::write(out, &saved)?;
+    let out = printable(&out.to_string_lossy());
+    let how = match saved.plan.source.at {
+        Some(_) => "it was made with --at, so it cannot be applied".to_owned(),
+        None => format!("to apply exactly this: snapward apply --plan {out}"),
+    };
+    context.output.note(&format!("Plan {} is saved in {out}; {how}\n", saved.plan.plan_id));
+    Ok(())
 }

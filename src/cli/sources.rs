@@ -239,21 +239,31 @@ fn read_definition(place: &Place, definition: &str) -> Result<SavedSnapshot, Str
     if !resolved.starts_with(resolve(&place.root)?) {
         return Err(format!("lies outside the given directory, at {}", shown(&resolved)));
     }
-    if !resolved.is_file() {
+    let text = definition_text(&resolved)?;
+    libvirt::read_saved_snapshot(&path.to_string_lossy(), &text)
+        .map_err(|error| format!("is not a snapshot's XML ({error}): {shown_path}"))
+}
+
+/// What a file that `definition:` names holds.
+///
+/// # Errors
+/// Why it cannot be used, to follow the words "the definition ...".
+pub(super) fn definition_text(path: &Path) -> Result<String, String> {
+    let shown_path = shown(path);
+    let unreadable = |error| format!("cannot be read from {shown_path}: {error}");
+    // Before it is opened: a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(format!("is not a regular file: {shown_path}"));
     }
-    let bytes = File::open(&resolved)
-        .and_then(|file| read_capped(file, MAX_DEFINITION_BYTES))
-        .map_err(|error| format!("cannot be read from {shown_path}: {error}"))?;
+    let bytes = File::open(path).and_then(|file| read_capped(file, MAX_DEFINITION_BYTES)).map_err(unreadable)?;
     if bytes.len() > MAX_DEFINITION_BYTES {
         return Err(format!("has more than the {MAX_DEFINITION_BYTES} bytes libvirt reads back: {shown_path}"));
     }
-    let text = String::from_utf8(bytes).map_err(|_| format!("is not UTF-8: {shown_path}"))?;
-    libvirt::read_saved_snapshot(&text).map_err(|error| format!("is not a snapshot's XML ({error}): {shown_path}"))
+    String::from_utf8(bytes).map_err(|_| format!("is not UTF-8: {shown_path}"))
 }
 
 /// Reads at most one byte more than the cap, which shows that there is more.
-fn read_capped(from: impl Read, cap: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_capped(from: impl Read, cap: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(cap as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

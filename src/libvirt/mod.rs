@@ -11,11 +11,11 @@ pub use connect::{Access, connect, initialize};
 
 use crate::model::desired::{Definition, SavedSnapshot};
 
-/// Reads a snapshot's XML from a file, as `virsh snapshot-dumpxml` writes it.
+/// Reads the XML of a snapshot that was found in a file, as `virsh snapshot-dumpxml` writes it. `path` is kept with it.
 ///
 /// # Errors
 /// A text, when it is not the XML of a snapshot.
-pub fn read_saved_snapshot(xml: &str) -> Result<SavedSnapshot, String> {
+pub fn read_saved_snapshot(path: &str, xml: &str) -> Result<SavedSnapshot, String> {
     let (snapshot, domain) = xml::snapshot::read_with_domain(xml).map_err(|error| error.to_string())?;
-    Ok(SavedSnapshot { xml: Definition(xml.into()), snapshot, domain })
+    Ok(SavedSnapshot { xml: Definition { path: path.into(), xml: xml.into() }, snapshot, domain })
 }

@@ -97,10 +97,15 @@ pub struct SavedSnapshot {
 
 /// Saved snapshot XML; may hold secrets, so it never prints.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Definition(pub Arc<str>);
+pub struct Definition {
+    /// The file it was read from, as it is reached from the working directory.
+    pub path: Arc<str>,
+    /// What the file holds.
+    pub xml: Arc<str>,
+}
 
 impl std::fmt::Debug for Definition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Definition({} bytes)", self.0.len())
+        write!(f, "Definition({}, {} bytes)", self.path, self.xml.len())
     }
 }

@@ -8,6 +8,7 @@ pub mod names;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
+pub mod saved;
 pub mod selector;
 pub mod snapshot;
 pub mod stamp;

@@ -73,6 +73,14 @@ impl SnapshotName {
         Self(name.into())
     }
 
+    /// Reads back a name that was written down as it was observed.
+    ///
+    /// # Errors
+    /// When there is anything but a text.
+    pub fn deserialize_observed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Self))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

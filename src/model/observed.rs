@@ -42,6 +42,12 @@ pub struct HostInfo {
 }
 
 impl HostInfo {
+    /// The UUID by which the host is known in another run. Not that of an embedded driver, which lives in this process: where
+    /// firmware gives none (`virGetHostUUID`), it is made up anew for each process.
+    pub fn lasting_uuid(&self) -> Option<uuid::Uuid> {
+        self.uuid.filter(|_| !self.uri.contains(":///embed"))
+    }
+
     /// Whether the host is libvirt's test driver, which has no images and so none of QEMU's rules about them.
     pub fn is_test_driver(&self) -> bool {
         self.uri.starts_with("test:") || self.uri.starts_with("test+")
@@ -73,7 +79,7 @@ pub struct UnreadableDomain {
 }
 
 /// A domain's run state, as far as captures care (`virDomainState`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RunState {
     /// Running, or blocked on a resource.

@@ -1,5 +1,6 @@
 //! The plan: what would change, what is blocked, what stays, each with its reason. Also its JSON form.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use super::observed::RunState;
 pub const FORMAT_VERSION: u32 = 1;
 
 /// What one run would do.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// The version of this form.
@@ -49,10 +50,23 @@ pub struct Plan {
     pub unreadable: Vec<Unreadable>,
     /// What the reading cost.
     pub stats: Stats,
+    /// The deletions behind the items blocked as `TooManyDeletes`: done where a person approved exactly this plan.
+    #[serde(skip)]
+    pub held_back: Vec<HeldBack>,
+}
+
+/// An action that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldBack {
+    /// Where in the plan's `actions` it belongs: the order of a domain's deletions follows its tree.
+    pub before: usize,
+    /// What would be done.
+    pub action: Action,
 }
 
 /// What a plan was made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanSource {
     /// The PATHs of the command line.
@@ -63,7 +77,7 @@ pub struct PlanSource {
 }
 
 /// Counts of a plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Whether there is any action.
@@ -89,7 +103,7 @@ pub struct Summary {
 }
 
 /// A domain of the plan.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedDomain {
     /// The host's name.
@@ -110,10 +124,13 @@ pub struct PlannedDomain {
     /// The ledger as it should be written, where a copy lacks something.
     #[serde(skip)]
     pub ledger: Option<Ledger>,
+    /// The snapshots that its sets want to exist: what apply reads the domain again for.
+    #[serde(skip)]
+    pub declared: BTreeSet<SnapshotName>,
 }
 
 /// What an action or item is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Address {
     /// The host's name.
@@ -121,7 +138,7 @@ pub struct Address {
     /// The domain's name.
     pub domain: String,
     /// The snapshot's name; none where the item is about the domain.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "SnapshotName::deserialize_observed")]
     pub snapshot: Option<SnapshotName>,
 }
 
@@ -136,7 +153,7 @@ impl fmt::Display for Address {
 }
 
 /// The kinds of action, in the order in which one pass of a domain does them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ActionKind {
     /// Revert the domain; never together with another action.
@@ -152,7 +169,7 @@ pub enum ActionKind {
 }
 
 /// One thing to do.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Action {
     /// What it is done to.
@@ -177,7 +194,7 @@ pub struct Action {
 }
 
 /// The fields of a snapshot, or the pointer, that an action changes or sets.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct View {
     /// The user's text in the description.
@@ -204,7 +221,7 @@ pub struct View {
 }
 
 /// Why something is done or stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// For programs.
     pub code: ReasonCode,
@@ -213,7 +230,7 @@ pub struct Reason {
 }
 
 /// The reasons of actions and of what is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ReasonCode {
     /// Declared and never made.
     Declared,
@@ -244,7 +261,7 @@ pub enum ReasonCode {
 }
 
 /// What an action may cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Risk {
     /// For programs.
     pub level: RiskLevel,
@@ -253,7 +270,7 @@ pub struct Risk {
 }
 
 /// How much an action may cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RiskLevel {
     /// libvirt's metadata only.
@@ -265,7 +282,7 @@ pub enum RiskLevel {
 }
 
 /// Something that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Blocked {
     /// What it is about. Host and domain may be patterns where nothing matched.
@@ -281,7 +298,7 @@ pub struct Blocked {
 }
 
 /// Why something is blocked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum BlockCode {
     /// A snapshot of that name exists and belongs to nobody, to another set, or is claimed by two.
     Conflict,
@@ -314,7 +331,7 @@ pub enum BlockCode {
 }
 
 /// Something that stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kept {
     /// The snapshot.
     pub address: Address,
@@ -326,7 +343,7 @@ pub struct Kept {
 }
 
 /// A declared field that differs from what libvirt reports.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
     /// The snapshot.
     pub address: Address,
@@ -341,7 +358,7 @@ pub struct Drift {
 }
 
 /// A snapshot that is not ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unmanaged {
     /// The snapshot.
     pub address: Address,
@@ -351,7 +368,7 @@ pub struct Unmanaged {
 }
 
 /// A remark.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     /// For people.
     pub text: String,
@@ -360,7 +377,7 @@ pub struct Warning {
 }
 
 /// A host or domain that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unreadable {
     /// The host's name.
     pub host: String,

@@ -62,18 +62,18 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
 }
 
 /// What the manifests want to know of each domain.
-pub struct Interest<'a> {
+struct Interest<'a> {
     sets: Vec<(Selection, &'a crate::model::kinds::SnapshotSetSpec)>,
 }
 
 impl<'a> Interest<'a> {
     /// Reads the selectors of all sets.
-    pub fn new(desired: &'a DesiredState) -> Self {
+    fn new(desired: &'a DesiredState) -> Self {
         Self { sets: desired.sets.iter().map(|set| (Selection::of(&set.value.spec), &set.value.spec)).collect() }
     }
 
     /// The snapshots that sets want to exist in the domain; none where no set selects it.
-    pub fn declared(&self, host: &HostInfo, domain: &DomainRef) -> Option<BTreeSet<&'a SnapshotName>> {
+    fn declared(&self, host: &HostInfo, domain: &DomainRef) -> Option<BTreeSet<&'a SnapshotName>> {
         let mut declared: Option<BTreeSet<_>> = None;
         for (selection, spec) in &self.sets {
             if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {

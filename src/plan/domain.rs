@@ -348,6 +348,7 @@ impl Planner<'_> {
                 sets: sets.iter().map(|set| set.id().to_string()).collect(),
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
+                declared: declared(sets),
             },
             actions,
             blocked: self.blocked,
@@ -409,6 +410,12 @@ struct Mark {
 /// The stamp of a snapshot that is ours: one that names the snapshot it stands on.
 pub(super) fn own_stamp(snapshot: &ObservedSnapshot) -> Option<&Stamp> {
     snapshot.description.stamp.as_ref().filter(|stamp| stamp.snapshot == snapshot.name)
+}
+
+/// The snapshots that the sets want to exist, suspended or not.
+fn declared(sets: &[&Document<SnapshotSet>]) -> BTreeSet<SnapshotName> {
+    let snapshots = sets.iter().flat_map(|set| &set.value.spec.snapshots);
+    snapshots.filter(|snapshot| snapshot.state == Presence::Present).map(|snapshot| snapshot.name.clone()).collect()
 }
 
 /// Whether an action is about the snapshot.

@@ -7,7 +7,7 @@ use crate::model::desired::Document;
 use crate::model::kinds::{MaxDeletes, SafetySpec, SnapshotSet, WindowAction};
 use crate::model::names::{DomainUuid, SetId};
 use crate::model::observed::ObservedHost;
-use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Plan, ReasonCode};
+use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan, ReasonCode};
 
 /// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
 /// deletions by age in that scope wait for a person.
@@ -50,15 +50,31 @@ pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &m
         };
         match item {
             None => plan.actions.push(action),
-            Some((code, text, way_out)) => plan.blocked.push(Blocked {
-                address: action.address,
-                code,
-                text,
-                way_out: way_out.to_owned(),
-                origins: vec![action.origin],
-            }),
+            Some((code, text, way_out)) => {
+                plan.blocked.push(Blocked {
+                    address: action.address.clone(),
+                    code,
+                    text,
+                    way_out: way_out.to_owned(),
+                    origins: vec![action.origin.clone()],
+                });
+                if code == BlockCode::TooManyDeletes {
+                    plan.held_back.push(HeldBack { before: plan.actions.len(), action });
+                }
+            }
         }
     }
+}
+
+/// Puts the deletions over the breaker back in their places. For a plan that a person approved as it is: the id stays, as
+/// it counts them either way.
+pub fn release(plan: &mut Plan) {
+    // From the last to the first, so that the places of the others stay true.
+    for held in std::mem::take(&mut plan.held_back).into_iter().rev() {
+        plan.actions.insert(held.before.min(plan.actions.len()), held.action);
+    }
+    plan.blocked.retain(|item| item.code != BlockCode::TooManyDeletes);
+    plan.summary = super::summary(plan);
 }
 
 fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCode, String, &'static str) {
@@ -66,7 +82,8 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
         "{}; {total} deletions by age are due on {scope} and its SafetyPolicy allows {limit} at a time, so none is done",
         action.reason.text
     );
-    let way_out = "check the clock and the manifests; if all of them shall go, raise spec.maxDeletes for this run";
+    let way_out = "check the clock and the manifests; if all of them shall go, approve exactly this plan: \
+                   snapward apply --expect-plan with its id";
     (BlockCode::TooManyDeletes, text, way_out)
 }
 

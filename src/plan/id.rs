@@ -19,9 +19,18 @@ struct Identity<'a> {
 /// How many bytes of the hash are shown: 16 are beyond any chance of two plans meeting.
 const ID_BYTES: usize = 16;
 
-/// Works out the id. Deletions by age are not in it: they come due by the clock and not by the declaration.
+/// How many hexadecimal digits an id has.
+pub const ID_DIGITS: usize = 2 * ID_BYTES;
+
+/// Works out the id. Deletions by age are not in it: they come due by the clock and not by the declaration. Those over
+/// the breaker are: who names the id approves exactly them.
 pub(super) fn plan_id(plan: &Plan) -> String {
-    let declared: Vec<_> = plan.actions.iter().filter(|action| action.reason.code != ReasonCode::Expired).collect();
+    let declared: Vec<_> = plan
+        .actions
+        .iter()
+        .filter(|action| action.reason.code != ReasonCode::Expired)
+        .chain(plan.held_back.iter().map(|held| &held.action))
+        .collect();
     let identities: Vec<_> = declared
         .iter()
         .map(|action| Identity {

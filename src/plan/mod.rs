@@ -13,6 +13,8 @@ mod unmatched;
 #[cfg(test)]
 mod tests;
 
+pub use guards::release;
+pub use id::ID_DIGITS;
 pub use status::status;
 
 use crate::model::desired::{DesiredState, Document};
@@ -77,6 +79,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         warnings: Vec::new(),
         unreadable: Vec::new(),
         stats: Stats::default(),
+        held_back: Vec::new(),
     };
     unmatched::report(&context, observed, &mut plan);
     for host in &observed.hosts {

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
+use crate::model::saved::SavedPlan;
 use crate::model::status::Status;
 
 /// The published schema of each JSON output of this module: file name and content.
 pub fn schemas() -> Vec<(String, Value)> {
     vec![
         ("plan.v1.json".to_owned(), schema::<Plan>()),
+        ("saved-plan.v1.json".to_owned(), schema::<SavedPlan>()),
         ("outcome.v1.json".to_owned(), schema::<Outcome>()),
         ("status.v1.json".to_owned(), schema::<Status>()),
     ]

@@ -51,6 +51,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         sets: vec!["default/web".to_owned()],
         suspended: None,
         ledger: None,
+        declared: std::collections::BTreeSet::new(),
     }
 }
 
@@ -98,6 +99,7 @@ fn plan(domains: Vec<PlannedDomain>, actions: Vec<Action>, blocked: Vec<Blocked>
         warnings: Vec::new(),
         unreadable: Vec::new(),
         stats: Stats::default(),
+        held_back: Vec::new(),
     }
 }
 

@@ -88,12 +88,12 @@ fn each_is_planned_and_applied_on_domains_of_the_names_it_selects() {
     directories.sort();
     let mut seen = Vec::new();
     for directory in &directories {
-        let planned = lab.plan_desired(load(&yaml_files(directory)));
+        let planned = lab.plan_desired(&load(&yaml_files(directory)));
         let name = directory.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(blocks(&planned.plan).is_empty(), "{name}: {:#?}", planned.plan.blocked);
         assert!(!planned.plan.actions.is_empty(), "{name} does nothing");
         lab.carry_out(&planned);
-        let after = lab.plan_desired(load(&yaml_files(directory))).plan;
+        let after = lab.plan_desired(&load(&yaml_files(directory))).plan;
         assert!(after.actions.is_empty() && after.blocked.is_empty(), "{name}: {:?}", actions(&after));
         seen.push(name);
     }

@@ -83,6 +83,19 @@ fn code_3_something_needs_a_person() {
 }
 
 #[test]
+fn code_4_a_saved_plan_that_was_carried_out_before() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    let file = root.file("web.yaml", &declares("vm", ""));
+    let plan = root.file("web.plan", "");
+    run(&root, &["plan", "--out", &plan, &file]).exits(0);
+    snapward(["apply", "--yes", "--plan", &plan]).run().exits(0);
+    assert_eq!(guest.snapshots(), ["a"]);
+    snapward(["apply", "--yes", "--plan", &plan]).run().exits(4);
+    assert_eq!(guest.snapshots(), ["a"]);
+}
+
+#[test]
 fn codes_4_and_5_domains_that_changed_while_the_question_stood() {
     let fleet = Fleet::start(&["one", "two"]);
     let file = fleet.file("web.yaml", &declares("one, two", ""));

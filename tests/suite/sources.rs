@@ -98,7 +98,7 @@ fn definitions_are_read_from_beside_the_manifest() {
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
     let file = loaded.desired.sets[0].file.clone();
     let saved = &loaded.desired.definitions[&(file, "../xml/golden.xml".to_owned())];
-    assert_eq!((&*saved.xml.0, saved.snapshot.created, saved.domain), (xml, 7, None));
+    assert_eq!((&*saved.xml.xml, saved.snapshot.created, saved.domain), (xml, 7, None));
 }
 
 #[test]

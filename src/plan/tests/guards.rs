@@ -118,6 +118,33 @@ fn too_many_deletions_by_age_stop_all_of_them() {
 }
 
 #[test]
+fn deletions_over_the_breaker_are_part_of_the_plan_and_wait_in_their_places() {
+    let aged = |n: usize| (0..n).map(|i| declared(&format!("s{i}"), "deleteAfter: 1m")).collect::<Vec<_>>();
+    let state = || {
+        let names: Vec<_> = (0..11).map(|i| format!("s{i}")).collect();
+        let made: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut present: Vec<_> = names.iter().map(|name| ours(name)).collect();
+        present.push(ours("gone"));
+        domain_with(present, &made)
+    };
+    let spec = |n: usize| snapshots(&format!("{}, {{name: gone, state: absent}}", aged(n).join(", ")));
+    let mut plan = run(&spec(11), state());
+    assert_eq!((plan.actions.len(), plan.held_back.len()), (1, 11));
+    let allowed = run(&spec(10), state());
+    assert_eq!((allowed.actions.len(), allowed.held_back.len()), (11, 0));
+    assert_ne!(plan.plan_id, allowed.plan_id, "what is held back is part of the id");
+
+    let id = plan.plan_id.clone();
+    crate::plan::release(&mut plan);
+    let order = |plan: &Plan| plan.actions.iter().filter_map(|a| a.address.snapshot.clone()).collect::<Vec<_>>();
+    assert_eq!((plan.actions.len(), plan.blocked.len(), plan.held_back.len()), (12, 0, 0));
+    assert_eq!((plan.summary.delete, plan.summary.blocked, plan.summary.has_changes), (12, 0, true));
+    assert_eq!(plan.plan_id, id);
+    let rest: Vec<_> = order(&plan).into_iter().filter(|snapshot| snapshot.as_str() != "s10").collect();
+    assert_eq!(rest, order(&allowed), "as if nothing had been held back");
+}
+
+#[test]
 fn series_and_reverts_are_said_to_be_unsupported() {
     let plan = run("{domains: {include: [vm]}, series: [{name: hourly}]}", domain());
     assert_eq!(plan.blocked[0].code, B::NotSupported);

@@ -108,7 +108,7 @@ fn what_is_past_its_time_is_not_restored_to_be_deleted_again() {
     let list = declared("a", "definition: a.xml, deleteAfter: 1h");
     let mut wanted = desired(vec![set(&snapshots(&list))]);
     let saved = SavedSnapshot {
-        xml: Definition(Arc::from("<domainsnapshot/>")),
+        xml: Definition { path: Arc::from("a.xml"), xml: Arc::from("<domainsnapshot/>") },
         snapshot: ours("a"),
         domain: Some(uuid_of("vm")),
     };
@@ -191,7 +191,7 @@ fn adopting_what_is_past_its_time_is_said_to_lead_to_its_deletion() {
 fn only_the_images_the_saved_snapshot_is_in_must_hold_it() {
     let mut wanted = desired(vec![set(&snapshots(&declared("a", "definition: a.xml")))]);
     let saved = SavedSnapshot {
-        xml: Definition(Arc::from("<domainsnapshot/>")),
+        xml: Definition { path: Arc::from("a.xml"), xml: Arc::from("<domainsnapshot/>") },
         snapshot: ours("a"),
         domain: Some(uuid_of("vm")),
     };

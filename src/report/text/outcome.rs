@@ -48,7 +48,7 @@ fn what_next(outcome: &Outcome) -> Vec<String> {
     }
     if s.stale_domains > 0 {
         let domains = count(s.stale_domains, "domain", "domains");
-        lines.push(format!("{domains} changed after the plan was made: run apply again for a new plan."));
+        lines.push(format!("{domains} changed after the plan was made: make a new plan for the rest."));
     }
     if s.locked_domains > 0 {
         let domains = count(s.locked_domains, "domain is", "domains are");
@@ -156,7 +156,7 @@ mod tests {
 
         Apply: 3 done, 1 failed, 3 skipped, 2 blocked (see the plan).
         Interrupted: run apply again for the rest.
-        1 domain changed after the plan was made: run apply again for a new plan.
+        1 domain changed after the plan was made: make a new plan for the rest.
         1 domain is held by another run of snapward: run apply again when it has ended.
         1 host or domain could not be read.
         ");

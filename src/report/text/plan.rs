@@ -44,6 +44,10 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
     unreadable(&mut page, plan);
     page.section();
     page.painted(0, Role::Heading, &plan_summary(plan));
+    if !plan.held_back.is_empty() {
+        let text = format!("The id of this plan, for snapward apply --expect-plan: {}", printable(&plan.plan_id));
+        page.painted(0, Role::Quiet, &text);
+    }
     page.finish()
 }
 

@@ -147,11 +147,11 @@ fn a_transient_domain_is_captured_and_restored_after_it_came_back() {
 
     let path = PathBuf::from(restoring(&root, &[]));
     let restore = || sources::load(std::slice::from_ref(&path), &mut std::io::empty()).1.desired;
-    let planned = lab.plan_desired(restore());
+    let planned = lab.plan_desired(&restore());
     assert_eq!(actions(&planned.plan), ["redefine a"]);
     let outcome = lab.carry_out(&planned);
     assert_eq!(outcome.summary.done, 1, "{outcome:#?}");
     assert_eq!(guest.snapshot_xml("a"), saved);
     assert!(guest.xml().contains(r#"made name="a""#), "and is in the ledger again");
-    assert_eq!(actions(&lab.plan_desired(restore()).plan), Vec::<String>::new());
+    assert_eq!(actions(&lab.plan_desired(&restore()).plan), Vec::<String>::new());
 }

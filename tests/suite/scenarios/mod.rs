@@ -11,5 +11,6 @@ mod hazards;
 mod ownership;
 mod reading;
 mod removal;
+mod saved_plans;
 mod selection;
 mod text;

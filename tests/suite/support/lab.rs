@@ -24,9 +24,8 @@ pub(crate) struct Lab<'a> {
     pub(crate) ahead: i64,
 }
 
-/// A plan with what it was made from.
+/// A plan that can be carried out.
 pub(crate) struct Planned {
-    pub(crate) desired: DesiredState,
     pub(crate) plan: Plan,
 }
 
@@ -53,17 +52,17 @@ impl<'a> Lab<'a> {
 
     /// Plans a manifest.
     pub(crate) fn plan(&self, yaml: &str) -> Planned {
-        self.plan_desired(Self::load(yaml))
+        self.plan_desired(&Self::load(yaml))
     }
 
     /// Plans what was loaded.
-    pub(crate) fn plan_desired(&self, desired: DesiredState) -> Planned {
-        let observed = observe::observe(std::slice::from_ref(&self.reader), &desired);
+    pub(crate) fn plan_desired(&self, desired: &DesiredState) -> Planned {
+        let observed = observe::observe(std::slice::from_ref(&self.reader), desired);
         assert!(observed.unreachable.is_empty(), "{:?}", observed.unreachable);
         #[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
         let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(self.ahead);
-        let plan = plan::plan(&desired, &observed, now, PlanSource::default());
-        Planned { desired, plan }
+        let plan = plan::plan(desired, &observed, now, PlanSource::default());
+        Planned { plan }
     }
 
     /// Carries out a plan.
@@ -71,7 +70,7 @@ impl<'a> Lab<'a> {
         let info = observe::identify(&self.reader).expect("the host answers");
         let target = Target { info, host: Arc::clone(&self.writer) };
         let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new() };
-        apply::apply(&planned.desired, &planned.plan, &[target], &options)
+        apply::apply(&planned.plan, &[target], &options)
     }
 
     /// Where the locks of this lab are.

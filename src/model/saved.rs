@@ -1,0 +1,286 @@
+//! A saved plan: the JSON form of a plan with what apply needs beside it, guarded by a checksum. Also its text form, both
+//! ways; pure.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::ledger::{Ledger, LedgerEntry};
+use super::names::{DomainUuid, SnapshotName};
+use super::observed::HostInfo;
+use super::plan::{Address, FORMAT_VERSION, HeldBack, Plan};
+use super::text::hex;
+
+/// A plan as a file holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedPlan {
+    /// The version of this form.
+    pub format_version: u32,
+    /// SHA-256, in hex, over the rest of the document as compact JSON with sorted keys. It shows a file that was cut short
+    /// or edited by hand; it is no signature.
+    pub checksum: String,
+    /// The plan, in the form that `plan -o json` prints.
+    pub plan: Plan,
+    /// The hosts it is about.
+    pub hosts: Vec<SavedHost>,
+    /// What apply needs of each domain of the plan, in the same order.
+    pub domains: Vec<SavedDomain>,
+    /// The files that snapshots are restored from. They are read again by apply: saved XML can hold secrets.
+    pub definitions: Vec<SavedDefinition>,
+    /// The deletions that the plan lists as blocked with `TooManyDeletes`.
+    pub held_back: Vec<HeldBack>,
+}
+
+/// A host of a saved plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedHost {
+    /// The name used in the plan.
+    pub name: String,
+    /// The URI it was read through.
+    pub uri: String,
+    /// libvirt's host UUID, where it has one that lasts; another host is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+}
+
+/// What apply needs of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedDomain {
+    /// The domain's UUID.
+    pub uuid: DomainUuid,
+    /// The snapshots that its sets want to exist.
+    pub declared: BTreeSet<SnapshotName>,
+    /// The ledger to write first, where a copy of it lacks something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Vec<SavedEntry>>,
+}
+
+/// One entry of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedEntry {
+    /// The snapshot's name, as the ledger has it.
+    pub snapshot: String,
+    /// libvirt's creationTime of the capture, UTC epoch seconds.
+    pub created: i64,
+    /// Whether snapward itself deleted it because a manifest said `state: absent`.
+    pub released: bool,
+}
+
+/// A file that a snapshot is restored from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SavedDefinition {
+    /// The snapshot.
+    pub address: Address,
+    /// The file, as it is reached from the working directory of `plan`.
+    pub path: String,
+    /// SHA-256 of its content, in hex.
+    pub sha256: String,
+}
+
+/// Why a text is not a saved plan that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedPlanError {
+    /// Not even JSON.
+    #[error("is not JSON ({0})")]
+    NotJson(serde_json::Error),
+    /// What `plan -o json` prints.
+    #[error("is the output of `plan -o json`, which holds less than apply needs")]
+    Output,
+    /// JSON of another kind.
+    #[error("is not a saved plan")]
+    Other,
+    /// A form that this version does not know.
+    #[error("has the format version {0}, and this version of snapward reads {FORMAT_VERSION}")]
+    Version(String),
+    /// Changed after it was written.
+    #[error("was changed after it was written: its checksum does not fit")]
+    Changed,
+    /// Whole, and yet not of this form.
+    #[error("was written by a version of snapward that this one does not understand ({0})")]
+    Foreign(serde_json::Error),
+}
+
+impl SavedPlan {
+    /// The form in which a plan is saved.
+    ///
+    /// # Errors
+    /// Never for the models of this crate: their maps have text keys.
+    pub fn new<'a>(plan: Plan, hosts: impl Iterator<Item = &'a HostInfo>) -> serde_json::Result<Self> {
+        let definition = |action: &super::plan::Action| {
+            let definition = action.definition.as_ref()?;
+            let (address, path) = (action.address.clone(), definition.path.to_string());
+            Some(SavedDefinition { address, path, sha256: sha256(definition.xml.as_bytes()) })
+        };
+        let mut saved = Self {
+            format_version: FORMAT_VERSION,
+            checksum: String::new(),
+            hosts: hosts
+                .map(|host| SavedHost { name: host.name.clone(), uri: host.uri.clone(), uuid: host.lasting_uuid() })
+                .collect(),
+            domains: plan
+                .domains
+                .iter()
+                .map(|domain| SavedDomain {
+                    uuid: domain.uuid,
+                    declared: domain.declared.clone(),
+                    ledger: domain.ledger.as_ref().map(entries),
+                })
+                .collect(),
+            definitions: plan.actions.iter().filter_map(definition).collect(),
+            held_back: plan.held_back.clone(),
+            plan,
+        };
+        let mut value = serde_json::to_value(&saved)?;
+        saved.checksum = checksum(&mut value);
+        Ok(saved)
+    }
+
+    /// Reads a saved plan. The definitions are not part of its actions yet.
+    ///
+    /// # Errors
+    /// When it is something else, was changed since, or has a form this version does not know.
+    pub fn parse(text: &[u8]) -> Result<Self, SavedPlanError> {
+        let mut value: Value = serde_json::from_slice(text).map_err(SavedPlanError::NotJson)?;
+        let Some(version) = value.get("formatVersion").cloned() else { return Err(SavedPlanError::Other) };
+        if value.get("planId").is_some() {
+            return Err(SavedPlanError::Output);
+        }
+        let Some(Value::String(noted)) = value.get("checksum").cloned() else { return Err(SavedPlanError::Other) };
+        if version != FORMAT_VERSION {
+            return Err(SavedPlanError::Version(version.to_string()));
+        }
+        if checksum(&mut value) != noted {
+            return Err(SavedPlanError::Changed);
+        }
+        if let Some(document) = value.as_object_mut() {
+            document.insert("checksum".to_owned(), Value::String(noted));
+        }
+        let mut saved: Self = serde_json::from_value(value).map_err(SavedPlanError::Foreign)?;
+        saved.plan.held_back.clone_from(&saved.held_back);
+        if saved.domains.len() != saved.plan.domains.len() {
+            return Err(SavedPlanError::Other);
+        }
+        for (planned, domain) in saved.plan.domains.iter_mut().zip(&saved.domains) {
+            if domain.uuid != planned.uuid {
+                return Err(SavedPlanError::Other);
+            }
+            planned.declared.clone_from(&domain.declared);
+            planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain.uuid, entries));
+        }
+        Ok(saved)
+    }
+}
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The checksum over all but itself, which is taken out of the value. Parsing and printing again makes it independent of
+/// spaces and line ends, which a tool on the way may have changed.
+fn checksum(value: &mut Value) -> String {
+    if let Some(document) = value.as_object_mut() {
+        document.remove("checksum");
+    }
+    sha256(value.to_string().as_bytes())
+}
+
+fn entries(ledger: &Ledger) -> Vec<SavedEntry> {
+    let entry = |(name, entry): (&SnapshotName, &LedgerEntry)| SavedEntry {
+        snapshot: name.as_str().to_owned(),
+        created: entry.created,
+        released: entry.released,
+    };
+    ledger.made.iter().map(entry).collect()
+}
+
+fn ledger(domain: DomainUuid, entries: &[SavedEntry]) -> Ledger {
+    let mut ledger = Ledger::empty(domain);
+    for entry in entries {
+        let noted = LedgerEntry { created: entry.created, released: entry.released };
+        ledger.record(SnapshotName::observed(&entry.snapshot), noted);
+    }
+    ledger
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::desired::Definition;
+    use crate::report::{json, samples};
+
+    fn host(name: &str, uri: &str) -> HostInfo {
+        HostInfo {
+            name: name.to_owned(),
+            uri: uri.to_owned(),
+            uuid: Some(Uuid::from_u128(7)),
+            labels: std::collections::BTreeMap::new(),
+            libvirt_version: 11_003_000,
+            external_snapshots: true,
+        }
+    }
+
+    #[test]
+    fn every_plan_comes_back_as_it_was_saved() {
+        for (name, mut plan) in samples::plans() {
+            for domain in &mut plan.domains {
+                domain.declared.insert(SnapshotName::observed("a"));
+                let mut ledger = Ledger::empty(domain.uuid);
+                ledger.record(SnapshotName::observed("a"), LedgerEntry { created: 7, released: false });
+                ledger.record(SnapshotName::observed("\u{1b}odd/.."), LedgerEntry { created: -1, released: true });
+                domain.ledger = Some(ledger);
+            }
+            let held = plan.actions.first().cloned();
+            plan.held_back.extend(held.map(|action| HeldBack { before: 3, action }));
+            let saved = SavedPlan::new(plan.clone(), [host("kvm-017", "qemu:///system")].iter()).expect("plain values");
+            let text = json::pretty(&saved).expect("plain values");
+            let read = SavedPlan::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(read.plan, plan, "{name}");
+            assert_eq!((read.hosts, read.checksum), (saved.hosts, saved.checksum), "{name}");
+        }
+    }
+
+    #[test]
+    fn saved_xml_is_named_by_its_path_and_hash_and_not_kept() {
+        let mut plan = samples::create();
+        plan.actions[0].definition =
+            Some(Definition { path: "xml/a.xml".into(), xml: "<passwd>s3cret</passwd>".into() });
+        let saved = SavedPlan::new(plan.clone(), std::iter::empty()).expect("plain values");
+        let text = json::pretty(&saved).expect("plain values");
+        assert!(!text.contains("s3cret"), "{text}");
+        let read = SavedPlan::parse(text.as_bytes()).expect("whole");
+        assert_eq!(read.plan.actions[0].definition, None, "read again by whoever applies it");
+        assert_eq!(
+            (read.definitions[0].path.as_str(), &read.definitions[0].address),
+            ("xml/a.xml", &plan.actions[0].address)
+        );
+        assert_eq!(read.definitions[0].sha256, sha256(b"<passwd>s3cret</passwd>"));
+    }
+
+    #[test]
+    fn an_embedded_driver_is_known_by_its_uri_alone() {
+        let hosts = [host("a", "qemu:///embed?root=/x"), host("b", "qemu:///system")];
+        let saved = SavedPlan::new(samples::create(), hosts.iter()).expect("plain values");
+        assert_eq!(saved.hosts.iter().map(|host| host.uuid.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn any_change_of_any_value_is_seen() {
+        let saved = SavedPlan::new(samples::delete(), std::iter::empty()).expect("plain values");
+        let text = json::pretty(&saved).expect("plain values");
+        for (from, to) in
+            [("web-1", "web-2"), ("\"line\": ", "\"line\": 1"), ("\"heldBack\": []", "\"heldBack\": null")]
+        {
+            let edited = text.replacen(from, to, 1);
+            assert_ne!(edited, text, "{from}");
+            assert!(matches!(SavedPlan::parse(edited.as_bytes()), Err(SavedPlanError::Changed)), "{from}");
+        }
+        let compact = serde_json::to_string(&saved).expect("plain values");
+        assert!(SavedPlan::parse(compact.as_bytes()).is_ok(), "spaces are not values");
+    }
+}
