@@ -10,7 +10,7 @@ use crate::host::{DomainRef, HostError, SnapshotRef};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
-use crate::model::plan::{Action, ActionKind, ReasonCode};
+use crate::model::plan::{Action, ActionKind};
 use crate::observe::read_domain;
 
 /// Works on one domain and says what became of it.
@@ -79,10 +79,15 @@ fn reread(target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
         return changed(&what);
     }
     // The tree can look the same after another run captured a snapshot and somebody deleted it.
-    let made = |name: &&SnapshotName| observed.ledger.as_ref().is_some_and(|ledger| ledger.made(name).is_some());
-    let first = |action: &&&Action| action.action == ActionKind::Create && action.reason.code == ReasonCode::Declared;
-    if let Some(name) = task.actions.iter().filter(first).filter_map(|a| a.address.snapshot.as_ref()).find(made) {
-        return changed(&format!("snapshot {name} was captured by another run, and deleted,"));
+    let made = |name: &SnapshotName| Some(observed.ledger.as_ref()?.made(name)?.created);
+    let captures = task.actions.iter().filter(|action| action.action == ActionKind::Create);
+    let done_since = |name: &&SnapshotName| made(name) != planned.lost.get(*name).copied();
+    if let Some(name) = captures.filter_map(|action| action.address.snapshot.as_ref()).find(done_since) {
+        let what = match made(name) {
+            Some(_) => format!("snapshot {name} was captured by another run, and deleted,"),
+            None => format!("the ledger's entry of snapshot {name} was lost"),
+        };
+        return changed(&what);
     }
     Ok(Reread::Same(domain, Box::new(observed), refs))
 }

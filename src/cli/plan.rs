@@ -10,6 +10,7 @@ use super::args::{Paths, PlanFormat, exit_codes};
 use super::error::CliError;
 use super::exit::Exit;
 use super::reading::Read;
+use super::sources::STDIN;
 use super::{clock, manifests, plan_file, reading};
 use crate::libvirt::Access;
 use crate::model::kinds::DateOrInstant;
@@ -20,7 +21,7 @@ use crate::report::{json, markdown, text};
 
 /// Show what would change, and why.
 ///
-/// Reads the hosts over read-only connections and changes nothing. Every action has its reason, its risk and its
+/// Reads the hosts over read-only connections and changes nothing on them. Every action has its reason, its risk and its
 /// manifest line; what is blocked stands beside the rest with the way out.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
@@ -55,6 +56,9 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
+    if args.out.as_deref() == Some(Path::new(STDIN)) {
+        return Err(CliError::usage("--out saves to a file; - is none").hint("-o json prints the plan"));
+    }
     let desired = manifests::desired(&args.paths.paths, context)?;
     let _interrupt = reading::prepare(context.output)?;
     let at: Option<Timestamp> = args.at.as_ref().map(DateOrInstant::timestamp);

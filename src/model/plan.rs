@@ -1,6 +1,6 @@
 //! The plan: what would change, what is blocked, what stays, each with its reason. Also its JSON form.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -127,6 +127,10 @@ pub struct PlannedDomain {
     /// The snapshots that its sets want to exist: what apply reads the domain again for.
     #[serde(skip)]
     pub declared: BTreeSet<SnapshotName>,
+    /// Of the snapshots to capture, those that were made before and are gone: libvirt's creationTime of what was lost. With
+    /// another capture in the ledger the plan was carried out already.
+    #[serde(skip)]
+    pub lost: BTreeMap<SnapshotName, i64>,
 }
 
 /// What an action or item is about.

@@ -1,7 +1,7 @@
 //! A saved plan: the JSON form of a plan with what apply needs beside it, guarded by a checksum. Also its text form, both
 //! ways; pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,8 @@ pub struct SavedDomain {
     pub uuid: DomainUuid,
     /// The snapshots that its sets want to exist.
     pub declared: BTreeSet<SnapshotName>,
+    /// Of the snapshots to capture again: libvirt's creationTime of what was lost, UTC epoch seconds.
+    pub lost: BTreeMap<SnapshotName, i64>,
     /// The ledger to write first, where a copy of it lacks something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<SavedEntry>>,
@@ -128,6 +130,7 @@ impl SavedPlan {
                 .map(|domain| SavedDomain {
                     uuid: domain.uuid,
                     declared: domain.declared.clone(),
+                    lost: domain.lost.clone(),
                     ledger: domain.ledger.as_ref().map(entries),
                 })
                 .collect(),
@@ -170,6 +173,7 @@ impl SavedPlan {
                 return Err(SavedPlanError::Other);
             }
             planned.declared.clone_from(&domain.declared);
+            planned.lost.clone_from(&domain.lost);
             planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain.uuid, entries));
         }
         Ok(saved)
@@ -219,7 +223,7 @@ mod tests {
             name: name.to_owned(),
             uri: uri.to_owned(),
             uuid: Some(Uuid::from_u128(7)),
-            labels: std::collections::BTreeMap::new(),
+            labels: BTreeMap::new(),
             libvirt_version: 11_003_000,
             external_snapshots: true,
         }
@@ -230,6 +234,7 @@ mod tests {
         for (name, mut plan) in samples::plans() {
             for domain in &mut plan.domains {
                 domain.declared.insert(SnapshotName::observed("a"));
+                domain.lost.insert(SnapshotName::observed("b"), 1_600_000_000);
                 let mut ledger = Ledger::empty(domain.uuid);
                 ledger.record(SnapshotName::observed("a"), LedgerEntry { created: 7, released: false });
                 ledger.record(SnapshotName::observed("\u{1b}odd/.."), LedgerEntry { created: -1, released: true });

@@ -333,6 +333,7 @@ impl Planner<'_> {
     ) -> DomainPass {
         let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
         let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
+        let lost = self.lost();
         let mut actions = self.redefines;
         actions.extend(self.creates);
         actions.extend(self.placements);
@@ -349,6 +350,7 @@ impl Planner<'_> {
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
                 declared: declared(sets),
+                lost,
             },
             actions,
             blocked: self.blocked,
@@ -388,6 +390,13 @@ impl Planner<'_> {
         let acts = !self.creates.is_empty() || !self.redefines.is_empty();
         let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
         ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
+    }
+
+    /// What is captured again: when it was captured before.
+    fn lost(&self) -> BTreeMap<SnapshotName, i64> {
+        let made = |name: &SnapshotName| self.domain.ledger.as_ref()?.made(name);
+        let names = self.creates.iter().filter_map(|action| action.address.snapshot.as_ref());
+        names.filter_map(|name| Some((name.clone(), made(name)?.created))).collect()
     }
 
     /// Whether the domain has snapshots of ours and no copy of the ledger.

@@ -52,6 +52,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         suspended: None,
         ledger: None,
         declared: std::collections::BTreeSet::new(),
+        lost: std::collections::BTreeMap::new(),
     }
 }
 

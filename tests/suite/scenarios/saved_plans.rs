@@ -92,6 +92,29 @@ fn a_saved_plan_settles_what_the_manifest_asks_for() {
 }
 
 #[test]
+fn a_lost_snapshot_is_captured_again_once() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    let file = root
+        .file("web.yaml", &manifest(&format!("  snapshots:\n{}", snapshot("a", &["adopt: true", "recreate: true"]))));
+    // Long ago, because libvirt's times of captures are in seconds.
+    guest.snapshot("a", "");
+    guest.edit_snapshot("a", true, |xml| {
+        let created = between(&xml, "<creationTime>", "</creationTime>").to_owned();
+        xml.replace(&created, "1600000000")
+    });
+    run(&root, &["apply", "--yes", &file]).exits(0);
+    guest.delete_snapshot("a");
+    let out = save(&root, &file);
+    apply(&out).exits(0);
+    assert_eq!(guest.snapshots(), ["a"]);
+    guest.delete_snapshot("a");
+    let ran = apply(&out).exits(4);
+    assert!(ran.stdout.contains("snapshot a was captured by another run, and deleted,"), "{ran}");
+    assert!(guest.snapshots().is_empty());
+}
+
+#[test]
 fn a_domain_that_changed_is_left_alone_and_named() {
     let root = EmbedRoot::new();
     let guests = ["one", "two"].map(|name| root.guest(name).define());
@@ -164,6 +187,7 @@ fn a_plan_that_cannot_be_saved_leaves_what_was_there() {
         let ran = run(&root, &["plan", "--out", out, &file]).exits(1);
         assert!(ran.stderr.contains(out) && ran.stdout.contains("Plan: 1 to create"), "{ran}");
     }
+    run(&root, &["plan", "--out", "-", &file]).exits(64);
 }
 
 #[test]
