@@ -53,7 +53,7 @@ pub(super) fn open(hosts: &[SavedHost], plan: &mut Plan, connect: &[String]) -> 
     let (found, mut down) = identified(wanted.iter().map(|host| Candidate::planned(&host.name, &host.uri)).collect());
     for (connection, info) in found {
         match wanted.iter().find(|host| host.name == info.name) {
-            Some(host) if host.uuid == info.lasting_uuid() => targets.push(target(&connection, info, host)),
+            Some(host) if host.hostname == info.hostname => targets.push(target(&connection, info, host)),
             Some(host) => down.push(UnreadableHost { name: host.name.clone(), error: other(host, &info) }),
             None => {}
         }
@@ -99,18 +99,15 @@ fn identified(candidates: Vec<Candidate>) -> (Vec<(Connection, HostInfo)>, Vec<U
     (found, down)
 }
 
-/// Which host of the plan a host given with `-c` is: the one with its UUID, or where neither has one, the one of the same
-/// driver and name.
+/// Which host of the plan a host given with `-c` is: the one of the same driver and reported name.
 fn stands_for<'a>(hosts: &'a [SavedHost], info: &HostInfo) -> Result<&'a SavedHost, String> {
-    let uuid = info.lasting_uuid();
-    let alike = |host: &SavedHost| host.name == info.name && driver(&host.uri) == driver(&info.uri);
-    let same = |host: &&SavedHost| host.uuid == uuid && (uuid.is_some() || alike(host));
+    let same = |host: &&SavedHost| host.hostname == info.hostname && driver(&host.uri) == driver(&info.uri);
     let mut matching = hosts.iter().filter(same);
     match (matching.next(), matching.next()) {
         (Some(host), None) => Ok(host),
         (None, _) => {
-            let planned: Vec<_> = hosts.iter().map(named).collect();
-            Err(format!("{} is {}, and the plan is about {}", info.uri, identity(info), planned.join(", ")))
+            let planned: Vec<_> = hosts.iter().map(|host| printable(&host.hostname)).collect();
+            Err(format!("{} is {}, and the plan is about {}", info.uri, printable(&info.hostname), planned.join(", ")))
         }
         (Some(one), Some(other)) => {
             Err(format!("{} can be {} or {} of the plan; both are on this machine", info.uri, one.name, other.name))
@@ -123,7 +120,8 @@ fn target(connection: &Connection, info: HostInfo, host: &SavedHost) -> Target {
 }
 
 fn other(planned: &SavedHost, found: &HostInfo) -> String {
-    format!("{} leads to another host now: {}, and the plan is about {}", planned.uri, identity(found), named(planned))
+    let (is, was) = (printable(&found.hostname), printable(&planned.hostname));
+    format!("{} leads to another host now: {is}, and the plan is about {was}", planned.uri)
 }
 
 /// The driver that a URI names, as `qemu` of `qemu+ssh://host/system`.
@@ -131,38 +129,21 @@ fn driver(uri: &str) -> &str {
     uri.split([':', '+']).next().unwrap_or(uri)
 }
 
-fn named(host: &SavedHost) -> String {
-    identity_of(&host.name, host.uuid)
-}
-
-fn identity(host: &HostInfo) -> String {
-    identity_of(&host.name, host.lasting_uuid())
-}
-
-fn identity_of(name: &str, uuid: Option<uuid::Uuid>) -> String {
-    match uuid {
-        Some(uuid) => format!("{} ({uuid})", printable(name)),
-        None => format!("{} (without a UUID)", printable(name)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use uuid::Uuid;
-
     use super::*;
 
-    fn saved(name: &str, uuid: Option<u128>) -> SavedHost {
-        SavedHost { name: name.to_owned(), uri: format!("qemu+ssh://{name}/system"), uuid: uuid.map(Uuid::from_u128) }
+    fn saved(name: &str, uri: &str, hostname: &str) -> SavedHost {
+        SavedHost { name: name.to_owned(), uri: uri.to_owned(), hostname: hostname.to_owned() }
     }
 
-    fn found(name: &str, uuid: Option<u128>) -> HostInfo {
+    fn found(hostname: &str) -> HostInfo {
         HostInfo {
-            name: name.to_owned(),
+            name: hostname.to_owned(),
             uri: "qemu:///system".to_owned(),
-            uuid: uuid.map(Uuid::from_u128),
+            hostname: hostname.to_owned(),
             labels: BTreeMap::new(),
             libvirt_version: 11_003_000,
             external_snapshots: true,
@@ -170,16 +151,19 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_known_by_its_uuid_and_by_its_name_only_without_one() {
-        let hosts = [saved("one", Some(1)), saved("two", Some(2)), saved("test", None)];
-        let stands = |name: &str, uuid| stands_for(&hosts, &found(name, uuid)).map(|host| host.name.as_str());
-        assert_eq!(stands("renamed", Some(2)), Ok("two"));
-        assert_eq!(stands("test", None), Ok("test"));
-        for (name, uuid) in [("one", Some(3)), ("one", None), ("other", None)] {
-            let why = stands(name, uuid).expect_err("another host");
-            assert!(why.contains(name) && why.contains("the plan is about one ("), "{why}");
+    fn a_host_is_known_by_its_driver_and_the_name_it_reports() {
+        let hosts = [
+            saved("one", "qemu+ssh://one/system", "kvm-1"),
+            saved("two", "qemu+ssh://two/system", "kvm-2"),
+            saved("test", "test:///default", "kvm-3"),
+        ];
+        let stands = |hostname: &str| stands_for(&hosts, &found(hostname)).map(|host| host.name.as_str());
+        assert_eq!(stands("kvm-2"), Ok("two"));
+        for hostname in ["kvm-3", "two"] {
+            let why = stands(hostname).expect_err("another host");
+            assert!(why.contains(hostname) && why.contains("the plan is about kvm-1, "), "{why}");
         }
-        let twins = [saved("system", Some(1)), saved("session", Some(1))];
-        assert!(stands_for(&twins, &found("kvm", Some(1))).is_err());
+        let twins = [saved("system", "qemu:///system", "kvm-1"), saved("session", "qemu:///session", "kvm-1")];
+        assert!(stands_for(&twins, &found("kvm-1")).is_err());
     }
 }

@@ -68,8 +68,6 @@ impl fmt::Debug for SnapshotRef {
 /// What the host's capabilities say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// libvirt's host UUID; the test driver reports none.
-    pub host_uuid: Option<uuid::Uuid>,
     /// Whether external snapshots can be reverted to and deleted.
     pub external_snapshots: bool,
 }

@@ -31,7 +31,8 @@ pub struct HostInfo {
     pub name: String,
     /// The connection's URI.
     pub uri: String,
-    /// The name libvirt reports, whatever the Inventory calls it; the key of the locks.
+    /// The name libvirt reports, whatever the Inventory calls it: the key of the locks, and what a saved plan knows the host
+    /// by. Not libvirt's host UUID, which it makes up per process where the firmware has none.
     pub hostname: String,
     /// Labels of the Inventory.
     pub labels: BTreeMap<String, String>,
@@ -42,12 +43,6 @@ pub struct HostInfo {
 }
 
 impl HostInfo {
-    /// The UUID by which the host is known in another run. Not that of an embedded driver, which lives in this process: where
-    /// firmware gives none (`virGetHostUUID`), it is made up anew for each process.
-    pub fn lasting_uuid(&self) -> Option<uuid::Uuid> {
-        self.uuid.filter(|_| !self.uri.contains(":///embed"))
-    }
-
     /// Whether the host is libvirt's test driver, which has no images and so none of QEMU's rules about them.
     pub fn is_test_driver(&self) -> bool {
         self.uri.starts_with("test:") || self.uri.starts_with("test+")

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use super::ledger::{Ledger, LedgerEntry};
 use super::names::{DomainUuid, SnapshotName};
@@ -43,9 +42,8 @@ pub struct SavedHost {
     pub name: String,
     /// The URI it was read through.
     pub uri: String,
-    /// libvirt's host UUID, where it has one that lasts; another host is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<Uuid>,
+    /// The name libvirt reported; a host of another name is refused.
+    pub hostname: String,
 }
 
 /// What apply needs of a domain.
@@ -122,7 +120,11 @@ impl SavedPlan {
             format_version: FORMAT_VERSION,
             checksum: String::new(),
             hosts: hosts
-                .map(|host| SavedHost { name: host.name.clone(), uri: host.uri.clone(), uuid: host.lasting_uuid() })
+                .map(|host| SavedHost {
+                    name: host.name.clone(),
+                    uri: host.uri.clone(),
+                    hostname: host.hostname.clone(),
+                })
                 .collect(),
             domains: plan
                 .domains
@@ -222,7 +224,7 @@ mod tests {
         HostInfo {
             name: name.to_owned(),
             uri: uri.to_owned(),
-            uuid: Some(Uuid::from_u128(7)),
+            hostname: "kvm-017.example".to_owned(),
             labels: BTreeMap::new(),
             libvirt_version: 11_003_000,
             external_snapshots: true,
@@ -265,13 +267,6 @@ mod tests {
             ("xml/a.xml", &plan.actions[0].address)
         );
         assert_eq!(read.definitions[0].sha256, sha256(b"<passwd>s3cret</passwd>"));
-    }
-
-    #[test]
-    fn an_embedded_driver_is_known_by_its_uri_alone() {
-        let hosts = [host("a", "qemu:///embed?root=/x"), host("b", "qemu:///system")];
-        let saved = SavedPlan::new(samples::create(), hosts.iter()).expect("plain values");
-        assert_eq!(saved.hosts.iter().map(|host| host.uuid.is_some()).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

@@ -274,8 +274,7 @@ fn a_read_only_connection_reads_everything_and_changes_nothing() {
     let domain = guest.listed(reader.as_ref());
     assert!(!reader.hostname().expect("read").is_empty());
     assert!(reader.libvirt_version().expect("read") >= 9_000_000);
-    let capabilities = reader.capabilities().expect("read");
-    assert!(capabilities.host_uuid.is_some());
+    reader.capabilities().expect("read");
     assert!(reader.is_persistent(&domain).expect("read"));
     assert_eq!(reader.definition(&domain, true).expect("read").disks.len(), 1);
     assert_eq!(reader.current(&domain).expect("read"), Some(name("s")));
