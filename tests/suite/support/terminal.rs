@@ -31,6 +31,8 @@ impl Terminal {
         let child = Command::new("script")
             .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
             .env_remove("NO_COLOR")
+            // Where it is set, even a dumb terminal counts as one with colours.
+            .env_remove("CI")
             .env("TERM", "dumb")
             .env("PATH", path)
             .stdin(Stdio::piped())
