@@ -46,12 +46,12 @@ type OnHosts = fn(&Verb, &Context, &[OsString]) -> Result<Exit, CliError>;
 /// Runs the command line of `snapward`. It hands the verbs that reach a host to `snapward-libvirt`: loading libvirt and the
 /// some sixty libraries it needs takes several times as long as everything else that `--help` or `validate` do.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    start(args.into_iter().collect(), linked::hand_over)
+    start(&args.into_iter().collect::<Vec<_>>(), linked::hand_over)
 }
 
 /// Runs the command line of `snapward-libvirt`, which can do everything itself.
 pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    start(args.into_iter().collect(), |verb, context, _| match verb {
+    start(&args.into_iter().collect::<Vec<_>>(), |verb, context, _| match verb {
         Verb::Plan(args) => plan::run(args, context),
         Verb::Apply(args) => apply::run(args, context),
         Verb::Status(args) => status::run(args, context),
@@ -60,8 +60,8 @@ pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Nothing but parsing happens before the command line is understood.
-fn start(args: Vec<OsString>, on_hosts: OnHosts) -> ExitCode {
-    let cli = match Cli::try_parse_from(&args) {
+fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is a usage error; a reader that went away is none.
@@ -72,7 +72,7 @@ fn start(args: Vec<OsString>, on_hosts: OnHosts) -> ExitCode {
     let context = Context { output: Output::new(cli.global.color), global: cli.global };
     logging::start(&context.global, context.output);
     let result = match &cli.verb {
-        verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_)) => on_hosts(verb, &context, &args),
+        verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_)) => on_hosts(verb, &context, args),
         Verb::Validate(args) => validate::run(args, &context),
         Verb::Schema(args) => schema::run(args, &context),
         Verb::Completions(args) => completions::run(args, &context),

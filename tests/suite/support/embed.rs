@@ -154,8 +154,11 @@ impl Drop for EmbedRoot {
 /// below `target/tmp`; a lock keeps tests that start together from all doing it.
 fn install_capabilities(root: &Path) {
     let versions = tools::run("qemu-system-x86_64", &["--version"]) + &tools::run("virsh", &["--version=long"]);
+    // libvirt probes anew where the machine is another than noted in the file (virQEMUCapsIsValid).
+    let machine = ["/proc/version", "/proc/cpuinfo"].map(|file| fs::read_to_string(file).unwrap_or_default());
+    let machine: String = machine.iter().flat_map(|text| text.lines()).filter(|line| !line.contains("MHz")).collect();
     let kvm = super::guest::kvm_opens();
-    let key: String = format!("{versions}-kvm-{kvm}-uid-{}", rustix::process::geteuid().as_raw())
+    let key: String = format!("{versions}-{machine}-kvm-{kvm}-uid-{}", rustix::process::geteuid().as_raw())
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
         .to_string();
