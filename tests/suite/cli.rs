@@ -379,3 +379,22 @@ fn an_interrupt_while_reading_exits_130(#[values(Signal::INT, Signal::TERM)] sig
     assert_eq!(output.status.code(), Some(130));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "\nInterrupted.\n");
 }
+
+#[test]
+fn without_the_program_beside_it_a_host_is_not_reached_and_the_rest_works() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let alone = dir.path().join("snapward");
+    fs::copy(env!("CARGO_BIN_EXE_snapward"), &alone).expect("copied");
+    let file = dir.path().join("web.yaml");
+    let set = "{apiVersion: snapward/v1, kind: SnapshotSet, metadata: {name: web}, spec: {domains: {include: [test]}}}";
+    fs::write(&file, set).expect("written");
+    let run = |verb: &str| {
+        let output = std::process::Command::new(&alone).args(["-c", "test:///default", verb]).arg(&file).output();
+        let output = output.expect("it starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, stderr) = run("plan");
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("snapward-libvirt cannot be started") && stderr.contains("nothing was done"), "{stderr}");
+    assert_eq!(run("validate"), (Some(0), String::new()));
+}
