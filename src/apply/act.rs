@@ -126,7 +126,7 @@ impl<'a> Pass<'a> {
 
     /// The disk whose image holds an internal snapshot of that name.
     fn tagged(&self, name: &SnapshotName) -> Option<&str> {
-        let holds = |disk: &&ObservedDisk| match self.host.image_snapshots(disk) {
+        let holds = |disk: &&ObservedDisk| match self.host.files().image_snapshots(disk) {
             Probe::Known(tags) => tags.iter().any(|tag| tag == name.as_str()),
             Probe::Unknown(_) => false,
         };
@@ -151,6 +151,7 @@ impl<'a> Pass<'a> {
             description: description.clone(),
             capture,
             disks: self.observed.disks.clone(),
+            reuse: false,
         };
         let made = match self.host.create(&self.domain, &request) {
             Ok(made) => made,
@@ -201,7 +202,7 @@ impl<'a> Pass<'a> {
         let request = RedefineRequest {
             description: Some(description.clone()),
             parent: Some(after.parent.as_deref().map(SnapshotName::observed)),
-            make_current: false,
+            ..RedefineRequest::default()
         };
         let made = self
             .host
@@ -227,7 +228,7 @@ impl<'a> Pass<'a> {
                 .parent
                 .as_deref()
                 .map(|parent| Some(parent).filter(|parent| !parent.is_empty()).map(SnapshotName::observed)),
-            make_current: false,
+            ..RedefineRequest::default()
         };
         let xml = self
             .host

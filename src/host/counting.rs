@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, Host, LedgerScope, Operation, Probe, RedefineRequest,
-    Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, Files, Host, LedgerScope, Operation,
+    RedefineRequest, Result, SecureXml, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
@@ -99,13 +98,18 @@ impl Host for Counting {
         self.count(Operation::WriteLedger(domain)).write_ledger(domain, ledger, scope)
     }
 
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
-        self.inner.image_snapshots(disk)
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        self.count(Operation::BlockJob(domain)).block_job(domain, target)
+    }
+
+    fn files(&self) -> &dyn Files {
+        self.inner.files()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Probe;
     use super::super::fake::{Fake, domain};
     use super::*;
 
@@ -117,7 +121,7 @@ mod tests {
         assert!(host.current(&domain()).is_ok());
         assert!(host.current(&domain()).is_ok());
         assert!(host.capabilities().is_err());
-        assert_eq!(host.image_snapshots(&super::super::fake::disk()), Probe::Known(Vec::new()));
+        assert_eq!(host.files().image_snapshots(&super::super::fake::disk()), Probe::Known(Vec::new()));
         assert_eq!(host.calls(), 4);
         assert_eq!(host.calls_by_method(), BTreeMap::from([("domains", 1), ("current", 2), ("capabilities", 1)]));
     }

@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
-    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, Operation, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
+use crate::model::image::{ImageState, Space};
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDisk;
@@ -200,16 +201,50 @@ impl Host for Deadline {
         self.call(Operation::WriteLedger(domain), move |host| host.write_ledger(&owned.0, &owned.1, scope))
     }
 
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        let (owned, disk) = (domain.clone(), target.to_owned());
+        self.call(Operation::BlockJob(domain), move |host| host.block_job(&owned, &disk))
+    }
+
+    fn files(&self) -> &dyn Files {
+        self
+    }
+}
+
+impl Deadline {
+    /// A file probe; in words why it gave nothing.
+    fn probe<T: Send + 'static>(
+        &self,
+        probe: impl FnOnce(&dyn Files) -> T + Send + 'static,
+    ) -> std::result::Result<T, String> {
+        self.run(self.deadlines.read, move |host| probe(host.files())).map_err(|error| match error {
+            NoAnswer::Late => {
+                format!("no answer within {} s; its storage hangs", self.deadlines.read.as_secs_f32())
+            }
+            NoAnswer::Lost(why) => why,
+        })
+    }
+}
+
+impl Files for Deadline {
     fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
         let owned = disk.clone();
-        match self.run(self.deadlines.read, move |host| host.image_snapshots(&owned)) {
-            Ok(probe) => probe,
-            Err(NoAnswer::Late) => Probe::Unknown(format!(
-                "the image could not be read within {} s; its storage hangs",
-                self.deadlines.read.as_secs_f32()
-            )),
-            Err(NoAnswer::Lost(why)) => Probe::Unknown(why),
-        }
+        self.probe(move |files| files.image_snapshots(&owned)).unwrap_or_else(Probe::Unknown)
+    }
+
+    fn image(&self, path: &str) -> ImageState {
+        let owned = path.to_owned();
+        self.probe(move |files| files.image(&owned)).unwrap_or_else(ImageState::Unknown)
+    }
+
+    fn directory(&self, path: &str) -> Probe<Vec<String>> {
+        let owned = path.to_owned();
+        self.probe(move |files| files.directory(&owned)).unwrap_or_else(Probe::Unknown)
+    }
+
+    fn space(&self, directory: &str) -> Probe<Space> {
+        let owned = directory.to_owned();
+        self.probe(move |files| files.space(&owned)).unwrap_or_else(Probe::Unknown)
     }
 }
 

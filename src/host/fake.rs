@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
 use super::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe,
-    RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
+use crate::model::image::{ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -44,6 +45,7 @@ pub(super) fn disk() -> ObservedDisk {
         device: "disk".into(),
         readonly: false,
         snapshot: None,
+        backing: None,
     }
 }
 
@@ -59,6 +61,7 @@ pub(super) fn request() -> CreateRequest {
             consistency: Consistency::Crash,
         },
         disks: vec![disk()],
+        reuse: false,
     }
 }
 
@@ -145,7 +148,29 @@ impl Host for Fake {
         self.called(())
     }
 
+    fn block_job(&self, _: &DomainRef, _: &str) -> Result<Option<BlockJob>> {
+        self.called(None)
+    }
+
+    fn files(&self) -> &dyn Files {
+        self
+    }
+}
+
+impl Files for Fake {
     fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<String>> {
         Probe::Known(Vec::new())
+    }
+
+    fn image(&self, _: &str) -> ImageState {
+        ImageState::Absent
+    }
+
+    fn directory(&self, _: &str) -> Probe<Vec<String>> {
+        Probe::Known(Vec::new())
+    }
+
+    fn space(&self, _: &str) -> Probe<Space> {
+        Probe::Unknown("the fake has no filesystem".to_owned())
     }
 }

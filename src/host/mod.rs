@@ -16,9 +16,11 @@ pub use operation::Operation;
 pub use read_only::ReadOnly;
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::image::{ImageState, Space};
 use crate::model::kinds::Capture;
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -94,6 +96,8 @@ pub struct CreateRequest {
     pub capture: Capture,
     /// The domain's disks, each of which takes part or is named as left out.
     pub disks: Vec<ObservedDisk>,
+    /// Whether the overlays exist already, left by an interrupted capture, and are to be used (`REUSE_EXT`).
+    pub reuse: bool,
 }
 
 /// Snapshot XML read with secrets, to be sent back. It never prints.
@@ -113,7 +117,9 @@ pub struct RedefineRequest {
     pub description: Option<String>,
     /// The new parent; `Some(None)` makes it a root.
     pub parent: Option<Option<SnapshotName>>,
-    /// Also move the current pointer here. Only in trees without external snapshots.
+    /// The overlays of `<revertDisks>`, by disk target: a repair where libvirt has forgotten them.
+    pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// Also move the current pointer here. In trees with external snapshots only as a proven repair.
     pub make_current: bool,
 }
 
@@ -126,6 +132,15 @@ pub enum LedgerScope {
     Config,
     /// The running definition of a transient domain.
     Live,
+}
+
+/// How far a job on a disk is, in bytes (`virDomainBlockJobInfo`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockJob {
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all, as far as is known yet.
+    pub total: u64,
 }
 
 /// What could be read of an image file.
@@ -226,6 +241,27 @@ pub trait Host: Send + Sync {
     /// When the domain is gone, or a job holds it for longer than libvirt waits (30 s).
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()>;
 
-    /// The internal snapshots a disk's image holds. A file probe: no call to libvirt.
+    /// The job that runs on a disk, as the merge of a deletion does (`virDomainGetBlockJobInfo`).
+    ///
+    /// # Errors
+    /// When the domain is gone or has no such disk.
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>>;
+
+    /// What can be read of the host's files, without any call to libvirt.
+    fn files(&self) -> &dyn Files;
+}
+
+/// File probes: what is read beside libvirt, where the files are this machine's. None of them is a libvirt call.
+pub trait Files: Send + Sync {
+    /// The internal snapshots a disk's image holds.
     fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>>;
+
+    /// What a path leads to: its identity, the image below it, its size.
+    fn image(&self, path: &str) -> ImageState;
+
+    /// The names of the files in a directory.
+    fn directory(&self, path: &str) -> Probe<Vec<String>>;
+
+    /// The space of the filesystem a directory is on.
+    fn space(&self, directory: &str) -> Probe<Space>;
 }

@@ -37,6 +37,8 @@ pub enum Operation<'a> {
     Delete(&'a DomainRef, &'a SnapshotName),
     /// [`super::Host::write_ledger`].
     WriteLedger(&'a DomainRef),
+    /// [`super::Host::block_job`].
+    BlockJob(&'a DomainRef),
 }
 
 impl Operation<'_> {
@@ -57,6 +59,7 @@ impl Operation<'_> {
             Self::Redefine(..) => "redefine",
             Self::Delete(..) => "delete",
             Self::WriteLedger(_) => "write_ledger",
+            Self::BlockJob(_) => "block_job",
         }
     }
 
@@ -90,6 +93,7 @@ impl fmt::Display for Operation<'_> {
             Self::Redefine(domain, None) => write!(f, "redefine a snapshot of domain {}", name(domain)),
             Self::Delete(domain, snapshot) => write!(f, "delete snapshot {snapshot} of domain {}", name(domain)),
             Self::WriteLedger(domain) => write!(f, "write the ledger of domain {}", name(domain)),
+            Self::BlockJob(domain) => write!(f, "read the progress of domain {}'s block job", name(domain)),
         }
     }
 }

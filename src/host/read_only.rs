@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
-    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, Operation, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
@@ -88,8 +87,12 @@ impl Host for ReadOnly {
         refused(Operation::WriteLedger(domain))
     }
 
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
-        self.inner.image_snapshots(disk)
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        self.inner.block_job(domain, target)
+    }
+
+    fn files(&self) -> &dyn Files {
+        self.inner.files()
     }
 }
 

@@ -17,9 +17,10 @@ use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
 use crate::host::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Operation,
-    Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, Operation, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
+use crate::model::image::{ImageState, Space};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedDisk, RunState};
@@ -271,6 +272,17 @@ impl Host for LibvirtHost {
             .map_err(failed(operation))
     }
 
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        let _ = target;
+        Err(unsent(Operation::BlockJob(domain), "not written yet"))
+    }
+
+    fn files(&self) -> &dyn Files {
+        self
+    }
+}
+
+impl Files for LibvirtHost {
     fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
         match self.images {
             Images::Local => {}
@@ -288,5 +300,17 @@ impl Host for LibvirtHost {
             Ok(names) => Probe::Known(names),
             Err(error) => Probe::Unknown(format!("{}: {error}", printable(path))),
         }
+    }
+
+    fn image(&self, path: &str) -> ImageState {
+        ImageState::Unknown(format!("{path} is not read yet"))
+    }
+
+    fn directory(&self, path: &str) -> Probe<Vec<String>> {
+        Probe::Unknown(format!("{path} is not read yet"))
+    }
+
+    fn space(&self, directory: &str) -> Probe<Space> {
+        Probe::Unknown(format!("{directory} is not read yet"))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::image::DomainFiles;
 use super::ledger::Ledger;
 use super::names::DomainUuid;
 use super::tree::SnapshotTree;
@@ -60,6 +61,11 @@ pub struct ObservedHost {
     pub domains: Vec<ObservedDomain>,
     /// The selected domains that could not be read.
     pub unreadable: Vec<UnreadableDomain>,
+    /// The domains that no set selects, read because a selected one has external snapshots and may share files with them;
+    /// sorted by name. Else empty.
+    pub others: Vec<ObservedDomain>,
+    /// Of those, the ones that could not be read.
+    pub others_unreadable: Vec<UnreadableDomain>,
 }
 
 /// A domain that could not be read. It does not hide the others.
@@ -137,6 +143,8 @@ pub struct ObservedDomain {
     /// The internal snapshots that the images of the disks hold, by disk target. Disks whose image could not be read
     /// (remote host, permissions) are missing.
     pub image_snapshots: BTreeMap<String, Vec<String>>,
+    /// Its image files; looked at where it has or shall have external snapshots.
+    pub files: DomainFiles,
     /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disks.
     pub fingerprint: String,
 }
@@ -158,6 +166,9 @@ pub struct ObservedDisk {
     pub readonly: bool,
     /// The domain's own `<disk snapshot=...>`, if it says.
     pub snapshot: Option<String>,
+    /// The images below `source`, from the top down, as the domain's XML has them (`<backingStore>`); none where the XML
+    /// does not say: of a domain that is off.
+    pub backing: Option<Vec<String>>,
 }
 
 impl ObservedDisk {

@@ -1,6 +1,6 @@
 //! One observed snapshot: what its XML says, in the terms the planner compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kinds::Content;
 use super::ledger::Ledger;
@@ -24,10 +24,34 @@ pub struct ObservedSnapshot {
     pub memory: Storage,
     /// Where each disk's state is, by target.
     pub disks: BTreeMap<String, Storage>,
+    /// The files of its external parts; none where it has no external part.
+    pub files: Option<Box<SnapshotFiles>>,
     /// The ledger embedded in the domain XML of its time.
     pub ledger: Option<Ledger>,
     /// SHA-256 over its XML without secrets.
     pub digest: [u8; 32],
+}
+
+/// The files that an external snapshot names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotFiles {
+    /// The overlays that were made by the capture, by disk target: what was written after it.
+    pub overlays: BTreeMap<String, String>,
+    /// The overlays that a revert to it made, while it has children: they stand in for `overlays` (`<revertDisks>`).
+    pub revert_overlays: BTreeMap<String, String>,
+    /// The images that the capture froze, by disk target: the disks of the embedded domain definition.
+    pub bases: BTreeMap<String, String>,
+    /// The memory image.
+    pub memory: Option<String>,
+    /// The disks that an interrupted deletion left marked (`<snapshotDeleteInProgress/>`).
+    pub unfinished: BTreeSet<String>,
+}
+
+impl SnapshotFiles {
+    /// The overlay above a disk's frozen image: a revert's where there is one, else the capture's.
+    pub fn overlay(&self, target: &str) -> Option<&str> {
+        self.revert_overlays.get(target).or_else(|| self.overlays.get(target)).map(String::as_str)
+    }
 }
 
 /// Where a part of a snapshot is stored.

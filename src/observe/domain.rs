@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::host::{self, DomainRef, ErrorClass, Host, HostError, Probe, SnapshotRef};
+use crate::model::image::DomainFiles;
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
@@ -73,6 +74,7 @@ pub fn read_domain(
         ledger,
         ledger_is_current,
         image_snapshots,
+        files: DomainFiles::default(),
         fingerprint,
     };
     Ok((observed, refs))
@@ -111,7 +113,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
 }
 
 fn probe_images(host: &dyn Host, disks: &[ObservedDisk]) -> BTreeMap<String, Vec<String>> {
-    let probe = |disk: &ObservedDisk| match host.image_snapshots(disk) {
+    let probe = |disk: &ObservedDisk| match host.files().image_snapshots(disk) {
         Probe::Known(names) => Some((disk.target.clone(), names)),
         Probe::Unknown(_) => None,
     };

@@ -129,6 +129,8 @@ fn observe_host(connection: &Connection, interest: &Interest<'_>) -> host::Resul
         domain_names: all.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect(),
         domains: Vec::with_capacity(results.len()),
         unreadable: Vec::new(),
+        others: Vec::new(),
+        others_unreadable: Vec::new(),
     };
     let answered: BTreeSet<_> = results.iter().map(|(domain, _)| domain.uuid).collect();
     for (domain, result) in results {

@@ -34,6 +34,7 @@ pub(crate) fn request(host: &dyn Host, domain: &DomainRef, name: &str, descripti
             consistency: Consistency::Crash,
         },
         disks: host.definition(domain, false).expect("the definition").disks,
+        reuse: false,
     }
 }
 
@@ -251,7 +252,7 @@ fn image_tags_are_those_qemu_img_lists() {
     let guest = root.guest("web").disk("vda", "qcow2", "8M").disk("vdb", "raw", "8M").define();
     let probe = |target: &str| {
         let disks = host.definition(&guest.listed(host.as_ref()), false).expect("read").disks;
-        host.image_snapshots(disks.iter().find(|disk| disk.target == target).expect("the disk"))
+        host.files().image_snapshots(disks.iter().find(|disk| disk.target == target).expect("the disk"))
     };
     assert_eq!(probe("vda"), Probe::Known(Vec::new()));
     let image = guest.vda();
@@ -374,7 +375,7 @@ fn the_test_driver_works_too() {
     host.write_ledger(&domain, &ledger, LedgerScope::LiveAndConfig).expect("written");
     assert_eq!(host.definition(&domain, false).expect("read").ledger, Some(ledger));
     let disk = host.definition(&domain, false).expect("read").disks.remove(0);
-    assert!(matches!(host.image_snapshots(&disk), Probe::Unknown(_)));
+    assert!(matches!(host.files().image_snapshots(&disk), Probe::Unknown(_)));
     host.delete(&domain, &made).expect("deleted");
 }
 

@@ -103,6 +103,7 @@ mod tests {
             device: "disk".into(),
             readonly: false,
             snapshot: None,
+            backing: None,
         }
     }
 
@@ -123,6 +124,7 @@ mod tests {
                 ObservedDisk { source: None, device: "cdrom".into(), ..disk("hda") },
                 ObservedDisk { snapshot: Some("no".into()), ..disk("vdc") },
             ],
+            reuse: false,
         }
     }
 

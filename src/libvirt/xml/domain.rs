@@ -37,6 +37,7 @@ fn read_disk(disk: Node<'_, '_>) -> Result<ObservedDisk, XmlError> {
         device: disk.attribute("device").unwrap_or("disk").to_owned(),
         readonly: child(disk, "readonly").is_some(),
         snapshot: disk.attribute("snapshot").map(str::to_owned),
+        backing: None,
     })
 }
 

@@ -42,6 +42,7 @@ fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError
         description: Description::parse(&child(root, "description").map(text).unwrap_or_default()),
         memory: child(root, "memory").map_or(Storage::No, |memory| storage(memory.attribute("snapshot"))),
         disks,
+        files: None,
         ledger: embedded_ledger(root),
         digest: Sha256::digest(xml.as_bytes()).into(),
     })

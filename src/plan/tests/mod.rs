@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::plan;
 use crate::model::desired::{DesiredState, Document};
+use crate::model::image::DomainFiles;
 use crate::model::kinds::SnapshotSet;
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -66,6 +67,7 @@ fn domain() -> ObservedDomain {
         ledger: None,
         ledger_is_current: false,
         image_snapshots: BTreeMap::from([("vda".to_owned(), Vec::new())]),
+        files: DomainFiles::default(),
         fingerprint: "f".into(),
     }
 }
@@ -79,6 +81,7 @@ fn disk(target: &str, format: &str) -> ObservedDisk {
         device: "disk".into(),
         readonly: false,
         snapshot: None,
+        backing: None,
     }
 }
 
@@ -92,6 +95,7 @@ fn foreign(text: &str) -> ObservedSnapshot {
         description: Description { human: String::new(), stamp: None },
         memory: Storage::No,
         disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
+        files: None,
         ledger: None,
         digest: [0; 32],
     }
@@ -133,7 +137,14 @@ fn observed(domains: Vec<ObservedDomain>) -> ObservedState {
     };
     let domain_names = domains.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect();
     ObservedState {
-        hosts: vec![ObservedHost { info, domain_names, domains, unreadable: Vec::new() }],
+        hosts: vec![ObservedHost {
+            info,
+            domain_names,
+            domains,
+            unreadable: Vec::new(),
+            others: Vec::new(),
+            others_unreadable: Vec::new(),
+        }],
         unreachable: Vec::new(),
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use snapward::host::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe,
-    RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
 use snapward::model::names::SnapshotName;
-use snapward::model::observed::ObservedDisk;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// What happens at the chosen call, which is counted from 0.
@@ -107,7 +106,11 @@ impl Host for CutOff {
         self.call(|host| host.write_ledger(domain, ledger, scope))
     }
 
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
-        self.inner.image_snapshots(disk)
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        self.call(|host| host.block_job(domain, target))
+    }
+
+    fn files(&self) -> &dyn Files {
+        self.inner.files()
     }
 }

@@ -4,12 +4,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use snapward::host::{
-    Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe,
-    RedefineRequest, Result, SecureXml, SnapshotRef,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
 use snapward::model::names::SnapshotName;
-use snapward::model::observed::ObservedDisk;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// Passes every call on but the definitions of the domains it was told of.
@@ -93,7 +92,11 @@ impl Host for Faulty {
         self.inner.write_ledger(domain, ledger, scope)
     }
 
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
-        self.inner.image_snapshots(disk)
+    fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
+        self.inner.block_job(domain, target)
+    }
+
+    fn files(&self) -> &dyn Files {
+        self.inner.files()
     }
 }
