@@ -126,3 +126,131 @@ pub(in crate::libvirt) fn space(directory: &str) -> Probe<Space> {
         Err(error) => Probe::Unknown(format!("{}: {error}", printable(directory))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A version 3 header with one L1 entry, and a backing file where one is named.
+    fn qcow2(backing: &str, format: &str, l1: u64) -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(0, &MAGIC);
+        put(4, &3_u32.to_be_bytes());
+        put(20, &16_u32.to_be_bytes());
+        put(36, &1_u32.to_be_bytes());
+        put(40, &504_u64.to_be_bytes());
+        put(100, &104_u32.to_be_bytes());
+        // An extension that is passed over, then the format.
+        put(104, &0x6803_f857_u32.to_be_bytes());
+        put(108, &3_u32.to_be_bytes());
+        put(120, &0xE279_2ACA_u32.to_be_bytes());
+        put(124, &u32::try_from(format.len()).expect("short").to_be_bytes());
+        put(128, format.as_bytes());
+        if !backing.is_empty() {
+            put(8, &300_u64.to_be_bytes());
+            put(16, &u32::try_from(backing.len()).expect("short").to_be_bytes());
+            put(300, backing.as_bytes());
+        }
+        put(504, &l1.to_be_bytes());
+        bytes
+    }
+
+    fn probed(bytes: &[u8], format: Option<&str>) -> (Image, Option<String>) {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        fs::write(file.path(), bytes).expect("written");
+        let seen = image(file.path().to_str().expect("text"), format);
+        match seen.state {
+            ImageState::Present(image) => (image, seen.backing_format),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_header_tells_what_is_below_and_whether_it_holds_data() {
+        let (image, format) = probed(&qcow2("/base", "raw", 0), Some("qcow2"));
+        assert_eq!((image.backing, image.empty, format.as_deref()), (Backing::File("/base".into()), true, Some("raw")));
+        let (image, _) = probed(&qcow2("", "", 1 << 63 | 0x10000), None);
+        assert_eq!((image.backing, image.empty), (Backing::None, false));
+        let mut external_data = qcow2("", "", 0);
+        external_data[79] = 4;
+        let (image, _) = probed(&external_data, None);
+        assert!(matches!(image.backing, Backing::Other(why) if why.contains("another file")));
+    }
+
+    #[test]
+    fn what_is_declared_decides_and_not_what_a_guest_wrote() {
+        let bytes = qcow2("/etc/shadow", "raw", 0);
+        let (image, format) = probed(&bytes, Some("raw"));
+        assert_eq!((image.backing, image.empty, format), (Backing::None, false, None));
+        assert_eq!(probed(&bytes, None).0.backing, Backing::File("/etc/shadow".into()));
+        assert_eq!(probed(&[0; 4096], None).0.backing, Backing::None);
+        assert_eq!(probed(b"", None).0.backing, Backing::None);
+        for declared in ["qcow2", "qed", "vmdk"] {
+            assert!(matches!(probed(&[0; 4096], Some(declared)).0.backing, Backing::Other(_)), "{declared}");
+        }
+    }
+
+    #[test]
+    fn names_are_taken_as_qemu_takes_them() {
+        for (name, below) in [
+            ("/abs", "/abs"),
+            ("base.img", "/d/base.img"),
+            ("sub/b:1", "/d/sub/b:1"),
+            ("file:/x", "/x"),
+            ("file:x", "/d/x"),
+            ("../x", "/d/../x"),
+        ] {
+            assert_eq!(resolve(name, "/d/top.qcow2"), Backing::File(below.into()), "{name}");
+        }
+        assert_eq!(resolve("x", "/top"), Backing::File("/x".into()));
+        for other in ["nbd://h/x", "json:{\"file\":1}", "rbd:pool/x"] {
+            assert!(matches!(resolve(other, "/d/top"), Backing::Other(_)), "{other}");
+        }
+    }
+
+    #[test]
+    fn one_file_by_two_names_is_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+        fs::write(path("a"), [1; 8192]).expect("written");
+        fs::write(path("b"), [1; 10]).expect("written");
+        symlink(path("a"), path("link")).expect("linked");
+        let id = |name: &str| match image(&path(name), Some("raw")).state {
+            ImageState::Present(image) => image,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(id("a").id, id("link").id);
+        assert_ne!(id("a").id, id("b").id);
+        assert!(id("a").allocated >= 8192);
+        assert_eq!(image(&path("none"), None).state, ImageState::Absent);
+        assert_eq!(image(&path("a/none"), None).state, ImageState::Absent);
+        assert!(matches!(image(dir.path().to_str().expect("text"), None).state, ImageState::Unknown(_)));
+    }
+
+    #[test]
+    fn directories_and_their_space_are_read() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        fs::write(dir.path().join("a"), "").expect("written");
+        let path = dir.path().to_str().expect("text");
+        assert_eq!(directory(path), Probe::Known(vec!["a".to_owned()]));
+        assert!(matches!(space(path), Probe::Known(space) if space.free <= space.total && space.total > 0));
+        assert!(matches!(directory("/none/such"), Probe::Unknown(_)));
+        assert!(matches!(space("/none/such"), Probe::Unknown(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_headers_never_panic(at in 8..112_usize, value in any::<u64>(), tail in 0..600_usize) {
+            let mut bytes = qcow2("/base", "qcow2", 0);
+            bytes[at..at + 8].copy_from_slice(&value.to_be_bytes());
+            bytes.truncate(tail.max(1));
+            // Whether it is read or refused does not matter here.
+            drop(probed(&bytes, Some("qcow2")));
+        }
+    }
+}
