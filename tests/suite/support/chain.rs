@@ -139,7 +139,11 @@ impl<'a> Chain<'a> {
     fn same(&self, read: impl Fn(&str) -> Contents) -> Contents {
         let read: Result<Vec<_>, _> = self.targets.iter().map(|target| read(target)).collect();
         let read = read?;
-        if read.iter().all(|state| *state == read[0]) { Ok(read[0]) } else { Err(format!("the disks differ: {read:?}")) }
+        if read.iter().all(|state| *state == read[0]) {
+            Ok(read[0])
+        } else {
+            Err(format!("the disks differ: {read:?}"))
+        }
     }
 
     /// Asserts that every snapshot that is listed holds what it captured, and the disks what was written last.
@@ -194,7 +198,8 @@ fn read_pages(image: &Path) -> Result<Pages, String> {
 pub(crate) fn backing_chain(image: &Path) -> Vec<String> {
     let json = run("qemu-img", &["info", "-U", "--backing-chain", "--output=json", tools::text(image)]);
     let chain: Vec<serde_json::Value> = serde_json::from_str(&json).expect("qemu-img prints JSON");
-    let file = |link: &serde_json::Value| Path::new(link["filename"].as_str()?).file_name()?.to_str().map(str::to_owned);
+    let file =
+        |link: &serde_json::Value| Path::new(link["filename"].as_str()?).file_name()?.to_str().map(str::to_owned);
     chain.iter().map(|link| file(link).expect("a file name")).collect()
 }
 

@@ -59,28 +59,29 @@ fn revert_disks(xml: &str) -> Option<&str> {
     xml.contains("<revertDisks>").then(|| between(xml, "<revertDisks>", "</revertDisks>"))
 }
 
-/// Fact 4. Setting the pointer to what is current already drops `<revertDisks>`; the next revert takes e1's first overlay
-/// for the one in use, and unlinks what e2 captured.
+/// Fact 4. Setting the pointer to what is current already drops `<revertDisks>`. The next revert takes e1's first overlay
+/// for the one in use and unlinks it: the file that e2 froze, which the disk was just put on.
 #[test]
-fn a_no_op_set_current_lets_a_revert_unlink_a_capture() {
+fn a_no_op_set_current_lets_a_revert_unlink_what_it_reverts_to() {
     let root = EmbedRoot::new();
     root.hold();
     let mut chain = reverted(&root);
+    let in_use = chain.disk("vda");
     assert_eq!(chain.guest.current(), "e1");
     assert!(revert_disks(&chain.guest.snapshot_xml("e1")).is_some());
-    let overlay = chain.disk("vda");
 
     chain.guest.set_current("e1");
     assert_eq!(revert_disks(&chain.guest.snapshot_xml("e1")), None);
-    assert_eq!(chain.held("e2"), Ok(2));
+    chain.assert_intact();
+
     chain.revert("e2");
-    println!("{overlay:?} {:?} {:?}", chain.files("vda"), root.images());
-    assert!(overlay.exists(), "what was in use is left behind instead");
-    println!("{:?} {:?}", chain.held("e2"), chain.state());
+    assert!(in_use.exists(), "what the revert should have unlinked is left behind");
+    chain.held("e2").expect_err("captured, and gone");
+    assert_chain_is_broken(&chain, "vm-vda.e1");
 }
 
 /// Case K. A pointer that was moved off a snapshot with `<revertDisks>` and back has lost them; a redefine without CURRENT
-/// that carries them brings them back, and reverts destroy nothing.
+/// that carries them brings them back, and the next revert destroys nothing.
 #[test]
 fn lost_revert_disks_are_brought_back_by_a_redefine() {
     let root = EmbedRoot::new();

@@ -50,7 +50,8 @@ fn a_dead_branch_goes_newest_first() {
     root.hold();
     let chain = case_f(&root);
     chain.assert_intact();
-    for (name, why) in [("e1", "with multiple children"), ("e2", "not in active chain"), ("e3", "not in active chain")] {
+    for (name, why) in [("e1", "with multiple children"), ("e2", "not in active chain"), ("e3", "not in active chain")]
+    {
         let error = chain.guest.try_delete(name).expect_err(name);
         assert!(error.contains(why) && error.contains("(67)"), "{name}: {error}");
     }
@@ -74,7 +75,7 @@ fn several_external_ones_are_not_deleted_at_once() {
     let chain = linear(&root, &["e1", "e2", "e3"]);
     for flag in [sys::VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, sys::VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY] {
         let error = chain.guest.call(|domain| find(domain, "e1")?.delete(flag)).expect_err("refused");
-        println!("{error}");
+        assert!(error.contains("deletion of external children disk snapshots not supported"), "{error}");
     }
     chain.assert_intact();
 }
@@ -87,7 +88,7 @@ fn a_current_snapshot_with_children_is_not_deleted() {
     let mut chain = linear(&root, &["e1", "e2"]);
     chain.revert("e1");
     let error = chain.guest.try_delete("e1").expect_err("refused");
-    println!("{error}");
+    assert!(error.contains("active external snapshot that is not a leaf"), "{error}");
     chain.assert_intact();
     chain.guest.delete_snapshot("e2");
     chain.guest.delete_snapshot("e1");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 
 use virt::sys;
 
@@ -74,11 +75,16 @@ fn a_killed_capture_leaves_an_overlay_that_the_next_can_reuse() {
     chain.assert_no_orphans();
 }
 
+/// Where the snapshots of `vm` are noted, a file for each.
+fn metadata(root: &EmbedRoot) -> PathBuf {
+    root.path().join("lib/qemu/snapshot/vm")
+}
+
 /// Case X: e0-e1-e2-e3, current e3, and e2's metadata cannot be written. libvirt writes it as `e2.xml.new` first; a folder
 /// of that name stops root and anybody else, as a full disk does.
 fn case_x(root: &EmbedRoot) -> Chain<'_> {
     let chain = linear(root, &["e0", "e1", "e2", "e3"]);
-    fs::create_dir(root.path().join("lib/qemu/snapshot/vm/e2.xml.new")).expect("made");
+    fs::create_dir(metadata(root).join("e2.xml.new")).expect("made");
     chain
 }
 
@@ -90,13 +96,16 @@ fn a_redefine_that_cannot_be_written_removes_the_snapshot_from_the_tree() {
     root.hold();
     let chain = case_x(&root);
     let error = chain.guest.try_edit("e2", false, |xml| xml).expect_err("not written");
-    println!("{error}");
+    assert!(error.contains("unable to save metadata for snapshot e2"), "{error}");
     assert_eq!(chain.guest.snapshots(), ["e0", "e1", "e3"]);
     let topological = sys::VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL;
-    println!("{:?}", chain.guest.call(|domain| domain.list_all_snapshots(topological).map(|l| l.len())));
+    let error =
+        chain.guest.call(|domain| domain.list_all_snapshots(topological).map(drop)).expect_err("no such parent");
+    assert!(error.contains("name in virGetDomainSnapshot must not be NULL"), "{error}");
+    assert!(metadata(&root).join("e2.xml").exists(), "the next start of the driver would read it back");
     chain.assert_intact();
 
     chain.guest.delete_snapshot("e1");
-    println!("{:?}", root.images());
+    assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2", "vm-vda.e3", "vm-vda.qcow2"]);
     assert_chain_is_broken(&chain, "vm-vda.e0");
 }
