@@ -173,6 +173,11 @@ impl Guest<'_> {
         self.act(Domain::suspend, &["suspend", &self.name]);
     }
 
+    /// Lets it run on.
+    pub(crate) fn resume(&self) {
+        self.act(Domain::resume, &["resume", &self.name]);
+    }
+
     /// Switches it off at once.
     pub(crate) fn destroy(&self) {
         self.act(Domain::destroy, &["destroy", &self.name]);
