@@ -262,6 +262,10 @@ pub enum ReasonCode {
     Protected,
     /// Declared as the current snapshot.
     Current,
+    /// The current pointer is not where the disks are; a proven repair.
+    Repair,
+    /// libvirt cannot delete it while other snapshots stand as they do.
+    Tree,
 }
 
 /// What an action may cost.
@@ -324,6 +328,18 @@ pub enum BlockCode {
     ParentDiffers,
     /// The pointer cannot be moved.
     CurrentUnsafe,
+    /// The snapshots' metadata and the real image chains do not fit each other; libvirt would destroy data.
+    ChainInconsistent,
+    /// An image chain cannot be read from here.
+    ChainUnknown,
+    /// Another domain uses a file that would be removed or overwritten, or may.
+    SharedBase,
+    /// libvirt cannot delete it while other snapshots stand as they do.
+    TreeHolds,
+    /// The backing chain would have more images than the SafetyPolicy allows.
+    ChainLimit,
+    /// The filesystem of the images has less free space than the SafetyPolicy asks for.
+    NoSpace,
     /// Protected.
     Protected,
     /// On hold.

@@ -1,6 +1,7 @@
 //! The planner: desired and observed state in, plan out. Pure: no I/O, and `now` is an argument.
 
 mod capture;
+pub mod chain;
 mod claims;
 mod declared;
 mod domain;
