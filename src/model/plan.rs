@@ -131,6 +131,9 @@ pub struct PlannedDomain {
     /// another capture in the ledger the plan was carried out already.
     #[serde(skip)]
     pub lost: BTreeMap<SnapshotName, i64>,
+    /// Whether its SafetyPolicies trust image chains that cannot be read.
+    #[serde(skip)]
+    pub trust_unreadable_chains: bool,
 }
 
 /// What an action or item is about.
@@ -222,6 +225,15 @@ pub struct View {
     /// The current pointer; an empty one stands for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
+    /// The active image of each disk whose image changes, by target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disks: Option<BTreeMap<String, String>>,
+    /// The overlays that a revert made and libvirt has forgotten, by disk target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// Whether the overlays of a capture are there already, left by an interrupted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<bool>,
 }
 
 /// Why something is done or stays.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::layout::{Chain, Layout, Trust, chain_of, follow, frozen_in_use};
 use super::{Effect, Fault, Merge, Neighbours};
-use crate::model::image::{Backing, DomainFiles, ImageState};
+use crate::model::image::{Backing, DomainFiles, Image, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
@@ -234,4 +234,17 @@ pub(in crate::plan) fn orphans<'d>(domain: &'d ObservedDomain, bystanders: &Byst
         !bystanders.0.contains(*path) && !used.iter().any(|other| domain.files.same(other, path))
     };
     domain.files.images.iter().filter_map(overlay).filter(unused).collect()
+}
+
+/// Whether a file is the overlay that an interrupted capture left: it stands on the disk's active image, holds no data, and
+/// no disk and no snapshot uses it.
+pub(in crate::plan) fn unused_leftover(domain: &ObservedDomain, target: &str, path: &str) -> bool {
+    let active = domain.disks.iter().find(|disk| disk.target == target).and_then(|disk| disk.source.as_deref());
+    let empty_on_active = match (domain.files.image(path), active) {
+        (ImageState::Present(Image { backing: Backing::File(below), empty: true, .. }), Some(active)) => {
+            domain.files.same(&below, active)
+        }
+        _ => false,
+    };
+    empty_on_active && !frozen_in_use(domain).0.iter().any(|(used, _)| domain.files.same(used, path))
 }

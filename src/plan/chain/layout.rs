@@ -87,6 +87,11 @@ pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain
     })
 }
 
+/// How many images a disk's chain has, as far as it can be read.
+pub(in crate::plan) fn images(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<usize> {
+    chain_of(&domain.files, disk).map(|chain| chain.images().len())
+}
+
 /// The snapshots and chains of a domain whose tree was found whole.
 pub(in crate::plan) struct Layout<'a> {
     /// The current snapshot, its parent, and so on to the root.
@@ -150,11 +155,6 @@ impl<'a> Layout<'a> {
             return None;
         }
         holders(&self.path, target).position(|(snapshot, _)| snapshot.name == *name)
-    }
-
-    /// The most images that any disk's chain has.
-    pub(in crate::plan) fn longest(&self) -> usize {
-        self.chains.values().map(|chain| chain.images().len()).max().unwrap_or(0)
     }
 }
 

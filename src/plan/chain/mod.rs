@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use files::{Bystanders, orphans};
-pub(super) use layout::{Layout, Trust, frozen_in_use};
+pub(super) use files::{Bystanders, orphans, unused_leftover};
+pub(super) use layout::{Layout, Trust, images};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
 pub(super) use simulate::{after_create, after_repair};

@@ -82,6 +82,8 @@ pub(in crate::plan) struct Arranged {
     pub(in crate::plan) order: Vec<(SnapshotName, Effect)>,
     /// Those that cannot go, with what holds them after the others went.
     pub(in crate::plan) held: Vec<(SnapshotName, Fault)>,
+    /// The domain afterwards.
+    pub(in crate::plan) left: ObservedDomain,
 }
 
 /// Orders deletions, each proven on the state that the ones before it leave.
@@ -107,7 +109,8 @@ pub(in crate::plan) fn arrange(
         let fault = prove(&now, neighbours, rules, Step::Delete(&name)).err()?;
         Some((name, fault))
     };
-    Arranged { order, held: rest.into_iter().filter_map(fault).collect() }
+    let held = rest.into_iter().filter_map(fault).collect();
+    Arranged { order, held, left: now }
 }
 
 /// Dead branches first, tip by tip: that only unlinks files. Then the chain in use from its root: each merge then moves
