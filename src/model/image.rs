@@ -74,6 +74,11 @@ impl DomainFiles {
         self.images.get(path).cloned().unwrap_or_else(|| ImageState::Unknown("it was not looked at".to_owned()))
     }
 
+    /// Whether a file is known to be there.
+    pub fn is_present(&self, path: &str) -> bool {
+        matches!(self.images.get(path), Some(ImageState::Present(_)))
+    }
+
     /// Whether two paths are one file, by name or, where both were probed, by what they lead to.
     pub fn same(&self, a: &str, b: &str) -> bool {
         let id = |path| match self.images.get(path) {

@@ -131,6 +131,9 @@ pub struct PlannedDomain {
     /// another capture in the ledger the plan was carried out already.
     #[serde(skip)]
     pub lost: BTreeMap<SnapshotName, i64>,
+    /// Whether its SafetyPolicies trust image chains that cannot be read.
+    #[serde(skip)]
+    pub trust_unreadable_chains: bool,
 }
 
 /// What an action or item is about.
@@ -222,6 +225,15 @@ pub struct View {
     /// The current pointer; an empty one stands for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
+    /// The active image of each disk whose image changes, by target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disks: Option<BTreeMap<String, String>>,
+    /// The overlays that a revert made and libvirt has forgotten, by disk target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// Whether the overlays of a capture are there already, left by an interrupted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<bool>,
 }
 
 /// Why something is done or stays.
@@ -262,6 +274,10 @@ pub enum ReasonCode {
     Protected,
     /// Declared as the current snapshot.
     Current,
+    /// The current pointer is not where the disks are; a proven repair.
+    Repair,
+    /// libvirt cannot delete it while other snapshots stand as they do.
+    Tree,
 }
 
 /// What an action may cost.
@@ -324,6 +340,18 @@ pub enum BlockCode {
     ParentDiffers,
     /// The pointer cannot be moved.
     CurrentUnsafe,
+    /// The snapshots' metadata and the real image chains do not fit each other; libvirt would destroy data.
+    ChainInconsistent,
+    /// An image chain cannot be read from here.
+    ChainUnknown,
+    /// Another domain uses a file that would be removed or overwritten, or may.
+    SharedBase,
+    /// libvirt cannot delete it while other snapshots stand as they do.
+    TreeHolds,
+    /// The backing chain would have more images than the SafetyPolicy allows.
+    ChainLimit,
+    /// The filesystem of the images has less free space than the SafetyPolicy asks for.
+    NoSpace,
     /// Protected.
     Protected,
     /// On hold.

@@ -55,6 +55,8 @@ pub struct SavedDomain {
     pub declared: BTreeSet<SnapshotName>,
     /// Of the snapshots to capture again: libvirt's creationTime of what was lost, UTC epoch seconds.
     pub lost: BTreeMap<SnapshotName, i64>,
+    /// Whether its SafetyPolicies trust image chains that cannot be read.
+    pub trust_unreadable_chains: bool,
     /// The ledger to write first, where a copy of it lacks something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<SavedEntry>>,
@@ -133,6 +135,7 @@ impl SavedPlan {
                     uuid: domain.uuid,
                     declared: domain.declared.clone(),
                     lost: domain.lost.clone(),
+                    trust_unreadable_chains: domain.trust_unreadable_chains,
                     ledger: domain.ledger.as_ref().map(entries),
                 })
                 .collect(),
@@ -176,6 +179,7 @@ impl SavedPlan {
             }
             planned.declared.clone_from(&domain.declared);
             planned.lost.clone_from(&domain.lost);
+            planned.trust_unreadable_chains = domain.trust_unreadable_chains;
             planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain.uuid, entries));
         }
         Ok(saved)

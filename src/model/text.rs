@@ -79,6 +79,22 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// A size as people read it, in binary units: `512 B`, `1.5 MiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    // Tenths are all that is shown: no size that fits an u64 loses one of them here.
+    let mut size = n as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +114,14 @@ mod tests {
         assert_eq!(suggestion("Name", fields), Some("name"));
         assert_eq!(suggestion("mode", fields), None);
         assert_eq!(suggestion("xyz", fields), None);
+    }
+
+    #[test]
+    fn sizes_are_in_binary_units() {
+        assert_eq!(
+            [0, 1023, 1024, 1536 * 1024, 5 << 40].map(bytes),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "5.0 TiB"]
+        );
     }
 
     #[test]

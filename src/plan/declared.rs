@@ -1,9 +1,9 @@
 //! One declared snapshot against what the domain has: the decision table of DESIGN.md, "Declared snapshot".
 
-use super::capture;
+use super::capture::{self, Request};
+use super::captures::Wish;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp};
-use crate::model::desired::SavedSnapshot;
 use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
@@ -93,22 +93,13 @@ impl<'a> Planner<'a> {
             let way_out = "declare recreate: true to capture it now, or state: absent if it shall stay gone";
             return self.block(Some(name), BlockCode::LedgerLost, text, way_out, vec![claim.origin()]);
         }
-        match capture::obstacle(self.host, self.domain, declared) {
-            Some(obstacle) => {
-                self.block(Some(name), obstacle.code, obstacle.text, obstacle.way_out, vec![claim.origin()]);
-            }
-            None => self.create(claim, made.map(|made| made.created)),
-        }
+        self.create(claim, made.map(|made| made.created));
     }
 
     fn create(&mut self, claim: &Claim<'_>, made_before: Option<i64>) {
         let declared = claim.snapshot;
-        if !self.domain.state.is_active() {
-            // QEMU refuses a second snapshot of one name; offline, libvirt makes it without a word.
-            self.warn_of_unseen_image(claim, "already holds a snapshot of this name, which libvirt would double");
-        }
+        let Some(capture) = declared.capture.as_ref() else { return };
         let mut stamp = Stamp::new(claim.id.clone(), declared.name.clone());
-        stamp.consistency = Some(capture::consistency(self.domain.state));
         stamp.protect = declared.protect == Some(true);
         stamp.hold = declared_hold(claim, self.context.now);
         let reason = match made_before {
@@ -121,27 +112,14 @@ impl<'a> Planner<'a> {
             }
             None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
         };
-        let risk = if self.domain.state.is_active() {
-            Risk { level: RiskLevel::Pause, text: "the guest stands still while its memory is written".to_owned() }
-        } else {
-            Risk { level: RiskLevel::Metadata, text: "the domain is off; its images grow with later writes".to_owned() }
-        };
-        self.creates.push(Action {
-            address: self.address(Some(&declared.name)),
-            action: ActionKind::Create,
+        let lands_under = self.capture(Wish {
+            request: Request { name: &declared.name, capture, when: declared.when },
+            description: declared.description.clone().unwrap_or_default(),
+            stamp,
             reason,
             origin: claim.origin(),
-            before: None,
-            after: Some(View {
-                description: Some(declared.description.clone().unwrap_or_default()),
-                stamp: Some(stamp.lines()),
-                capture: declared.capture.clone(),
-                ..View::default()
-            }),
-            risk,
-            definition: None,
         });
-        let lands_under = self.pointer.replace(declared.name.clone());
+        let Some(lands_under) = lands_under else { return };
         if let Some(parent) = declared.parent.as_ref().filter(|parent| lands_under.as_ref() != Some(*parent)) {
             self.place(claim, lands_under.as_ref(), parent);
         }
@@ -151,14 +129,20 @@ impl<'a> Planner<'a> {
     fn place(&mut self, claim: &Claim<'_>, from: Option<&SnapshotName>, parent: &SnapshotName) {
         let name = &claim.snapshot.name;
         let known = self.domain.tree.get(parent).is_some() || self.creates.iter().any(|a| is_about(a, parent));
-        let problem = if !known {
+        let observed = from.map(ToString::to_string).unwrap_or_default();
+        let problem = if self.is_external() {
+            let under = if observed.is_empty() { "no other".to_owned() } else { observed.clone() };
+            Some(format!(
+                "it is declared under {parent} and stands on {under}, as its image does; in a tree with external snapshots another \
+                 parent makes libvirt delete files that are in use"
+            ))
+        } else if !known {
             Some(format!("the declared parent {parent} does not exist"))
         } else if self.domain.tree.is_within(parent, name) {
             Some(format!("the declared parent {parent} hangs below the snapshot itself"))
         } else {
             None
         };
-        let observed = from.map(ToString::to_string).unwrap_or_default();
         if let Some(text) = problem {
             let way_out = "declare another parent, or leave `parent` out";
             return self.block(Some(name), BlockCode::ParentDiffers, text, way_out, vec![claim.field("parent")]);
@@ -173,86 +157,6 @@ impl<'a> Planner<'a> {
             risk: metadata_only(),
             definition: None,
         });
-    }
-
-    /// The saved snapshot that the declaration names as its definition, if it was read.
-    fn saved(&self, claim: &Claim<'_>) -> Option<&'a SavedSnapshot> {
-        let key = (claim.set.file.clone(), claim.snapshot.definition.clone()?);
-        self.context.desired.definitions.get(&key)
-    }
-
-    fn restore(&mut self, claim: &Claim<'_>) {
-        let name = &claim.snapshot.name;
-        let origin = claim.field("definition");
-        let file = printable(claim.snapshot.definition.as_deref().unwrap_or_default());
-        let Some(saved) = self.saved(claim) else {
-            let text = format!("its definition {file} was not read");
-            let way_out = "give the manifest as a file, so that paths in it have a place to start from";
-            return self.block(Some(name), BlockCode::NotPossible, text, way_out, vec![origin]);
-        };
-        let parent = claim.snapshot.parent.as_ref().or(saved.snapshot.parent.as_ref());
-        if let Some((text, way_out)) = self.restore_obstacle(name, saved, parent) {
-            return self.block(Some(name), BlockCode::NotPossible, text, way_out, vec![origin]);
-        }
-        self.warn_of_unseen_image(claim, "holds the snapshot that the definition describes");
-        let wanted = self.wanted(claim, &saved.snapshot);
-        self.redefines.push(Action {
-            address: self.address(Some(name)),
-            action: ActionKind::Redefine,
-            reason: Reason {
-                code: ReasonCode::Definition,
-                text: format!("missing; its metadata is restored from {file}"),
-            },
-            origin,
-            before: None,
-            after: Some(View {
-                stamp: wanted.stamp.as_ref().map(Stamp::lines),
-                description: Some(wanted.human),
-                parent: parent.map(|parent| parent.as_str().to_owned()),
-                created: Some(instant(saved.snapshot.created)),
-                ..View::default()
-            }),
-            risk: metadata_only(),
-            definition: Some(saved.xml.clone()),
-        });
-    }
-
-    /// Why saved XML cannot be given to libvirt, which checks little of it: text and way out.
-    fn restore_obstacle(
-        &self,
-        name: &SnapshotName,
-        saved: &SavedSnapshot,
-        parent: Option<&SnapshotName>,
-    ) -> Option<(String, &'static str)> {
-        if saved.snapshot.name != *name {
-            let text = format!("its definition describes the snapshot {}", saved.snapshot.name);
-            return Some((text, "name the file that was saved from this snapshot"));
-        }
-        if saved.domain != Some(self.domain.uuid) {
-            let of = saved.domain.map_or_else(|| "no domain".to_owned(), |uuid| format!("domain {uuid}"));
-            let text = format!("its definition belongs to {of}, and this domain is {}", self.domain.uuid);
-            return Some((text, "name the file that was saved from this domain"));
-        }
-        if saved.snapshot.is_external() {
-            let text = "its definition describes an external snapshot".to_owned();
-            return Some((text, "this version of snapward restores internal snapshots only"));
-        }
-        if let Some(target) = capture::missing_tag(self.domain, &saved.snapshot) {
-            let text = format!(
-                "the image of disk {} holds no internal snapshot of this name; restored metadata would point at nothing, and \
-                 a revert would fail",
-                printable(&target)
-            );
-            return Some((
-                text,
-                "bring the image that was saved with the XML, or take `definition` out to capture anew",
-            ));
-        }
-        let there = |parent: &SnapshotName| {
-            self.domain.tree.get(parent).is_some() || self.redefines.iter().any(|action| is_about(action, parent))
-        };
-        let parent = parent.filter(|parent| !there(parent))?;
-        Some((format!("its parent {parent} is not there"), "declare and restore the parent first, above it"))
     }
 
     fn present(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
@@ -332,15 +236,6 @@ impl<'a> Planner<'a> {
                 true
             }
         }
-    }
-
-    fn warn_of_unseen_image(&mut self, claim: &Claim<'_>, what: &str) {
-        let Some(target) = capture::unseen_image(self.host, self.domain) else { return };
-        let address = self.address(Some(&claim.snapshot.name));
-        let target = printable(target);
-        let text =
-            format!("{address}: the image of disk {target} cannot be read from here; whether it {what} is not known");
-        self.warnings.push(Warning { text, origin: claim.origin() });
     }
 
     /// Nothing is adopted and deleted in one pass; that the next one will delete it must not come as a surprise.
@@ -429,7 +324,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The description as it is declared. What is not declared stays: the text, and protection, which is sticky.
-    fn wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Description {
+    pub(super) fn wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Description {
         let is = &snapshot.description;
         let mut stamp = match &is.stamp {
             Some(stamp) => Stamp { set: claim.id.clone(), snapshot: snapshot.name.clone(), ..stamp.clone() },
@@ -467,7 +362,7 @@ fn declared_hold(claim: &Claim<'_>, now: jiff::Timestamp) -> Option<StampHold> {
     })
 }
 
-fn metadata_only() -> Risk {
+pub(super) fn metadata_only() -> Risk {
     Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() }
 }
 

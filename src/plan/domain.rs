@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claim, Claims, CurrentClaim};
-use super::{Context, DomainPass, kinds};
+use super::external::External;
+use super::{Context, DomainPass, guards, kinds};
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::{Presence, SnapshotSet};
+use crate::model::kinds::{Presence, SafetySpec, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
 use crate::model::plan::{
     Action, ActionKind, Address, BlockCode, Blocked, Drift, Kept, PlannedDomain, Reason, ReasonCode, Risk, RiskLevel,
     Unmanaged, View, Warning,
@@ -21,9 +22,18 @@ use crate::model::text::printable;
 pub(super) struct Planner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) host: &'a HostInfo,
+    pub(super) observed_host: &'a ObservedHost,
     pub(super) domain: &'a ObservedDomain,
+    /// The strictest SafetyPolicy of its sets.
+    pub(super) safety: SafetySpec,
+    /// Where the first of its sets selects the domain.
+    pub(super) origin: Option<Origin>,
+    /// What is known of its external tree; none where there is none.
+    pub(super) external: Option<External<'a>>,
     /// The snapshots that a set of the domain, suspended or not, declares as the current one: none of them is deleted.
     pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
+    /// What makes an external tree whole; before everything else.
+    pub(super) repairs: Vec<Action>,
     pub(super) redefines: Vec<Action>,
     pub(super) creates: Vec<Action>,
     /// New parents of what this pass creates.
@@ -41,16 +51,22 @@ pub(super) struct Planner<'a> {
 /// Plans one domain for the sets that select it.
 pub(super) fn plan_domain(
     context: &Context<'_>,
-    host: &HostInfo,
+    observed_host: &ObservedHost,
     domain: &ObservedDomain,
     sets: &[&Document<SnapshotSet>],
 ) -> DomainPass {
+    let host = &observed_host.info;
     let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
     let mut planner = Planner {
         context,
         host,
+        observed_host,
         domain,
+        safety: guards::strictest(context, host, &domain.name, domain.uuid),
+        origin: sets.first().map(|set| set.origin("/spec/domains")),
+        external: None,
         pointed_at,
+        repairs: Vec::new(),
         redefines: Vec::new(),
         creates: Vec::new(),
         placements: Vec::new(),
@@ -75,6 +91,8 @@ pub(super) fn plan_domain(
     match kinds::problem(domain, &snapshots) {
         Some(problem) => planner.block_all(&snapshots, current.as_ref(), &problem),
         None => {
+            let frozen = sets.iter().all(|set| suspended(set, context.now).is_some());
+            planner.begin_external(sets, frozen);
             for claim in &snapshots {
                 let mark = planner.mark();
                 planner.declared(claim);
@@ -87,12 +105,13 @@ pub(super) fn plan_domain(
         }
     }
     planner.order_deletes();
+    let deletes_first = planner.arrange_external();
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(&snapshots);
-    planner.finish(sets, &snapshots, set_current, unmanaged)
+    planner.finish(sets, &snapshots, set_current, unmanaged, deletes_first)
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     pub(super) fn address(&self, snapshot: Option<&SnapshotName>) -> Address {
         Address { host: self.host.name.clone(), domain: self.domain.name.clone(), snapshot: snapshot.cloned() }
     }
@@ -195,6 +214,16 @@ impl Planner<'_> {
             self.unchanged += usize::from(self.domain.tree.current() == Some(name));
             return None;
         }
+        if self.is_external() {
+            let at = self.pointer.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            let text = format!(
+                "the pointer is on {at}, where the disks are; moved elsewhere, libvirt would delete files that other snapshots need"
+            );
+            let way_out = "take `current` out of the set: in a tree with external snapshots the pointer moves with captures \
+                           and reverts only";
+            self.block(Some(name), BlockCode::CurrentUnsafe, text, way_out, vec![origin]);
+            return None;
+        }
         // As it will be by then: each capture before it moves the pointer.
         let before = self.pointer.as_ref().map(ToString::to_string).unwrap_or_default();
         Some(Action {
@@ -227,7 +256,7 @@ impl Planner<'_> {
     }
 
     /// How much was planned so far.
-    fn mark(&self) -> Mark {
+    fn mark(&self) -> Mark<'a> {
         Mark {
             redefines: self.redefines.len(),
             creates: self.creates.len(),
@@ -236,12 +265,13 @@ impl Planner<'_> {
             blocked: self.blocked.len(),
             warnings: self.warnings.len(),
             pointer: self.pointer.clone(),
+            external: self.external.clone(),
         }
     }
 
     /// Takes back what was planned since the mark, for a suspended set: it neither creates, changes nor deletes. What it
     /// would have captured stays visible as drift.
-    fn take_back(&mut self, mark: Mark) {
+    fn take_back(&mut self, mark: Mark<'a>) {
         for create in self.creates.split_off(mark.creates) {
             self.note_drift(create.address.snapshot.as_ref(), "existence", "present", "missing", create.origin);
         }
@@ -251,6 +281,7 @@ impl Planner<'_> {
         self.blocked.truncate(mark.blocked);
         self.warnings.truncate(mark.warnings);
         self.pointer = mark.pointer;
+        self.external = mark.external;
     }
 
     /// Deletes go one by one, deepest first, so that no child is moved just before it is deleted itself.
@@ -330,15 +361,19 @@ impl Planner<'_> {
         claims: &[Claim<'_>],
         set_current: Vec<Action>,
         unmanaged: Vec<Unmanaged>,
+        deletes_first: bool,
     ) -> DomainPass {
         let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
         let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
         let lost = self.lost();
-        let mut actions = self.redefines;
+        let mut actions = self.repairs;
+        actions.extend(self.redefines);
+        let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
+        actions.extend(room);
         actions.extend(self.creates);
         actions.extend(self.placements);
         actions.extend(set_current);
-        actions.extend(self.deletes);
+        actions.extend(deletes);
         DomainPass {
             planned: PlannedDomain {
                 host: self.host.name.clone(),
@@ -351,6 +386,7 @@ impl Planner<'_> {
                 ledger,
                 declared: declared(sets),
                 lost,
+                trust_unreadable_chains: self.safety.trust_unreadable_chains,
             },
             actions,
             blocked: self.blocked,
@@ -406,7 +442,7 @@ impl Planner<'_> {
 }
 
 /// How much of a domain was planned at some point.
-struct Mark {
+struct Mark<'a> {
     redefines: usize,
     creates: usize,
     placements: usize,
@@ -414,6 +450,7 @@ struct Mark {
     blocked: usize,
     warnings: usize,
     pointer: Option<SnapshotName>,
+    external: Option<External<'a>>,
 }
 
 /// The stamp of a snapshot that is ours: one that names the snapshot it stands on.

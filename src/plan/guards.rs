@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use crate::model::desired::Document;
-use crate::model::kinds::{MaxDeletes, SafetySpec, SnapshotSet, WindowAction};
+use crate::model::kinds::{FreeSpace, MaxDeletes, SafetySpec, SnapshotSet, WindowAction};
 use crate::model::names::{DomainUuid, SetId};
-use crate::model::observed::ObservedHost;
+use crate::model::observed::{HostInfo, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan, ReasonCode};
 
 /// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
@@ -15,7 +15,7 @@ pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &m
     let limits: BTreeMap<&str, SafetySpec> = host
         .domains
         .iter()
-        .map(|domain| (domain.name.as_str(), strictest(context, host, &domain.name, domain.uuid)))
+        .map(|domain| (domain.name.as_str(), strictest(context, &host.info, &domain.name, domain.uuid)))
         .collect();
     let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
     let actions = plan.actions.split_off(from);
@@ -88,14 +88,14 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
 }
 
 /// The limits of all sets of a domain, the strictest of each. Windows add up: each must be open.
-fn strictest(context: &Context<'_>, host: &ObservedHost, name: &str, uuid: DomainUuid) -> SafetySpec {
+pub(super) fn strictest(context: &Context<'_>, host: &HostInfo, name: &str, uuid: DomainUuid) -> SafetySpec {
     let policy = |set: &Document<SnapshotSet>| {
         let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
         context.desired.safety.get(&SetId { namespace: set.id().namespace, name })
     };
     // A set without a policy stands for the defaults: another set's leniency is not about its snapshots.
     let limits = context
-        .sets_of(&host.info, name, uuid)
+        .sets_of(host, name, uuid)
         .into_iter()
         .map(|set| policy(set).map(|policy| policy.value.spec.clone()).unwrap_or_default());
     limits.reduce(stricter).unwrap_or_default()
@@ -108,6 +108,10 @@ fn stricter(a: SafetySpec, b: SafetySpec) -> SafetySpec {
             per_host: a.max_deletes.per_host.min(b.max_deletes.per_host),
             percent: a.max_deletes.percent.min(b.max_deletes.percent),
         },
+        allow_empty: a.allow_empty && b.allow_empty,
+        chain_limit: a.chain_limit.min(b.chain_limit),
+        free_space: FreeSpace { min_percent: a.free_space.min_percent.max(b.free_space.min_percent) },
+        trust_unreadable_chains: a.trust_unreadable_chains && b.trust_unreadable_chains,
         windows: a.windows.into_iter().chain(b.windows).collect(),
         ..a
     }

@@ -1,4 +1,4 @@
-//! Internal and external: one kind per domain, and what this version does with external trees, which is nothing.
+//! Internal and external: one kind per domain.
 
 use super::claims::Claim;
 use crate::model::kinds::{Location, Presence};
@@ -58,17 +58,6 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>]) -> Option<K
                 count(internal, "internal snapshot", "internal snapshots")
             ),
             way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
-        });
-    }
-    if !external.is_empty() || wants_external {
-        let found = if external.is_empty() { "declared".to_owned() } else { format!("present: {}", some(&external)) };
-        return Some(KindProblem {
-            code: BlockCode::NotSupported,
-            text: format!("this version of snapward does not handle external snapshots ({found}). Nothing was touched"),
-            way_out:
-                "exclude the domain (spec.domains.exclude), or use location: internal in a domain without external \
-                      snapshots"
-                    .to_owned(),
         });
     }
     None

@@ -1,12 +1,16 @@
 //! The planner: desired and observed state in, plan out. Pure: no I/O, and `now` is an argument.
 
 mod capture;
+mod captures;
+pub mod chain;
 mod claims;
 mod declared;
 mod domain;
+mod external;
 mod guards;
 mod id;
 mod kinds;
+mod restore;
 mod status;
 mod unmatched;
 
@@ -86,7 +90,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         let from = plan.actions.len();
         for domain in &host.domains {
             let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
-            let pass = domain::plan_domain(&context, &host.info, domain, &sets);
+            let pass = domain::plan_domain(&context, host, domain, &sets);
             plan.domains.push(pass.planned);
             plan.actions.extend(pass.actions);
             plan.blocked.extend(pass.blocked);

@@ -53,6 +53,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         ledger: None,
         declared: std::collections::BTreeSet::new(),
         lost: std::collections::BTreeMap::new(),
+        trust_unreadable_chains: false,
     }
 }
 

@@ -187,6 +187,9 @@ pub struct SafetySpec {
     pub free_space: FreeSpace,
     /// What a sane clock is.
     pub clock: Clock,
+    /// Whether external snapshots are deleted where image chains cannot be read, as those of a remote host: the snapshots'
+    /// metadata is then taken at its word.
+    pub trust_unreadable_chains: bool,
     /// When deletions and reverts may happen; empty: always.
     pub windows: Vec<Window>,
 }
@@ -200,6 +203,7 @@ impl Default for SafetySpec {
             chain_limit: 20,
             free_space: FreeSpace::default(),
             clock: Clock::default(),
+            trust_unreadable_chains: false,
             windows: Vec::new(),
         }
     }

@@ -1,45 +1,26 @@
-//! Preflight of an internal capture, and of its deletion: everything libvirt or QEMU would refuse, some of it only after the first image was
-//! changed (`reference`: qemuSnapshotPrepare, virDomainMomentAlignDisks).
+//! Internal captures and their deletion: what libvirt or QEMU would refuse (qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
-use crate::model::kinds::{Content, DiskLocation, Snapshot, When};
+use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
+use crate::model::kinds::{Capture, Content, DiskLocation};
+use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
-use crate::model::plan::BlockCode;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
 
-/// Why a capture is not possible, and what to do about it.
-pub(super) struct Obstacle {
-    pub(super) code: BlockCode,
-    pub(super) text: String,
-    pub(super) way_out: String,
-}
-
-fn not_possible(text: String, way_out: impl Into<String>) -> Obstacle {
-    Obstacle { code: BlockCode::NotPossible, text, way_out: way_out.into() }
-}
-
-/// Whether a disk's state is part of a capture: empty drives and read-only disks hold none that could change.
-fn takes_part(disk: &ObservedDisk) -> bool {
-    !disk.is_empty_drive() && !disk.readonly
+/// Checks an internal capture.
+pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
+    match obstacle(host, domain, request) {
+        Some(obstacle) => Err(obstacle),
+        None => Ok(Prepared { capture: request.capture.clone(), reuse: false, consistency: consistency(domain.state) }),
+    }
 }
 
 /// The first thing in the way of capturing the snapshot in the domain as it is.
-pub(super) fn obstacle(host: &HostInfo, domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
+fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Option<Obstacle> {
+    let Request { name, capture, .. } = request;
     let state = domain.state;
-    if matches!(state, RunState::Crashed | RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
-        return Some(not_possible(
-            format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
-            "wake it, or switch it off, then run again",
-        ));
-    }
-    match (snapshot.when, state.is_active()) {
-        (When::Running, false) => return Some(wrong_state(state, "running", "start the domain")),
-        (When::Stopped, true) => return Some(wrong_state(state, "stopped", "shut the domain down")),
-        _ => {}
-    }
-    let content = snapshot.capture.as_ref().map(|capture| capture.content);
-    if content == Some(Content::Disks) && state.is_active() {
+    if capture.content == Content::Disks && state.is_active() {
         return Some(not_possible(
             "an internal snapshot of a running domain always includes its memory".to_owned(),
             "declare content: full, or when: stopped",
@@ -57,15 +38,10 @@ pub(super) fn obstacle(host: &HostInfo, domain: &ObservedDomain, snapshot: &Snap
     {
         return Some(obstacle);
     }
-    let declared = snapshot.capture.iter().flat_map(|capture| &capture.disks);
-    if let Some(unknown) = declared.into_iter().find(|d| !domain.disks.iter().any(|disk| disk.target == d.target)) {
-        let targets: Vec<_> = domain.disks.iter().map(|disk| disk.target.as_str()).collect();
-        return Some(not_possible(
-            format!("the domain has no disk `{}`", printable(&unknown.target)),
-            format!("name one of its disks: {}", targets.join(", ")),
-        ));
+    if let Some(obstacle) = unknown_disk(domain, capture) {
+        return Some(obstacle);
     }
-    if let Some(obstacle) = declared_disk_obstacle(domain, snapshot) {
+    if let Some(obstacle) = declared_disk_obstacle(domain, capture) {
         return Some(obstacle);
     }
     if state.is_active() && domain.raw_nvram {
@@ -76,21 +52,12 @@ pub(super) fn obstacle(host: &HostInfo, domain: &ObservedDomain, snapshot: &Snap
             "declare when: stopped, or give the domain an NVRAM file of format qcow2 (libvirt 10.10 or later)",
         ));
     }
-    tag_in_image(domain, snapshot)
-}
-
-fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
-    Obstacle {
-        code: BlockCode::WrongState,
-        text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
-        way_out: format!("{action} and run again, or declare when: any"),
-    }
+    tag_in_image(domain, name)
 }
 
 /// A disk that the capture itself leaves out, or takes in where it holds no state: an internal snapshot is of all
 /// writable disks ("internal and full system snapshots require all disks to be selected").
-fn declared_disk_obstacle(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
-    let capture = snapshot.capture.as_ref()?;
+fn declared_disk_obstacle(domain: &ObservedDomain, capture: &Capture) -> Option<Obstacle> {
     capture.disks.iter().find_map(|declared| {
         let disk = domain.disks.iter().find(|disk| disk.target == declared.target)?;
         let target = printable(&disk.target);
@@ -147,8 +114,8 @@ fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
 
 /// An image that already holds an internal snapshot of that name, of which libvirt has no metadata: offline, libvirt
 /// would silently make a second one of the same name.
-fn tag_in_image(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle> {
-    let name = snapshot.name.as_str();
+fn tag_in_image(domain: &ObservedDomain, name: &SnapshotName) -> Option<Obstacle> {
+    let name = name.as_str();
     let holder = domain.image_snapshots.iter().find(|(_, tags)| tags.iter().any(|tag| tag == name));
     holder.map(|(target, _)| {
         not_possible(
@@ -163,18 +130,18 @@ fn tag_in_image(domain: &ObservedDomain, snapshot: &Snapshot) -> Option<Obstacle
 }
 
 /// The first disk whose image could not be read, so that what it holds is not known: another machine's, another user's.
-pub(super) fn unseen_image<'d>(host: &HostInfo, domain: &'d ObservedDomain) -> Option<&'d str> {
+pub(in crate::plan) fn unseen_image<'d>(host: &HostInfo, domain: &'d ObservedDomain) -> Option<&'d str> {
     let unseen = |disk: &&ObservedDisk| takes_part(disk) && !domain.image_snapshots.contains_key(&disk.target);
     domain.disks.iter().filter(|_| !host.is_test_driver()).find(unseen).map(|disk| disk.target.as_str())
 }
 
 /// The consistency an internal capture reaches in the domain's present state.
-pub(super) fn consistency(state: RunState) -> ConsistencyReached {
+fn consistency(state: RunState) -> ConsistencyReached {
     if state.is_active() { ConsistencyReached::Memory } else { ConsistencyReached::Offline }
 }
 
 /// The image of a disk that should hold the snapshot a definition describes, and does not.
-pub(super) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnapshot) -> Option<String> {
+pub(in crate::plan) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnapshot) -> Option<String> {
     let holds = |target: &String| saved.disks.get(target) == Some(&Storage::Internal);
     let lacks = |tags: &Vec<String>| !tags.iter().any(|tag| tag == saved.name.as_str());
     let mut images = domain.image_snapshots.iter().filter(|(target, _)| holds(target));
@@ -183,7 +150,7 @@ pub(super) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnapshot) -> 
 
 /// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
 /// snapshot's disks unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
-pub(super) fn deletion_obstacle(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Obstacle> {
+pub(in crate::plan) fn deletion_obstacle(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Obstacle> {
     if !domain.state.is_active() {
         return None;
     }

@@ -1,0 +1,90 @@
+//! Preflight of a capture: everything libvirt or QEMU would refuse, some of it only after the first image was changed; and
+//! the files an external one goes to.
+
+mod external;
+mod internal;
+
+pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
+
+use crate::model::kinds::{Capture, Location, When};
+use crate::model::names::SnapshotName;
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
+use crate::model::plan::BlockCode;
+use crate::model::stamp::ConsistencyReached;
+
+/// Why a capture is not possible, and what to do about it.
+pub(super) struct Obstacle {
+    pub(super) code: BlockCode,
+    pub(super) text: String,
+    pub(super) way_out: String,
+}
+
+/// A capture that shall be made.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) name: &'a SnapshotName,
+    pub(super) capture: &'a Capture,
+    pub(super) when: When,
+}
+
+/// A capture that nothing is known to be in the way of.
+pub(super) struct Prepared {
+    /// With every file named, where it is external.
+    pub(super) capture: Capture,
+    /// Whether the overlays are there already, left by an interrupted capture.
+    pub(super) reuse: bool,
+    /// The level it reaches in the domain's present state.
+    pub(super) consistency: ConsistencyReached,
+}
+
+/// Checks a capture against the domain as it is, and names the files it goes to.
+pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
+    match run_state(domain, request.when) {
+        Some(obstacle) => Err(obstacle),
+        None if request.capture.location == Location::External => external::prepare(host, domain, request),
+        None => internal::prepare(host, domain, request),
+    }
+}
+
+fn run_state(domain: &ObservedDomain, when: When) -> Option<Obstacle> {
+    let state = domain.state;
+    if matches!(state, RunState::Crashed | RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
+        return Some(not_possible(
+            format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
+            "wake it, or switch it off, then run again",
+        ));
+    }
+    match (when, state.is_active()) {
+        (When::Running, false) => Some(wrong_state(state, "running", "start the domain")),
+        (When::Stopped, true) => Some(wrong_state(state, "stopped", "shut the domain down")),
+        _ => None,
+    }
+}
+
+fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
+    Obstacle {
+        code: BlockCode::WrongState,
+        text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
+        way_out: format!("{action} and run again, or declare when: any"),
+    }
+}
+
+fn not_possible(text: String, way_out: impl Into<String>) -> Obstacle {
+    Obstacle { code: BlockCode::NotPossible, text, way_out: way_out.into() }
+}
+
+/// Whether a disk's state is part of a capture: empty drives and read-only disks hold none that could change.
+fn takes_part(disk: &ObservedDisk) -> bool {
+    !disk.is_empty_drive() && !disk.readonly
+}
+
+/// A disk that the capture names and the domain does not have.
+fn unknown_disk(domain: &ObservedDomain, capture: &Capture) -> Option<Obstacle> {
+    let known = |target: &str| domain.disks.iter().any(|disk| disk.target == target);
+    let unknown = capture.disks.iter().find(|disk| !known(&disk.target))?;
+    let targets: Vec<_> = domain.disks.iter().map(|disk| disk.target.as_str()).collect();
+    Some(not_possible(
+        format!("the domain has no disk `{}`", crate::model::text::printable(&unknown.target)),
+        format!("name one of its disks: {}", targets.join(", ")),
+    ))
+}

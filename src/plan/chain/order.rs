@@ -1,0 +1,136 @@
+//! Which external snapshots libvirt lets go, and in which order: a tree cannot be deleted node by node as one likes.
+//!
+//! The rules are those of `qemuSnapshotDeleteValidate`: a snapshot in the chain in use goes when it has at most one child,
+//! the current one only as a leaf; outside of it a branch shrinks from its tip.
+
+use std::collections::BTreeSet;
+
+use super::{Effect, Fault, Neighbours, Rules, Step, prove, simulate};
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::BlockCode;
+use crate::model::tree::SnapshotTree;
+
+/// How many names a message lists before it counts the rest.
+const NAMES_SHOWN: usize = 3;
+
+/// Why the shape of the tree does not let a snapshot go now; none where it does.
+pub(super) fn held(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
+    let children: Vec<_> = tree.children(Some(name)).into_iter().map(|child| &child.name).collect();
+    if children.is_empty() {
+        return None;
+    }
+    let is_current = tree.current() == Some(name);
+    let in_use = tree.current().is_some_and(|current| tree.is_within(current, name));
+    let (text, way_out) = if is_current {
+        (
+            format!("it is the current snapshot and {} on it", stand(&children)),
+            "libvirt deletes a current external snapshot only where nothing stands on it: delete those first, newest first, or \
+             capture a new one"
+                .to_owned(),
+        )
+    } else if !in_use {
+        let tips = tips(tree, name);
+        (
+            format!("it lies in a branch that is not in use, and {} on it", stand(&children)),
+            format!("libvirt deletes such a branch only from its tip: {} must go first", names(&tips)),
+        )
+    } else if children.len() > 1 {
+        (
+            format!("{} on it", stand(&children)),
+            "libvirt merges a snapshot only into a single one: delete the branches that are not in use first, the newest of \
+             each branch first"
+                .to_owned(),
+        )
+    } else {
+        return None;
+    };
+    Some(Fault::new(BlockCode::TreeHolds, text, way_out))
+}
+
+fn stand(children: &[&SnapshotName]) -> String {
+    format!("{} {}", names(children), if children.len() == 1 { "stands" } else { "stand" })
+}
+
+fn names(names: &[&SnapshotName]) -> String {
+    let shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// The leaves below a snapshot.
+fn tips<'t>(tree: &'t SnapshotTree, name: &SnapshotName) -> Vec<&'t SnapshotName> {
+    let mut stack = tree.children(Some(name));
+    let mut tips = Vec::new();
+    let mut seen = BTreeSet::new();
+    while let Some(at) = stack.pop().filter(|at| seen.insert(&at.name)) {
+        let children = tree.children(Some(&at.name));
+        if children.is_empty() {
+            tips.push(&at.name);
+        }
+        stack.extend(children);
+    }
+    tips.sort();
+    tips
+}
+
+/// The deletions of a domain in an order that libvirt accepts, and what stays.
+pub(in crate::plan) struct Arranged {
+    /// Each with what it does to files at its turn.
+    pub(in crate::plan) order: Vec<(SnapshotName, Effect)>,
+    /// Those that cannot go, with what holds them after the others went.
+    pub(in crate::plan) held: Vec<(SnapshotName, Fault)>,
+    /// The domain afterwards.
+    pub(in crate::plan) left: ObservedDomain,
+}
+
+/// Orders deletions, each proven on the state that the ones before it leave.
+pub(in crate::plan) fn arrange(
+    domain: &ObservedDomain,
+    neighbours: &Neighbours<'_>,
+    rules: Rules,
+    wanted: &BTreeSet<SnapshotName>,
+) -> Arranged {
+    let mut now = domain.clone();
+    let mut rest = by_cost(domain, wanted);
+    let mut order = Vec::new();
+    loop {
+        let proven = |name: &SnapshotName| prove(&now, neighbours, rules, Step::Delete(name)).ok();
+        let Some((at, effect)) = rest.iter().enumerate().find_map(|(at, name)| Some((at, proven(name)?))) else {
+            break;
+        };
+        let name = rest.remove(at);
+        now = simulate::after_delete(&now, &name, &effect);
+        order.push((name, effect));
+    }
+    let fault = |name: SnapshotName| {
+        let fault = prove(&now, neighbours, rules, Step::Delete(&name)).err()?;
+        Some((name, fault))
+    };
+    let held = rest.into_iter().filter_map(fault).collect();
+    Arranged { order, held, left: now }
+}
+
+/// Dead branches first, tip by tip: that only unlinks files. Then the chain in use from its root: each merge then moves
+/// one overlay's data, while from the tip down it would move the same data again and again.
+fn by_cost(domain: &ObservedDomain, wanted: &BTreeSet<SnapshotName>) -> Vec<SnapshotName> {
+    let tree = &domain.tree;
+    let depth = |name: &SnapshotName| {
+        let mut depth = 0_usize;
+        let mut at = tree.get(name);
+        while let Some(parent) = at.and_then(|s| s.parent.as_ref()).filter(|_| depth <= tree.len()) {
+            depth += 1;
+            at = tree.get(parent);
+        }
+        depth
+    };
+    let mut names: Vec<_> = wanted.iter().filter(|name| tree.get(name).is_some()).cloned().collect();
+    names.sort_by_cached_key(|name| {
+        let in_use = tree.current().is_some_and(|current| tree.is_within(current, name));
+        let depth = depth(name);
+        (in_use, if in_use { depth } else { usize::MAX - depth }, name.clone())
+    });
+    names
+}

@@ -1,0 +1,124 @@
+//! What a domain looks like after a proven step: so that the next one of the same pass is planned on what will be there.
+
+use std::collections::BTreeMap;
+
+use super::{Effect, Repair};
+use crate::model::image::{Backing, FileId, Image, ImageState};
+use crate::model::kinds::{Capture, DiskLocation};
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
+use crate::model::stamp::Description;
+use crate::model::tree::SnapshotTree;
+
+/// The domain after a deletion: children move to the parent, the pointer too, and what was merged has the older name.
+pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
+    let mut after = domain.clone();
+    let parent = domain.tree.get(name).and_then(|gone| gone.parent.clone());
+    let mut rest: Vec<_> = domain.tree.iter().filter(|snapshot| snapshot.name != *name).cloned().collect();
+    for snapshot in &mut rest {
+        if snapshot.parent.as_ref() == Some(name) {
+            snapshot.parent.clone_from(&parent);
+        }
+        if let Some(files) = snapshot.files.as_deref_mut() {
+            for merge in &effect.merges {
+                if let Some(base) = files.bases.get_mut(&merge.target).filter(|base| **base == merge.from) {
+                    base.clone_from(&merge.into);
+                }
+                files.unfinished.remove(&merge.target);
+            }
+        }
+    }
+    let current = domain.tree.current().filter(|current| *current != name).cloned().or(parent);
+    after.tree = SnapshotTree::new(rest, current);
+    for merge in &effect.merges {
+        for state in after.files.images.values_mut() {
+            if let ImageState::Present(image) = state
+                && image.backing == Backing::File(merge.from.clone())
+            {
+                image.backing = Backing::File(merge.into.clone());
+            }
+        }
+        for disk in after.disks.iter_mut().filter(|disk| disk.target == merge.target) {
+            if let Some(below) = &mut disk.backing {
+                below.retain(|image| *image != merge.from);
+            }
+            if disk.source.as_ref() == Some(&merge.from) {
+                disk.source = Some(merge.into.clone());
+                if let Some(below) = &mut disk.backing {
+                    below.retain(|image| *image != merge.into);
+                }
+            }
+        }
+    }
+    for path in &effect.unlinks {
+        after.files.images.insert(path.clone(), ImageState::Absent);
+    }
+    after
+}
+
+/// The domain after a capture whose files the plan has chosen.
+pub(in crate::plan) fn after_create(
+    domain: &ObservedDomain,
+    name: &SnapshotName,
+    capture: &Capture,
+    created: i64,
+) -> ObservedDomain {
+    let mut after = domain.clone();
+    let mut files = SnapshotFiles { memory: capture.memory.as_ref().map(|m| m.file.clone()), ..Default::default() };
+    let mut disks = BTreeMap::new();
+    for disk in &mut after.disks {
+        let Some(source) = disk.source.clone() else { continue };
+        files.bases.insert(disk.target.clone(), source.clone());
+        let chosen = capture.disks.iter().find(|chosen| chosen.target == disk.target);
+        let overlay = chosen.filter(|chosen| chosen.location == Some(DiskLocation::External));
+        let Some(overlay) = overlay.and_then(|chosen| chosen.file.clone()) else { continue };
+        disks.insert(disk.target.clone(), Storage::External);
+        files.overlays.insert(disk.target.clone(), overlay.clone());
+        // No file of this machine has this identity yet.
+        let id = FileId { device: u64::MAX, inode: after.files.images.len() as u64 };
+        let image = Image { id, backing: Backing::File(source.clone()), allocated: 0, empty: true };
+        after.files.images.insert(overlay.clone(), ImageState::Present(image));
+        if let Some(below) = &mut disk.backing {
+            below.insert(0, source);
+        }
+        disk.source = Some(overlay);
+    }
+    let memory = if files.memory.is_some() { Storage::External } else { Storage::No };
+    let made = ObservedSnapshot {
+        name: name.clone(),
+        parent: domain.tree.current().cloned(),
+        created,
+        state: String::new(),
+        description: Description { human: String::new(), stamp: None },
+        memory,
+        disks,
+        files: Some(Box::new(files)),
+        ledger: None,
+        digest: [0; 32],
+    };
+    after.tree = SnapshotTree::new(domain.tree.iter().cloned().chain([made]), Some(name.clone()));
+    after
+}
+
+/// The domain after a repair of its pointer.
+pub(in crate::plan) fn after_repair(domain: &ObservedDomain, repair: &Repair) -> ObservedDomain {
+    let mut after = domain.clone();
+    let old = domain.tree.current().filter(|old| **old != repair.target);
+    let snapshots = domain.tree.iter().cloned().map(|mut snapshot| {
+        let moved_off = old == Some(&snapshot.name);
+        if let Some(files) = snapshot.files.as_deref_mut() {
+            if snapshot.name == repair.target
+                && let Some(overlays) = &repair.overlays
+            {
+                files.revert_overlays.clone_from(overlays);
+            }
+            if moved_off {
+                files.revert_overlays.clear();
+            }
+        }
+        snapshot
+    });
+    after.tree = SnapshotTree::new(snapshots.collect::<Vec<_>>(), Some(repair.target.clone()));
+    after
+}

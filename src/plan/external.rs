@@ -1,0 +1,345 @@
+//! External trees in a domain's pass: what must hold before anything else, repairs, limits, and the order of deletions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::capture::Prepared;
+use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::domain::Planner;
+use crate::model::desired::{Document, Origin};
+use crate::model::image::directory;
+use crate::model::kinds::{Capture, SnapshotSet};
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::text::{bytes, count, printable};
+
+/// Below this version libvirt starts no domain with more images in a chain than [`HARD_CHAIN_LIMIT`] (12.0.0).
+const LONG_CHAINS_START: u64 = 12_000_000;
+
+/// The most images with which a domain was seen to start below libvirt 12.0: one base and 23 overlays are safe, 25
+/// overlays are not ("nesting too deep").
+const HARD_CHAIN_LIMIT: u32 = 24;
+
+/// How many files a warning lists before it counts the rest.
+const FILES_SHOWN: usize = 3;
+
+/// What planning a domain with external snapshots keeps track of.
+#[derive(Clone)]
+pub(super) struct External<'a> {
+    /// The domain as it was read, with the repair made.
+    start: ObservedDomain,
+    /// The same after the captures planned so far.
+    now: ObservedDomain,
+    neighbours: Neighbours<'a>,
+    rules: Rules,
+    /// Why nothing is done.
+    fault: Option<Fault>,
+}
+
+impl<'a> Planner<'a> {
+    /// Looks at a domain that has external snapshots: whether its tree and images fit each other, and the repair where
+    /// there is a safe one.
+    pub(super) fn begin_external(&mut self, sets: &[&Document<SnapshotSet>], frozen: bool) {
+        if self.domain.tree.external().next().is_none() {
+            return;
+        }
+        let mut external = self.new_external();
+        if let Err(fault) = Layout::whole(self.domain, Trust::Metadata) {
+            let origins: Vec<_> = sets.iter().map(|set| set.origin("/spec/domains")).collect();
+            match chain::find_repair(self.domain, external.rules).filter(|_| !frozen) {
+                Some(repair) => {
+                    self.plan_repair(&repair, &fault, origins.first());
+                    external.start = chain::after_repair(self.domain, &repair);
+                    external.now = external.start.clone();
+                    self.pointer = Some(repair.target);
+                }
+                None => {
+                    self.block(None, fault.code, fault.text.clone(), fault.way_out.clone(), origins);
+                    external.fault = Some(fault);
+                }
+            }
+        }
+        self.external = Some(external);
+    }
+
+    fn new_external(&self) -> External<'a> {
+        External {
+            start: self.domain.clone(),
+            now: self.domain.clone(),
+            neighbours: Neighbours::of(self.observed_host, self.domain),
+            rules: Rules { trust_unreadable_chains: self.safety.trust_unreadable_chains },
+            fault: None,
+        }
+    }
+
+    fn plan_repair(&mut self, repair: &Repair, fault: &Fault, origin: Option<&Origin>) {
+        let Some(origin) = origin else { return };
+        let address = self.address(Some(&repair.target));
+        let reason = || Reason { code: ReasonCode::Repair, text: fault.text.clone() };
+        let risk = || Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() };
+        let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
+        if let Some(overlays) = &repair.overlays {
+            self.repairs.push(Action {
+                address: address.clone(),
+                action: ActionKind::Redefine,
+                reason: reason(),
+                origin: origin.clone(),
+                before: None,
+                after: Some(View { revert_overlays: Some(overlays.clone()), ..View::default() }),
+                risk: risk(),
+                definition: None,
+            });
+        }
+        if repair.moves_pointer {
+            self.repairs.push(Action {
+                address,
+                action: ActionKind::SetCurrent,
+                reason: reason(),
+                origin: origin.clone(),
+                before: Some(View { current: Some(observed), ..View::default() }),
+                after: Some(View { current: Some(repair.target.to_string()), ..View::default() }),
+                risk: risk(),
+                definition: None,
+            });
+        }
+    }
+
+    /// Whether the domain has external snapshots, or this pass captures one.
+    pub(super) fn is_external(&self) -> bool {
+        self.external.is_some()
+    }
+
+    /// Why no capture is made, where the domain is not whole.
+    pub(super) fn external_fault(&self) -> Option<(BlockCode, String)> {
+        let fault = self.external.as_ref()?.fault.as_ref()?;
+        let text =
+            "the domain's snapshots and images do not fit each other, as the item about the domain says; nothing is \
+                    captured or deleted"
+                .to_owned();
+        Some((fault.code, text))
+    }
+
+    /// The domain as it will be when the next capture of this pass is made.
+    pub(super) fn as_it_will_be(&self) -> &ObservedDomain {
+        self.external.as_ref().map_or(self.domain, |external| &external.now)
+    }
+
+    /// Notes an external capture of this pass.
+    pub(super) fn will_capture(&mut self, name: &SnapshotName, prepared: &Prepared) {
+        let created = self.context.now.as_second();
+        let mut external = self.external.take().unwrap_or_else(|| self.new_external());
+        external.now = chain::after_create(&external.now, name, &prepared.capture, created);
+        if !self.host.external_snapshots {
+            let text = format!(
+                "{}: libvirt {} of this host captures external snapshots, and can neither delete them nor revert to them (libvirt 9.9 \
+                 can)",
+                self.address(None),
+                version(self.host.libvirt_version)
+            );
+            if let Some(origin) = self.creates.last().map(|action| action.origin.clone()) {
+                self.warnings.push(Warning { text, origin });
+            }
+        }
+        self.external = Some(external);
+    }
+
+    /// Puts the deletions of an external tree into an order that libvirt accepts, holds back what cannot go, and keeps
+    /// within the limits on chains and space: deletions that make room go before the captures. Says whether they do.
+    pub(super) fn arrange_external(&mut self) -> bool {
+        let Some(external) = self.external.take() else { return false };
+        let deletes = std::mem::take(&mut self.deletes);
+        let mut first = false;
+        if external.fault.is_some() {
+            for action in deletes {
+                let Some((code, text)) = fault_of(&external) else { continue };
+                let (name, origin) = (action.address.snapshot, action.origin);
+                self.block(name.as_ref(), code, text, "repair the domain first", vec![origin]);
+            }
+        } else if !self.host.external_snapshots && !deletes.is_empty() {
+            for action in deletes {
+                let (name, origin) = (action.address.snapshot, action.origin);
+                let text = format!(
+                    "libvirt {} of this host cannot delete external snapshots; libvirt 9.9 can",
+                    version(self.host.libvirt_version)
+                );
+                self.block(name.as_ref(), BlockCode::NotPossible, text, "update libvirt on the host", vec![origin]);
+            }
+            self.within_limits(&external, None);
+        } else {
+            first = self.order_external(&external, deletes);
+        }
+        self.report_files(&external);
+        self.external = Some(external);
+        first
+    }
+
+    fn order_external(&mut self, external: &External<'_>, deletes: Vec<Action>) -> bool {
+        let names = deletes.iter().filter_map(|action| action.address.snapshot.clone());
+        let wanted: BTreeSet<SnapshotName> = names.collect();
+        let arrange = |domain| chain::arrange(domain, &external.neighbours, external.rules, &wanted);
+        let first = !self.within_limits(external, None) && {
+            let before = arrange(&external.start);
+            self.within_limits(external, Some(&before))
+        };
+        if !self.within_limits(external, None) && !first {
+            self.block_captures(external);
+        }
+        let captures_first = !first && !self.creates.is_empty();
+        let arranged = arrange(if captures_first { &external.now } else { &external.start });
+        let mut by_name: BTreeMap<_, _> =
+            deletes.into_iter().filter_map(|action| Some((action.address.snapshot.clone()?, action))).collect();
+        for (name, effect) in &arranged.order {
+            let Some(mut action) = by_name.remove(name) else { continue };
+            action.risk.text.push_str(&files_text(effect));
+            if !effect.disks.is_empty() {
+                action.after = Some(View { disks: Some(effect.disks.clone()), ..View::default() });
+            }
+            self.deletes.push(action);
+        }
+        for (name, fault) in arranged.held {
+            let Some(action) = by_name.remove(&name) else { continue };
+            let by_age = action.reason.code != ReasonCode::Absent;
+            if fault.code == BlockCode::TreeHolds && by_age {
+                let text = format!("{}; {}; {}", action.reason.text, fault.text, fault.way_out);
+                let reason = Reason { code: ReasonCode::Tree, text };
+                self.kept.push(Kept { address: action.address, reason, origin: Some(action.origin) });
+            } else {
+                let text = format!("{}; it is not deleted", fault.text);
+                self.block(Some(&name), fault.code, text, fault.way_out, vec![action.origin]);
+            }
+        }
+        first
+    }
+
+    /// Whether the captures of this pass keep every chain and filesystem within the SafetyPolicy, after these deletions.
+    fn within_limits(&self, external: &External<'_>, after: Option<&chain::Arranged>) -> bool {
+        self.creates.is_empty()
+            || (self.images_with_captures(external, after) <= self.chain_limit() as usize
+                && (self.full_filesystem().is_none() || after.is_some_and(|deleted| !deleted.order.is_empty())))
+    }
+
+    /// How many images the longest chain has after the captures of this pass.
+    fn images_with_captures(&self, external: &External<'_>, after: Option<&chain::Arranged>) -> usize {
+        let domain = after.map_or(&external.start, |deleted| &deleted.left);
+        let longest = domain.disks.iter().filter_map(|disk| chain::images(domain, disk)).max().unwrap_or(0);
+        let taking_disks = |action: &&Action| captures_disks(action);
+        longest + self.creates.iter().filter(taking_disks).count()
+    }
+
+    fn chain_limit(&self) -> u32 {
+        if self.host.libvirt_version < LONG_CHAINS_START {
+            self.safety.chain_limit.min(HARD_CHAIN_LIMIT)
+        } else {
+            self.safety.chain_limit
+        }
+    }
+
+    /// The first directory of a capture's files with too little free space: path and percent.
+    fn full_filesystem(&self) -> Option<(String, u64)> {
+        let files = |capture: &Capture| -> Vec<String> {
+            let disks = capture.disks.iter().filter_map(|disk| disk.file.clone());
+            disks.chain(capture.memory.iter().map(|memory| memory.file.clone())).collect()
+        };
+        let captures = self.creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref());
+        captures.flat_map(files).find_map(|file| {
+            let space = self.domain.files.space.get(directory(&file)).filter(|space| space.total > 0)?;
+            let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
+            (percent < u64::from(self.safety.free_space.min_percent.0)).then(|| (directory(&file).to_owned(), percent))
+        })
+    }
+
+    /// Holds back the captures of this pass, which no deletion makes room for.
+    fn block_captures(&mut self, external: &External<'_>) {
+        let images = self.images_with_captures(external, None);
+        let limit = self.chain_limit();
+        let full = self.full_filesystem();
+        for action in std::mem::take(&mut self.creates) {
+            let (name, origins) = (action.address.snapshot, vec![action.origin]);
+            match &full {
+                Some((directory, percent)) if images <= limit as usize => {
+                    let text = format!(
+                        "the filesystem of {} has {percent} % free, and the SafetyPolicy wants {} % to remain; nothing was \
+                         captured",
+                        printable(directory),
+                        self.safety.free_space.min_percent.0
+                    );
+                    self.block(
+                        name.as_ref(),
+                        BlockCode::NoSpace,
+                        text,
+                        "make room, or lower freeSpace.minPercent",
+                        origins,
+                    );
+                }
+                _ => {
+                    let text = format!(
+                        "a disk's chain would have {images} images, and the limit is {limit}: with more, libvirt below 12.0 neither \
+                         starts the domain nor deletes a snapshot of it"
+                    );
+                    let way_out = "delete snapshots that are no longer needed (state: absent, retention); chainLimit in the \
+                                   SafetyPolicy says how many images are allowed";
+                    self.block(name.as_ref(), BlockCode::ChainLimit, text, way_out, origins);
+                }
+            }
+        }
+        self.pointer = external.start.tree.current().cloned();
+    }
+
+    /// Files that nothing uses: an interrupted capture or a forgotten revert left them.
+    fn report_files(&mut self, external: &External<'_>) {
+        let orphans = chain::orphans(self.domain, &Bystanders::new(&external.neighbours));
+        let planned: BTreeSet<&str> = self
+            .creates
+            .iter()
+            .filter_map(|action| action.after.as_ref()?.capture.as_ref())
+            .flat_map(|capture| capture.disks.iter().filter_map(|disk| disk.file.as_deref()))
+            .collect();
+        let orphans: Vec<_> = orphans.into_iter().filter(|(path, _)| !planned.contains(path)).collect();
+        let (Some(origin), false) = (self.origin.clone(), orphans.is_empty()) else { return };
+        let shown: Vec<_> = orphans.iter().take(FILES_SHOWN).map(|(path, _)| printable(path)).collect();
+        let more = match orphans.len().saturating_sub(FILES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "{}: {} that no snapshot and no disk uses ({} in all): {}{more}. snapward leaves files alone that it cannot prove to be its \
+             own",
+            self.address(None),
+            count(orphans.len(), "overlay lies beside its images", "overlays lie beside its images"),
+            bytes(orphans.iter().map(|(_, size)| size).sum()),
+            shown.join(", ")
+        );
+        self.warnings.push(Warning { text, origin });
+    }
+}
+
+fn captures_disks(action: &Action) -> bool {
+    action.after.as_ref().and_then(|after| after.capture.as_ref()).is_some_and(|capture| !capture.disks.is_empty())
+}
+
+fn fault_of(external: &External<'_>) -> Option<(BlockCode, String)> {
+    let fault = external.fault.as_ref()?;
+    Some((
+        fault.code,
+        "the domain's snapshots and images do not fit each other, as the item about the domain says; it is not deleted"
+            .to_owned(),
+    ))
+}
+
+/// libvirt's number of a version as people write it.
+fn version(number: u64) -> String {
+    format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
+}
+
+/// What a deletion does to the images.
+fn files_text(effect: &chain::Effect) -> String {
+    if effect.merges.is_empty() {
+        let removed: Vec<_> = effect.unlinks.iter().map(|path| printable(path)).collect();
+        return if removed.is_empty() { String::new() } else { format!("; removes {}", removed.join(", ")) };
+    }
+    let merges = effect.merges.iter().map(|merge| {
+        let size = merge.bytes.map_or_else(|| "an unknown size".to_owned(), bytes);
+        format!("{size} of {} into {}", printable(&merge.from), printable(&merge.into))
+    });
+    format!("; merges {}", merges.collect::<Vec<_>>().join(", "))
+}
