@@ -202,10 +202,7 @@ impl Pass<'_> {
         if after.state != before.state {
             return Some(format!("the domain was {} and is {}", before.state.as_str(), after.state.as_str()));
         }
-        if after.tree.external().next().is_none() {
-            return None;
-        }
-        self.prove(after, Step::Create).err().map(|failure| failure.text)
+        self.not_whole(after)
     }
 
     /// What stands after a deletion that failed.

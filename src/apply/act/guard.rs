@@ -126,4 +126,12 @@ impl Pass<'_> {
         chain::prove(domain, &guard.neighbours(), guard.rules, step)
             .map_err(|fault| Failure::new(format!("{}; nothing was done. To go on: {}", fault.text, fault.way_out)))
     }
+
+    /// Why tree and images do not fit each other after an action.
+    pub(super) fn not_whole(&self, after: &ObservedDomain) -> Option<String> {
+        let rules = self.guard.as_ref().map(|guard| guard.rules).unwrap_or_default();
+        after.tree.external().next()?;
+        let fault = chain::prove(after, &Neighbours::default(), rules, Step::Create).err()?;
+        Some(format!("{}. To repair it: {}", fault.text, fault.way_out))
+    }
 }

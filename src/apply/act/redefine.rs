@@ -129,6 +129,12 @@ impl Pass<'_> {
         let unread =
             |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
         match self.host.current(&self.domain).map_err(unread)? {
+            Some(current) if current == *name && tree.is_some() => {
+                match self.not_whole(&self.look_again().map_err(unread)?) {
+                    Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),
+                    None => Ok(Done::default()),
+                }
+            }
             Some(current) if current == *name => Ok(Done::default()),
             Some(other) => {
                 Err(Failure::new(format!("libvirt accepted it and reports {other} as current. {RUN_AGAIN}")))
