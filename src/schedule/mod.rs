@@ -1,5 +1,5 @@
-//! Schedules: cron expressions in a time zone, their slots, when a slot is due, and the windows of a SafetyPolicy. Pure
-//! functions of data and `now`.
+//! Schedules: cron expressions in a time zone, their slots, when a slot is due, times in names, and the windows of a
+//! SafetyPolicy. Pure functions of data and `now`.
 //!
 //! Own code and no library, because of what a change of the clocks does to a slot. `croner` 4.0, the nearest fit, takes only
 //! a single hour with a single minute for a fixed time (`determine_job_type`): `0,30 2 * * *` would lose its day in spring
@@ -8,6 +8,7 @@
 
 mod cron;
 mod due;
+mod pattern;
 mod slots;
 mod windows;
 
@@ -16,5 +17,6 @@ mod tests;
 
 pub use cron::{Cron, CronError};
 pub use due::{Due, Tempo, due, jitter};
-pub use slots::{Slots, Timetable, slot_name, slot_of_name};
+pub use pattern::TimePattern;
+pub use slots::{Slots, Timetable};
 pub use windows::{closed_until, open};

@@ -173,15 +173,3 @@ impl Iterator for Slots<'_> {
         None
     }
 }
-
-/// A slot as it stands in a name and a stamp: `20261123T040000Z`.
-pub fn slot_name(slot: Timestamp) -> String {
-    slot.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-/// Reads a slot back; none for any other text.
-pub fn slot_of_name(text: &str) -> Option<Timestamp> {
-    let slot = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    // strptime is lenient about digits; what we wrote reads back as it was.
-    (slot_name(slot) == text).then_some(slot)
-}

@@ -170,29 +170,6 @@ proptest! {
         prop_assert_eq!(table.newest_at(to), walked.last().copied());
         prop_assert_eq!(table.next_after(from), walked.first().copied());
     }
-
-    #[test]
-    fn a_slots_name_reads_back(seconds in -2_000_000_000i64..10_000_000_000) {
-        let slot = Timestamp::from_second(seconds).expect("in range");
-        prop_assert_eq!(slot_of_name(&slot_name(slot)), Some(slot));
-    }
-}
-
-#[test]
-fn other_texts_are_no_slots() {
-    assert_eq!(slot_name(at("2026-11-23T04:00:00Z")), "20261123T040000Z");
-    for text in [
-        "",
-        "20261123",
-        "20261123T040000",
-        "20261123T040000z",
-        "20261323T040000Z",
-        "20261123T240000Z",
-        "+2261123T040000Z",
-        "20261123T040000Zx",
-    ] {
-        assert_eq!(slot_of_name(text), None, "{text}");
-    }
 }
 
 fn tempo(cron: &str, deadline: Option<&str>, jitter: Option<&str>) -> Tempo {
