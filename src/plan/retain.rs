@@ -161,9 +161,11 @@ impl<'a> Planner<'a> {
             let name = &snapshot.name;
             match self.set_aside(claim, snapshot, declared) {
                 Some(SetAside::Protected) => {
-                    self.keep(claim, name, ReasonCode::Protected, "it is protected".to_owned())
+                    self.keep(claim, name, ReasonCode::Protected, "it is protected".to_owned());
                 }
-                Some(SetAside::Held(why)) => self.keep(claim, name, ReasonCode::Held, format!("it is on hold: {why}")),
+                Some(SetAside::Held(why)) => {
+                    self.keep(claim, name, ReasonCode::Held, format!("it is on hold: {why}"));
+                }
                 None if self.pointed_at.contains(name) => {
                     let text = "it is declared as the current snapshot".to_owned();
                     self.keep(claim, name, ReasonCode::Current, text);
