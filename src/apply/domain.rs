@@ -1,6 +1,5 @@
 //! One domain of an apply: lock, read again, compare, act in order, stop at the first failure.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::act::{Failure, Pass};
@@ -11,7 +10,7 @@ use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{Action, ActionKind};
-use crate::observe::read_domain;
+use crate::observe::{Interest, read_domain};
 
 /// Works on one domain and says what became of it.
 pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'_>) -> DomainOutcome {
@@ -51,6 +50,15 @@ pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'
     run(task, &mut pass, options)
 }
 
+/// What a domain is read again for: what the plan wants to exist in it, and the files it means to make.
+pub(super) fn interest<'a>(task: &Task<'a>) -> Interest<'a> {
+    let mut wanted = Interest { declared: task.planned.declared.iter().collect(), ..Interest::default() };
+    for capture in task.actions.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref()) {
+        wanted.capture(capture);
+    }
+    wanted
+}
+
 enum Reread {
     Same(DomainRef, Box<ObservedDomain>, Vec<SnapshotRef>),
     /// What is different now.
@@ -68,8 +76,7 @@ fn reread(target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
     if domain.name != planned.domain {
         return changed(&format!("the domain was renamed to {}", crate::model::text::printable(&domain.name)));
     }
-    let declared: BTreeSet<&SnapshotName> = planned.declared.iter().collect();
-    let (observed, refs) = read_domain(target.host.as_ref(), &domain, &declared)?;
+    let (observed, refs) = read_domain(target.host.as_ref(), &domain, &interest(task))?;
     if observed.fingerprint != planned.fingerprint {
         let what = if observed.state == planned.state {
             "its snapshots or disks changed".to_owned()

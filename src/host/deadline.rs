@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
-use crate::model::image::{ImageState, Space};
+use crate::model::image::Space;
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDisk;
@@ -232,9 +232,9 @@ impl Files for Deadline {
         self.probe(move |files| files.image_snapshots(&owned)).unwrap_or_else(Probe::Unknown)
     }
 
-    fn image(&self, path: &str) -> ImageState {
-        let owned = path.to_owned();
-        self.probe(move |files| files.image(&owned)).unwrap_or_else(ImageState::Unknown)
+    fn image(&self, path: &str, format: Option<&str>) -> ProbedImage {
+        let owned = (path.to_owned(), format.map(str::to_owned));
+        self.probe(move |files| files.image(&owned.0, owned.1.as_deref())).unwrap_or_else(ProbedImage::unknown)
     }
 
     fn directory(&self, path: &str) -> Probe<Vec<String>> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
 use crate::model::image::{ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
@@ -162,8 +162,8 @@ impl Files for Fake {
         Probe::Known(Vec::new())
     }
 
-    fn image(&self, _: &str) -> ImageState {
-        ImageState::Absent
+    fn image(&self, _: &str, _: Option<&str>) -> ProbedImage {
+        ProbedImage { state: ImageState::Absent, backing_format: None }
     }
 
     fn directory(&self, _: &str) -> Probe<Vec<String>> {

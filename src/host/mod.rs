@@ -152,6 +152,22 @@ pub enum Probe<T> {
     Unknown(String),
 }
 
+/// What a probe of an image found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbedImage {
+    /// The image.
+    pub state: ImageState,
+    /// The format of the image below it, where its header says.
+    pub backing_format: Option<String>,
+}
+
+impl ProbedImage {
+    /// An image that cannot be read from here, and why.
+    pub fn unknown(why: String) -> Self {
+        Self { state: ImageState::Unknown(why), backing_format: None }
+    }
+}
+
 /// A hypervisor. All calls block; a caller runs them on a thread of its own. Errors are [`HostError`]s, which name the
 /// object and say whether trying again can help.
 pub trait Host: Send + Sync {
@@ -256,8 +272,10 @@ pub trait Files: Send + Sync {
     /// The internal snapshots a disk's image holds.
     fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>>;
 
-    /// What a path leads to: its identity, the image below it, its size.
-    fn image(&self, path: &str) -> ImageState;
+    /// What a path leads to: its identity, the image below it, its size. `format` is what a definition or the header of the
+    /// image above declares of it: of a raw image the first bytes are the guest's own, and say nothing. Without one they
+    /// decide.
+    fn image(&self, path: &str, format: Option<&str>) -> ProbedImage;
 
     /// The names of the files in a directory.
     fn directory(&self, path: &str) -> Probe<Vec<String>>;

@@ -1,10 +1,11 @@
-//! libvirt's objects, freed without a panic, and the one call that `virt` does not wrap whole.
+//! libvirt's objects, freed without a panic, and the calls that `virt` does not wrap or not whole.
 //!
 //! `virt`'s own `Drop` panics where the C call to free fails, which aborts the process during an unwind. These free the
 //! objects themselves and let a failure be: what could not be freed is leaked.
 
 #![allow(unsafe_code, reason = "src/libvirt/ is the home of libvirt's C interface; see the SAFETY comments")]
 
+use std::ffi::CStr;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
@@ -14,6 +15,8 @@ use virt::domain::Domain;
 use virt::domain_snapshot::DomainSnapshot;
 use virt::error::Error;
 use virt::sys;
+
+use crate::host::BlockJob;
 
 /// An object that is freed once, without a panic.
 pub(super) struct Owned<T: Free>(ManuallyDrop<T>);
@@ -110,4 +113,16 @@ pub(super) fn domains_with_state(connection: &Connect) -> Result<Vec<ListedDomai
         unsafe { sys::virDomainStatsRecordListFree(records) };
     }
     failure.map_or(Ok(domains), Err)
+}
+
+/// The job that runs on a disk; none where none does.
+pub(super) fn block_job(domain: &Domain, target: &CStr) -> Result<Option<BlockJob>, Error> {
+    let mut info = sys::virDomainBlockJobInfo { type_: 0, bandwidth: 0, cur: 0, end: 0 };
+    // SAFETY: the domain is valid and the target a C string; libvirt fills `info` or leaves it alone, and keeps neither.
+    let found = unsafe { sys::virDomainGetBlockJobInfo(domain.as_ptr(), target.as_ptr(), &mut info, 0) };
+    match found {
+        0 => Ok(None),
+        1 => Ok(Some(BlockJob { done: info.cur, total: info.end })),
+        _ => Err(Error::last_error()),
+    }
 }

@@ -1,5 +1,6 @@
 //! [`Host`] on a libvirt connection: one libvirt call per method.
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +13,16 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use super::error::{host_error, is};
-use super::handle::{ListedDomain, Owned, domains_with_state};
+use super::handle::{ListedDomain, Owned, block_job, domains_with_state};
 use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
 use crate::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
 };
-use crate::model::image::{ImageState, Space};
+use crate::model::image::Space;
+use crate::model::kinds::{Content, Location};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedDisk, RunState};
@@ -65,6 +67,15 @@ impl LibvirtHost {
     pub(super) fn new(connection: Owned<Connect>, images: Images) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self { connection, images, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Whether the host's files can be read from here; else why not.
+    fn local(&self) -> std::result::Result<(), String> {
+        match self.images {
+            Images::Local => Ok(()),
+            Images::Remote => Err("the image is on another machine".to_owned()),
+            Images::Imaginary => Err("libvirt's test driver has no images".to_owned()),
+        }
     }
 
     /// The domain behind a reference; looked up where the handle is not this connection's.
@@ -131,6 +142,20 @@ fn unreadable(operation: Operation<'_>) -> impl FnOnce(XmlError) -> HostError {
 /// Something that is not sent.
 fn unsent(operation: Operation<'_>, why: impl std::fmt::Display) -> HostError {
     HostError::new(ErrorClass::Refused, operation.to_string(), format!("{why}; nothing was sent to libvirt"))
+}
+
+/// A running domain whose memory stays out is captured by disks alone; of one that is off, libvirt sees by the disks that
+/// the capture is external.
+fn create_flags(request: &CreateRequest, active: bool) -> u32 {
+    let capture = &request.capture;
+    let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE;
+    if capture.location == Location::External && active && capture.content == Content::Disks {
+        flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
+    }
+    if request.reuse {
+        flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
+    }
+    flags
 }
 
 fn run_state(state: Option<u32>) -> RunState {
@@ -230,7 +255,7 @@ impl Host for LibvirtHost {
         let xml = xml::create::write(request, domain.state.is_active()).map_err(|error| match error {
             CreateError::Unsupported(_) | CreateError::Xml(_) => unsent(operation, error),
         })?;
-        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE;
+        let flags = create_flags(request, domain.state.is_active());
         let made =
             self.domain(domain, operation)?.domain.create_snapshot_xml(&xml, flags).map_err(failed(operation))?;
         self.snapshot_ref(made, operation)
@@ -273,8 +298,9 @@ impl Host for LibvirtHost {
     }
 
     fn block_job(&self, domain: &DomainRef, target: &str) -> Result<Option<BlockJob>> {
-        let _ = target;
-        Err(unsent(Operation::BlockJob(domain), "not written yet"))
+        let operation = Operation::BlockJob(domain);
+        let target = CString::new(target).map_err(|error| unsent(operation, error))?;
+        block_job(&self.domain(domain, operation)?.domain, &target).map_err(failed(operation))
     }
 
     fn files(&self) -> &dyn Files {
@@ -284,10 +310,8 @@ impl Host for LibvirtHost {
 
 impl Files for LibvirtHost {
     fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
-        match self.images {
-            Images::Local => {}
-            Images::Remote => return Probe::Unknown("the image is on another machine".to_owned()),
-            Images::Imaginary => return Probe::Unknown("libvirt's test driver has no images".to_owned()),
+        if let Err(why) = self.local() {
+            return Probe::Unknown(why);
         }
         let path = match disk.source.as_deref() {
             Some(path) if matches!(disk.source_type.as_str(), "file" | "block") => path,
@@ -302,15 +326,15 @@ impl Files for LibvirtHost {
         }
     }
 
-    fn image(&self, path: &str) -> ImageState {
-        ImageState::Unknown(format!("{path} is not read yet"))
+    fn image(&self, path: &str, format: Option<&str>) -> ProbedImage {
+        self.local().map_or_else(ProbedImage::unknown, |()| image::image(path, format))
     }
 
     fn directory(&self, path: &str) -> Probe<Vec<String>> {
-        Probe::Unknown(format!("{path} is not read yet"))
+        self.local().map_or_else(Probe::Unknown, |()| image::directory(path))
     }
 
     fn space(&self, directory: &str) -> Probe<Space> {
-        Probe::Unknown(format!("{directory} is not read yet"))
+        self.local().map_or_else(Probe::Unknown, |()| image::space(directory))
     }
 }

@@ -43,6 +43,8 @@ pub struct SnapshotFiles {
     pub bases: BTreeMap<String, String>,
     /// The memory image.
     pub memory: Option<String>,
+    /// The declared format of each of these images, by path.
+    pub formats: BTreeMap<String, String>,
     /// The disks that an interrupted deletion left marked (`<snapshotDeleteInProgress/>`).
     pub unfinished: BTreeSet<String>,
 }

@@ -1,9 +1,10 @@
 //! Reading one domain: its definition, its snapshots, its ledger, and the fingerprint of it all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::{Interest, files};
 use crate::host::{self, DomainRef, ErrorClass, Host, HostError, Probe, SnapshotRef};
 use crate::model::image::DomainFiles;
 use crate::model::ledger::Ledger;
@@ -17,33 +18,23 @@ use crate::model::tree::SnapshotTree;
 /// that is at work on it; the domain is then reported as unreadable for this run.
 const ATTEMPTS: usize = 3;
 
-/// Reads one domain. `declared` are the snapshots that sets want in it: only where one of them is missing are the
-/// stored definition (one more call, for its copy of the ledger) and the image files looked at; the latter also where a
-/// series may capture (`scheduled`).
+/// Reads one domain. Only where a declared snapshot is missing is the stored definition read (one more call, for its copy
+/// of the ledger), and only there or where a series may capture are the images' own snapshots looked at; only where there is, or may come, an external snapshot, the files.
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
-pub fn observe_domain(
-    host: &dyn Host,
-    domain: &DomainRef,
-    declared: &BTreeSet<&SnapshotName>,
-    scheduled: bool,
-) -> host::Result<ObservedDomain> {
-    let (mut observed, _) = read_domain(host, domain, declared)?;
-    if scheduled && observed.image_snapshots.is_empty() {
-        observed.image_snapshots = probe_images(host, &observed.disks);
-    }
-    Ok(observed)
+pub fn observe_domain(host: &dyn Host, domain: &DomainRef, wanted: &Interest<'_>) -> host::Result<ObservedDomain> {
+    read_domain(host, domain, wanted).map(|(observed, _)| observed)
 }
 
-/// As [`observe_domain`] without series, with the listed snapshots: to act on them without looking them up again.
+/// As [`observe_domain`], with the listed snapshots: to act on them without looking them up again.
 ///
 /// # Errors
 /// As [`observe_domain`].
 pub fn read_domain(
     host: &dyn Host,
     domain: &DomainRef,
-    declared: &BTreeSet<&SnapshotName>,
+    wanted: &Interest<'_>,
 ) -> host::Result<(ObservedDomain, Vec<SnapshotRef>)> {
     let definition = host.definition(domain, false)?;
     let (tree, refs) = read_tree(host, domain)?;
@@ -58,7 +49,7 @@ pub fn read_domain(
     // a start from a managed save.
     let unknown =
         |name: &&&SnapshotName| tree.get(name).is_none() && ledger.as_ref().is_none_or(|l| l.made(name).is_none());
-    let capture_expected = declared.iter().any(|name| unknown(&name));
+    let capture_expected = wanted.declared.iter().any(|name| unknown(&name));
     let stored = if capture_expected && domain.state.is_active() {
         host.definition(domain, true)?.ledger.filter(|ledger| ledger.domain == domain.uuid)
     } else {
@@ -67,10 +58,11 @@ pub fn read_domain(
     stored.iter().for_each(|copy| merge(&mut ledger, copy));
 
     let ledger_is_current = live == ledger.as_ref() && stored == ledger;
-    let missing = declared.iter().any(|name| tree.get(name).is_none());
-    let image_snapshots = if missing { probe_images(host, &definition.disks) } else { BTreeMap::new() };
+    let missing = wanted.declared.iter().any(|name| tree.get(name).is_none());
+    let image_snapshots =
+        if missing || wanted.scheduled { probe_images(host, &definition.disks) } else { BTreeMap::new() };
     let fingerprint = fingerprint(domain, &tree, &definition.disks);
-    let observed = ObservedDomain {
+    let mut observed = ObservedDomain {
         uuid: domain.uuid,
         name: domain.name.clone(),
         state: domain.state,
@@ -83,6 +75,9 @@ pub fn read_domain(
         files: DomainFiles::default(),
         fingerprint,
     };
+    if wanted.external || observed.tree.external().next().is_some() {
+        observed.files = files::all(host.files(), &observed, wanted);
+    }
     Ok((observed, refs))
 }
 

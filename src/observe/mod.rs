@@ -1,22 +1,25 @@
 //! Observation: from hosts to the observed state, in K + 3·D + S calls for D selected domains with S snapshots (K = 4).
+//! Where a selected domain has an external snapshot, D and S are all the host's.
 //!
 //! Domains are read in parallel, and one that cannot be read does not hide the others.
 
 mod domain;
+mod files;
+mod interest;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 pub use domain::{observe_domain, read_domain};
+pub use interest::Interest;
 
-use crate::host::{self, DomainRef, Host};
+use interest::Interests;
+
+use crate::host::{self, DomainRef, Files, Host};
 use crate::model::desired::DesiredState;
-use crate::model::kinds::Presence;
-use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedHost, ObservedState, UnreadableDomain, UnreadableHost};
-use crate::model::selector::Selection;
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedState, UnreadableDomain, UnreadableHost};
 
 /// How many domains of one host are read at a time. libvirt serves five requests of one client at once
 /// (`max_client_requests`), and four were the fastest in measurement; the fifth stays free for keepalive and writes.
@@ -39,10 +42,10 @@ pub struct Connection {
 
 /// Reads every connected host: all domain names, and the domains that a set selects in full.
 pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedState {
-    let interest = Interest::new(desired);
+    let interests = Interests::new(desired);
     let results: Vec<_> = thread::scope(|scope| {
         let readers: Vec<_> =
-            connections.iter().map(|connection| scope.spawn(|| observe_host(connection, &interest))).collect();
+            connections.iter().map(|connection| scope.spawn(|| observe_host(connection, &interests))).collect();
         readers.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     let mut state = ObservedState::default();
@@ -59,33 +62,6 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
         }
     }
     state
-}
-
-/// What the manifests want to know of each domain.
-struct Interest<'a> {
-    sets: Vec<(Selection, &'a crate::model::kinds::SnapshotSetSpec)>,
-}
-
-impl<'a> Interest<'a> {
-    /// Reads the selectors of all sets.
-    fn new(desired: &'a DesiredState) -> Self {
-        Self { sets: desired.sets.iter().map(|set| (Selection::of(&set.value.spec), &set.value.spec)).collect() }
-    }
-
-    /// The snapshots that sets want to exist in the domain, and whether any has a series for it; none where no set selects
-    /// it.
-    fn wanted(&self, host: &HostInfo, domain: &DomainRef) -> Option<(BTreeSet<&'a SnapshotName>, bool)> {
-        let mut wanted: Option<(BTreeSet<_>, bool)> = None;
-        for (selection, spec) in &self.sets {
-            if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {
-                let present = spec.snapshots.iter().filter(|snapshot| snapshot.state == Presence::Present);
-                let (declared, scheduled) = wanted.get_or_insert_default();
-                declared.extend(present.map(|snapshot| &snapshot.name));
-                *scheduled |= spec.series.iter().any(|series| series.state == Presence::Present);
-            }
-        }
-        wanted
-    }
 }
 
 /// Asks a host what it is: its name, version and capabilities.
@@ -106,49 +82,77 @@ pub fn identify(connection: &Connection) -> host::Result<HostInfo> {
     })
 }
 
-fn observe_host(connection: &Connection, interest: &Interest<'_>) -> host::Result<ObservedHost> {
+fn observe_host(connection: &Connection, interests: &Interests<'_>) -> host::Result<ObservedHost> {
     let host = connection.host.as_ref();
     let info = identify(connection)?;
     let mut all = host.domains()?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    let selected: Vec<_> = all.iter().filter_map(|domain| Some((domain, interest.wanted(&info, domain)?))).collect();
+    let (mut selected, mut rest) = (Vec::new(), Vec::new());
+    for domain in &all {
+        match interests.of(&info, domain) {
+            Some(wanted) => selected.push((domain, wanted)),
+            None => rest.push((domain, Interest::default())),
+        }
+    }
+    let (mut domains, unreadable) = read_all(host, &selected);
+    // What is deleted in an external tree may be a neighbour's too: then all of them are read, with their files.
+    let (mut others, mut others_unreadable) = (Vec::new(), Vec::new());
+    if domains.iter().any(|domain| domain.tree.external().next().is_some()) {
+        (others, others_unreadable) = read_all(host, &rest);
+        let without: Vec<&mut ObservedDomain> =
+            domains.iter_mut().chain(&mut others).filter(|domain| domain.files.images.is_empty()).collect();
+        add_chains(host.files(), without);
+    }
+    let domain_names = all.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect();
+    Ok(ObservedHost { info, domain_names, domains, unreadable, others, others_unreadable })
+}
 
+/// Reads domains, several at a time.
+fn read_all(host: &dyn Host, wanted: &[(&DomainRef, Interest<'_>)]) -> (Vec<ObservedDomain>, Vec<UnreadableDomain>) {
     let next = AtomicUsize::new(0);
     let read_some = || {
         let mut read = Vec::new();
-        while let Some((domain, (declared, scheduled))) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.push((*domain, observe_domain(host, domain, declared, *scheduled)));
+        while let Some((domain, wanted)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            read.push((*domain, observe_domain(host, domain, wanted)));
         }
         read
     };
-    let readers = READERS_PER_HOST.min(selected.len());
+    let readers = READERS_PER_HOST.min(wanted.len());
     let results: Vec<_> = thread::scope(|scope| {
         let readers: Vec<_> = (0..readers).map(|_| scope.spawn(read_some)).collect();
         readers.into_iter().flat_map(|reader| reader.join().unwrap_or_default()).collect()
     });
-
-    let mut observed = ObservedHost {
-        info,
-        domain_names: all.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect(),
-        domains: Vec::with_capacity(results.len()),
-        unreadable: Vec::new(),
-        others: Vec::new(),
-        others_unreadable: Vec::new(),
-    };
     let answered: BTreeSet<_> = results.iter().map(|(domain, _)| domain.uuid).collect();
+    let (mut observed, mut failed) = (Vec::with_capacity(results.len()), Vec::new());
     for (domain, result) in results {
         match result {
-            Ok(read) => observed.domains.push(read),
-            Err(error) => observed.unreadable.push(unreadable(domain, error.to_string())),
+            Ok(read) => observed.push(read),
+            Err(error) => failed.push(unreadable(domain, error.to_string())),
         }
     }
-    for (domain, _) in selected.iter().filter(|(domain, _)| !answered.contains(&domain.uuid)) {
+    for (domain, _) in wanted.iter().filter(|(domain, _)| !answered.contains(&domain.uuid)) {
         let defect = "reading it ended in a defect of snapward; nothing was changed".to_owned();
-        observed.unreadable.push(unreadable(domain, defect));
+        failed.push(unreadable(domain, defect));
     }
-    observed.domains.sort_by(|a, b| a.name.cmp(&b.name));
-    observed.unreadable.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(observed)
+    observed.sort_by(|a, b| a.name.cmp(&b.name));
+    failed.sort_by(|a, b| a.name.cmp(&b.name));
+    (observed, failed)
+}
+
+/// Looks at the files of domains whose own tree did not ask for it. Storage that hangs costs its own domain the time.
+fn add_chains(files: &dyn Files, domains: Vec<&mut ObservedDomain>) {
+    let readers = READERS_PER_HOST.min(domains.len());
+    let queue = Mutex::new(domains);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    thread::scope(|scope| {
+        for _ in 0..readers {
+            scope.spawn(|| {
+                while let Some(domain) = next() {
+                    domain.files = files::chains(files, domain);
+                }
+            });
+        }
+    });
 }
 
 fn unreadable(domain: &DomainRef, error: String) -> UnreadableDomain {

@@ -7,6 +7,7 @@ mod embed;
 mod examples;
 mod exit_codes;
 mod host;
+mod host_external;
 mod host_text;
 mod manifests;
 mod private_daemon;

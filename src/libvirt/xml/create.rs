@@ -5,9 +5,9 @@ use quick_xml::events::BytesText;
 
 use super::XmlError;
 use crate::host::CreateRequest;
-use crate::model::kinds::{Content, DiskLocation, Location};
+use crate::model::kinds::{Content, DiskLocation, Location, SourceType};
 use crate::model::observed::ObservedDisk;
-use crate::model::text::{first_forbidden, fold_newlines};
+use crate::model::text::{first_forbidden, fold_newlines, printable};
 
 /// Why no XML was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,16 +20,14 @@ pub(in crate::libvirt) enum CreateError {
     Xml(#[from] XmlError),
 }
 
-/// Writes the request for an internal capture. Memory and every disk are named outright, so that libvirt refuses the
-/// call, instead of capturing something else, where the domain is no longer as it was read: `active` says whether it had
-/// a process then.
+/// Writes the request for a capture. Memory and every disk are named outright, so that libvirt refuses the call, instead
+/// of capturing something else, where the domain is no longer as it was read: `active` says whether it had a process then.
+/// An external capture comes with the file of every part.
 pub(in crate::libvirt) fn write(request: &CreateRequest, active: bool) -> Result<String, CreateError> {
-    check_internal(request)?;
-    if let Some(c) = first_forbidden(&request.description) {
-        let text = format!("the description holds {}, which XML cannot hold", c.escape_unicode());
-        return Err(XmlError::new(text).into());
-    }
-    let memory = if active && request.capture.content == Content::Full { "internal" } else { "no" };
+    let memory = memory(request, active)?;
+    let disks =
+        request.disks.iter().map(|disk| Ok((disk, part(request, disk)?))).collect::<Result<Vec<_>, CreateError>>()?;
+    check(request)?;
     let description = fold_newlines(&request.description);
     let mut writer = Writer::new(Vec::new());
     let written = writer.create_element("domainsnapshot").write_inner_content(|writer| {
@@ -37,19 +35,18 @@ pub(in crate::libvirt) fn write(request: &CreateRequest, active: bool) -> Result
         if !description.is_empty() {
             writer.create_element("description").write_text_content(BytesText::new(&description))?;
         }
-        writer.create_element("memory").with_attribute(("snapshot", memory)).write_empty()?;
+        let element = writer.create_element("memory");
+        match memory {
+            Part::File { path, .. } => {
+                element.with_attribute(("snapshot", "external")).with_attribute(("file", path)).write_empty()?
+            }
+            Part::Internal => element.with_attribute(("snapshot", "internal")).write_empty()?,
+            Part::No => element.with_attribute(("snapshot", "no")).write_empty()?,
+        };
         // The schema wants at least one disk in the list.
-        if !request.disks.is_empty() {
+        if !disks.is_empty() {
             writer.create_element("disks").write_inner_content(|writer| {
-                for disk in &request.disks {
-                    let location = if takes_part(request, disk) { "internal" } else { "no" };
-                    writer
-                        .create_element("disk")
-                        .with_attribute(("name", disk.target.as_str()))
-                        .with_attribute(("snapshot", location))
-                        .write_empty()?;
-                }
-                Ok(())
+                disks.iter().try_for_each(|(disk, part)| write_disk(writer, &disk.target, part))
             })?;
         }
         Ok(())
@@ -58,40 +55,103 @@ pub(in crate::libvirt) fn write(request: &CreateRequest, active: bool) -> Result
     String::from_utf8(writer.into_inner()).map_err(|error| XmlError::new(error.to_string()).into())
 }
 
-fn check_internal(request: &CreateRequest) -> Result<(), CreateError> {
-    let capture = &request.capture;
-    let elsewhere =
-        |location: Option<DiskLocation>| matches!(location, Some(DiskLocation::External | DiskLocation::Manual));
-    if capture.location == Location::External
-        || capture.memory.is_some()
-        || capture.content == Content::Memory
-        || capture.disks.iter().any(|disk| elsewhere(disk.location))
-    {
-        return Err(CreateError::Unsupported("external captures are not supported by this version".to_owned()));
-    }
-    if let Some(disk) = capture.disks.iter().find(|disk| !request.disks.iter().any(|d| d.target == disk.target)) {
-        let target = crate::model::text::printable(&disk.target);
-        return Err(CreateError::Unsupported(format!(
-            "the capture names disk {target}, which the domain does not have"
-        )));
-    }
+/// Where a disk's state or the memory goes.
+enum Part<'a> {
+    No,
+    Internal,
+    File { path: &'a str, format: &'a str, block: bool },
+}
+
+fn write_disk(writer: &mut Writer<Vec<u8>>, target: &str, part: &Part<'_>) -> std::io::Result<()> {
+    let element = writer.create_element("disk").with_attribute(("name", target));
+    match part {
+        Part::No => element.with_attribute(("snapshot", "no")).write_empty()?,
+        Part::Internal => element.with_attribute(("snapshot", "internal")).write_empty()?,
+        Part::File { path, format, block } => {
+            let (kind, attribute) = if *block { ("block", "dev") } else { ("file", "file") };
+            element.with_attribute(("snapshot", "external")).with_attribute(("type", kind)).write_inner_content(
+                |writer| {
+                    writer.create_element("driver").with_attribute(("type", *format)).write_empty()?;
+                    writer.create_element("source").with_attribute((attribute, *path)).write_empty()?;
+                    Ok(())
+                },
+            )?
+        }
+    };
     Ok(())
 }
 
-/// An explicit choice holds; else read-only disks and empty drives stay out, as does what the domain itself excludes.
-/// libvirt's own defaults (`virDomainSnapshotAlignDisks`) are the same.
-fn takes_part(request: &CreateRequest, disk: &ObservedDisk) -> bool {
-    let chosen = request.capture.disks.iter().find(|chosen| chosen.target == disk.target);
-    match chosen.and_then(|chosen| chosen.location) {
-        Some(location) => location == DiskLocation::Internal,
-        None => !disk.readonly && !disk.is_empty_drive() && disk.snapshot.as_deref() != Some("no"),
+/// Where the memory goes.
+fn memory<'a>(request: &'a CreateRequest, active: bool) -> Result<Part<'a>, CreateError> {
+    let capture = &request.capture;
+    let wanted = active && capture.content != Content::Disks;
+    match (capture.location, &capture.memory) {
+        (Location::Internal, None) if capture.content != Content::Memory => {
+            Ok(if wanted { Part::Internal } else { Part::No })
+        }
+        (Location::Internal, _) => unsupported("memory in a file is part of an external capture"),
+        (Location::External, Some(memory)) if wanted => {
+            Ok(Part::File { path: &memory.file, format: "raw", block: false })
+        }
+        (Location::External, None) if wanted => unsupported("the capture does not say where the memory goes"),
+        (Location::External, _) if capture.content == Content::Memory => {
+            unsupported("a domain that is off has no memory to capture")
+        }
+        (Location::External, _) => Ok(Part::No),
     }
+}
+
+/// Where a disk's state goes. In an internal capture an explicit choice holds; else read-only disks and empty drives stay
+/// out, as does what the domain itself excludes: libvirt's own defaults (`virDomainSnapshotAlignDisks`) are the same. In an
+/// external one only what is listed takes part.
+fn part<'a>(request: &'a CreateRequest, disk: &ObservedDisk) -> Result<Part<'a>, CreateError> {
+    let capture = &request.capture;
+    let chosen = capture.disks.iter().find(|chosen| chosen.target == disk.target);
+    let by_default = || !disk.readonly && !disk.is_empty_drive() && disk.snapshot.as_deref() != Some("no");
+    match (capture.location, chosen.and_then(|chosen| chosen.location)) {
+        (Location::Internal, None) => Ok(if by_default() { Part::Internal } else { Part::No }),
+        (Location::Internal, Some(DiskLocation::Internal)) => Ok(Part::Internal),
+        (_, Some(DiskLocation::No)) | (Location::External, None) => Ok(Part::No),
+        (Location::External, Some(DiskLocation::External)) => {
+            let chosen = chosen.filter(|_| capture.content != Content::Memory);
+            let Some(path) = chosen.and_then(|chosen| chosen.file.as_deref()) else {
+                return unsupported(&format!("the capture does not say where disk {} goes", printable(&disk.target)));
+            };
+            let format = chosen.and_then(|chosen| chosen.format.as_deref()).unwrap_or("qcow2");
+            let block = chosen.and_then(|chosen| chosen.source_type) == Some(SourceType::Block);
+            Ok(Part::File { path, format, block })
+        }
+        (_, Some(DiskLocation::Manual)) => unsupported("manual captures are not supported by this version"),
+        (_, Some(_)) => unsupported("libvirt mixes no internal and external parts in one capture"),
+    }
+}
+
+fn unsupported<T>(text: &str) -> Result<T, CreateError> {
+    Err(CreateError::Unsupported(text.to_owned()))
+}
+
+/// What no part can see for itself.
+fn check(request: &CreateRequest) -> Result<(), CreateError> {
+    let capture = &request.capture;
+    if let Some(disk) = capture.disks.iter().find(|disk| !request.disks.iter().any(|d| d.target == disk.target)) {
+        let target = printable(&disk.target);
+        return unsupported(&format!("the capture names disk {target}, which the domain does not have"));
+    }
+    let paths = capture.disks.iter().filter_map(|disk| disk.file.as_deref());
+    let paths = paths.chain(capture.memory.iter().map(|memory| memory.file.as_str()));
+    let texts = paths.map(|path| ("a path", path)).chain([("the description", request.description.as_str())]);
+    for (what, text) in texts {
+        if let Some(c) = first_forbidden(text) {
+            return Err(XmlError::new(format!("{what} holds {}, which XML cannot hold", c.escape_unicode())).into());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kinds::{Capture, CaptureDisk, Consistency};
+    use crate::model::kinds::{Capture, CaptureDisk, Consistency, MemoryFile};
     use crate::model::names::SnapshotName;
 
     fn disk(target: &str) -> ObservedDisk {
@@ -163,15 +223,67 @@ mod tests {
         assert!(matches!(write(&asked, false), Err(CreateError::Unsupported(_))));
     }
 
-    #[test]
-    fn external_captures_and_bad_text_are_refused() {
-        let mut asked = request(Content::Memory);
-        assert!(matches!(write(&asked, true), Err(CreateError::Unsupported(_))));
-        asked = request(Content::Full);
+    /// A resolved external capture of `vda`, and of memory where `memory` says so.
+    fn external(content: Content, memory: bool) -> CreateRequest {
+        let mut asked = request(content);
+        asked.description = String::new();
         asked.capture.location = Location::External;
-        assert!(matches!(write(&asked, true), Err(CreateError::Unsupported(_))));
-        asked = request(Content::Full);
+        asked.capture.memory = memory.then(|| MemoryFile { file: "/m & m".into() });
+        if content != Content::Memory {
+            asked.capture.disks = vec![CaptureDisk {
+                target: "vda".into(),
+                location: Some(DiskLocation::External),
+                format: Some("qcow2".into()),
+                file: Some("/vda.a & b".into()),
+                source_type: None,
+            }];
+        }
+        asked
+    }
+
+    #[test]
+    fn an_external_capture_names_every_file() {
+        assert_eq!(
+            write(&external(Content::Full, true), true).expect("valid"),
+            "<domainsnapshot><name>a &amp; b</name><memory snapshot=\"external\" file=\"/m &amp; m\"/><disks>\
+             <disk name=\"vda\" snapshot=\"external\" type=\"file\"><driver type=\"qcow2\"/>\
+             <source file=\"/vda.a &amp; b\"/></disk><disk name=\"vdb\" snapshot=\"no\"/>\
+             <disk name=\"hda\" snapshot=\"no\"/><disk name=\"vdc\" snapshot=\"no\"/></disks></domainsnapshot>"
+        );
+        let mut block = external(Content::Disks, false);
+        block.capture.disks[0].source_type = Some(SourceType::Block);
+        let xml = write(&block, true).expect("valid");
+        assert!(xml.contains("type=\"block\"><driver type=\"qcow2\"/><source dev=\"/vda.a"), "{xml}");
+        assert!(xml.contains("<memory snapshot=\"no\"/>"), "{xml}");
+        let xml = write(&external(Content::Memory, true), true).expect("valid");
+        assert!(xml.contains("file=\"/m &amp; m\"") && !xml.contains("<source"), "{xml}");
+        // Off, the disks are all there is, also where a memory file is declared for when it runs.
+        let xml = write(&external(Content::Full, true), false).expect("valid");
+        assert!(xml.contains("<memory snapshot=\"no\"/>") && xml.contains("<source"), "{xml}");
+    }
+
+    #[test]
+    fn what_is_not_resolved_is_refused() {
+        let refused = |asked: &CreateRequest, active| matches!(write(asked, active), Err(CreateError::Unsupported(_)));
+        assert!(refused(&external(Content::Full, false), true), "no memory file");
+        assert!(refused(&external(Content::Memory, true), false), "off");
+        let mut asked = external(Content::Disks, false);
+        asked.capture.disks[0].file = None;
+        assert!(refused(&asked, true), "no overlay");
+        asked.capture.disks[0].location = Some(DiskLocation::Internal);
+        assert!(refused(&asked, true), "mixed");
+        asked.capture.disks[0].location = Some(DiskLocation::Manual);
+        assert!(refused(&asked, true), "manual");
+        assert!(refused(&request(Content::Memory), true), "memory is never internal alone");
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_refused() {
+        let mut asked = request(Content::Full);
         asked.description = "a\0".into();
+        assert!(matches!(write(&asked, true), Err(CreateError::Xml(_))));
+        asked = external(Content::Disks, false);
+        asked.capture.disks[0].file = Some("/a\u{1}".into());
         assert!(matches!(write(&asked, true), Err(CreateError::Xml(_))));
     }
 }

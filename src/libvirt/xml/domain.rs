@@ -24,7 +24,7 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
     Ok(DomainDefinition { disks, raw_nvram, ledger: ledger::read(root) })
 }
 
-fn read_disk(disk: Node<'_, '_>) -> Result<ObservedDisk, XmlError> {
+pub(super) fn read_disk(disk: Node<'_, '_>) -> Result<ObservedDisk, XmlError> {
     let target = child(disk, "target")
         .and_then(|target| target.attribute("dev"))
         .ok_or_else(|| XmlError::missing("<target dev=...>", disk))?;
@@ -37,12 +37,25 @@ fn read_disk(disk: Node<'_, '_>) -> Result<ObservedDisk, XmlError> {
         device: disk.attribute("device").unwrap_or("disk").to_owned(),
         readonly: child(disk, "readonly").is_some(),
         snapshot: disk.attribute("snapshot").map(str::to_owned),
-        backing: None,
+        backing: child(disk, "backingStore").and_then(read_backing),
     })
 }
 
+/// The images below a disk's own, from the top down. None where the XML does not have the chain to its end, which is an
+/// empty element, or where one of them is not a file or device.
+fn read_backing(first: Node<'_, '_>) -> Option<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut at = first;
+    while at.children().any(|node| node.is_element()) {
+        let source_type = at.attribute("type").filter(|kind| matches!(*kind, "file" | "block"))?;
+        paths.push(child(at, "source").and_then(|source| read_source(source, source_type))?);
+        at = child(at, "backingStore")?;
+    }
+    Some(paths)
+}
+
 /// One text for the source; for the types without a path, something that says that there is a medium.
-fn read_source(source: Node<'_, '_>, source_type: &str) -> Option<String> {
+pub(super) fn read_source(source: Node<'_, '_>, source_type: &str) -> Option<String> {
     if source_type == "network" {
         return None;
     }
@@ -97,6 +110,28 @@ mod tests {
         assert!(read.disks[2].is_empty_drive() && read.disks[5].is_empty_drive());
         assert!(!read.disks[3].is_empty_drive());
         assert_eq!(read.ledger, None);
+    }
+
+    #[test]
+    fn a_chain_counts_only_where_the_xml_has_it_to_its_end() {
+        let backing = |chain: &str| {
+            let disk = format!("<disk type='file'><source file='/top'/>{chain}<target dev='vda'/></disk>");
+            read(&format!("<domain><devices>{disk}</devices></domain>")).expect("valid").disks[0].backing.clone()
+        };
+        let below = |kind: &str, source: &str, rest: &str| {
+            format!(
+                "<backingStore type='{kind}' index='3'><format type='qcow2'/><source {source}/>{rest}</backingStore>"
+            )
+        };
+        let paths = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+        assert_eq!(backing(""), None);
+        assert_eq!(backing("<backingStore/>"), paths(&[]));
+        assert_eq!(
+            backing(&below("file", "file='/a'", &below("block", "dev='/dev/b'", "<backingStore/>"))),
+            paths(&["/a", "/dev/b"])
+        );
+        assert_eq!(backing(&below("file", "file='/a'", "")), None);
+        assert_eq!(backing(&below("network", "protocol='nbd' name='x'", "<backingStore/>")), None);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use roxmltree::Node;
 use sha2::{Digest, Sha256};
 
+use super::domain::{read_disk as read_domain_disk, read_source};
 use super::{XmlError, child, children, ledger, parse, text};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.
@@ -34,7 +35,7 @@ fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError
         Some(disks) => children(disks, "disk").map(read_disk).collect::<Result<_, _>>()?,
         None => BTreeMap::new(),
     };
-    Ok(ObservedSnapshot {
+    let mut snapshot = ObservedSnapshot {
         name: name(root)?,
         parent: parent.map(SnapshotName::observed),
         created,
@@ -45,7 +46,54 @@ fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError
         files: None,
         ledger: embedded_ledger(root),
         digest: Sha256::digest(xml.as_bytes()).into(),
-    })
+    };
+    if snapshot.is_external() {
+        snapshot.files = Some(Box::new(read_files(root)?));
+    }
+    Ok(snapshot)
+}
+
+/// The files of the external parts.
+fn read_files(root: Node<'_, '_>) -> Result<SnapshotFiles, XmlError> {
+    let mut files = SnapshotFiles {
+        memory: child(root, "memory").and_then(|memory| memory.attribute("file")).map(str::to_owned),
+        ..SnapshotFiles::default()
+    };
+    files.overlays = read_overlays(root, "disks", &mut files.formats);
+    files.revert_overlays = read_overlays(root, "revertDisks", &mut files.formats);
+    for disk in child(root, "disks").into_iter().flat_map(|disks| children(disks, "disk")) {
+        // Set on the disk of the snapshot that was merged into, and taken away when the merge is through
+        // (qemuSnapshotSetInvalid).
+        if child(disk, "snapshotDeleteInProgress").is_some() {
+            files.unfinished.extend(disk.attribute("name").map(str::to_owned));
+        }
+    }
+    let devices = child(root, "domain").and_then(|domain| child(domain, "devices"));
+    for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
+        let disk = read_domain_disk(disk)?;
+        if let Some(source) = disk.source.filter(|_| matches!(disk.source_type.as_str(), "file" | "block")) {
+            files.formats.insert(source.clone(), disk.format);
+            files.bases.insert(disk.target, source);
+        }
+    }
+    Ok(files)
+}
+
+/// The files of the disks in a list, by target; their formats go to `formats`.
+fn read_overlays(root: Node<'_, '_>, list: &str, formats: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut overlays = BTreeMap::new();
+    for disk in child(root, list).into_iter().flat_map(|disks| children(disks, "disk")) {
+        let source_type = disk.attribute("type").unwrap_or("file");
+        let source = child(disk, "source").and_then(|source| read_source(source, source_type));
+        let (Some(target), Some(source), "file" | "block") = (disk.attribute("name"), source, source_type) else {
+            continue;
+        };
+        // libvirt's default for an overlay.
+        let format = child(disk, "driver").and_then(|driver| driver.attribute("type")).unwrap_or("qcow2");
+        formats.insert(source.clone(), format.to_owned());
+        overlays.insert(target.to_owned(), source);
+    }
+    overlays
 }
 
 /// The root element of a snapshot's document.
@@ -135,6 +183,36 @@ mod tests {
             );
             assert!(read(&xml).expect("valid").is_external(), "{attribute}");
         }
+    }
+
+    #[test]
+    fn the_files_of_an_external_snapshot_are_read() {
+        // As libvirt 11.3 writes it after a revert to it and an interrupted deletion of its child.
+        let xml = "<domainsnapshot><name>e1</name><state>running</state><creationTime>1</creationTime>
+            <memory snapshot='external' file='/m'/><disks>
+            <disk name='vda' snapshot='external' type='file'><driver type='qcow2'/><source file='/a.e1'/><snapshotDeleteInProgress/></disk>
+            <disk name='vdb' snapshot='external' type='block'><driver type='qcow2'/><source dev='/dev/b.e1'/></disk>
+            <disk name='vdc' snapshot='no'/></disks>
+            <revertDisks><disk name='vda' snapshot='external' type='file'><driver type='qcow2'/><source file='/a.17'/></disk></revertDisks>
+            <domain><devices><disk type='file'><driver type='raw'/><source file='/a'/><target dev='vda'/></disk>
+            <disk type='file'><driver type='qcow2'/><source file='/c'/><target dev='vdc'/></disk>
+            <disk type='network'><source protocol='rbd' name='p/i'/><target dev='vdd'/></disk></devices></domain></domainsnapshot>";
+        let files = *read(xml).expect("valid").files.expect("external");
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        assert_eq!(files.overlays, map(&[("vda", "/a.e1"), ("vdb", "/dev/b.e1")]));
+        assert_eq!(files.revert_overlays, map(&[("vda", "/a.17")]));
+        assert_eq!(files.bases, map(&[("vda", "/a"), ("vdc", "/c")]));
+        assert_eq!(files.memory.as_deref(), Some("/m"));
+        assert_eq!(files.unfinished, ["vda".to_owned()].into());
+        let formats = [("/a", "raw"), ("/a.17", "qcow2"), ("/a.e1", "qcow2"), ("/c", "qcow2"), ("/dev/b.e1", "qcow2")];
+        assert_eq!(files.formats, map(&formats));
+    }
+
+    #[test]
+    fn an_internal_snapshot_names_no_files() {
+        assert_eq!(read(XML).expect("valid").files, None);
     }
 
     #[test]

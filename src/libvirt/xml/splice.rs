@@ -1,9 +1,10 @@
-//! Changes a snapshot's description or parent in the text libvirt gave, and not one byte more.
+//! Changes a snapshot's description, parent or revertDisks in the text libvirt gave, and not one byte more.
 //!
 //! A REDEFINE takes everything as it is sent, and what is missing is lost: revertDisks, cookie, secrets. So the document
 //! is never written anew.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quick_xml::escape::escape;
@@ -45,6 +46,9 @@ pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) ->
             edits.push((place("parent"), format!("<parent><name>{}</name></parent>", escaped(parent.as_str()))));
         }
     }
+    if let Some(overlays) = &request.revert_overlays {
+        edits.push((place("revertDisks"), revert_disks(overlays)?));
+    }
     // From the end, so that earlier ranges stay true. Stable: two insertions at one place keep their order.
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
     let mut out = Cow::Borrowed(xml);
@@ -52,6 +56,26 @@ pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) ->
         out.to_mut().replace_range(range, &text);
     }
     Ok(Spliced { xml: out, name: name(root)? })
+}
+
+/// The element that names the overlays of a revert, as libvirt writes it. A revert makes files only, in qcow2
+/// (`qemuSnapshotRevertExternalPrepare`).
+fn revert_disks(overlays: &BTreeMap<String, String>) -> Result<String, XmlError> {
+    if overlays.is_empty() {
+        return Ok(String::new());
+    }
+    let mut out = "<revertDisks>".to_owned();
+    for (target, file) in overlays {
+        check(target, "a disk's name")?;
+        check(file, "an overlay's path")?;
+        out.push_str(&format!(
+            "<disk name=\"{}\" snapshot=\"external\" type=\"file\"><driver type=\"qcow2\"/><source file=\"{}\"/></disk>",
+            escaped(target),
+            escaped(file)
+        ));
+    }
+    out.push_str("</revertDisks>");
+    Ok(out)
 }
 
 fn check(text: &str, what: &str) -> Result<(), XmlError> {
@@ -115,6 +139,27 @@ mod tests {
         assert_eq!(splice(&without, &parent(Some("a & b"))).expect("valid").xml, new);
         assert_eq!(splice(&with, &parent(None)).expect("valid").xml, without);
         assert_eq!(splice(&without, &parent(None)).expect("valid").xml, without);
+    }
+
+    #[test]
+    fn only_the_overlays_of_a_revert_change() {
+        let old = "<revertDisks><disk name='vda'/></revertDisks>";
+        let new = "<revertDisks><disk name=\"vda\" snapshot=\"external\" type=\"file\"><driver type=\"qcow2\"/>\
+                   <source file=\"/a &amp; b.17\"/></disk></revertDisks>";
+        let overlays = |pairs: &[(&str, &str)]| RedefineRequest {
+            revert_overlays: Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+            ..RedefineRequest::default()
+        };
+        let with = format!("{HEAD}{TAIL}");
+        let without = with.replace(old, "");
+        let asked = overlays(&[("vda", "/a & b.17")]);
+        assert_eq!(splice(&with, &asked).expect("valid").xml, with.replace(old, new));
+        assert_eq!(
+            splice(&without, &asked).expect("valid").xml,
+            without.replacen("s1</name>", &format!("s1</name>{new}"), 1)
+        );
+        assert_eq!(splice(&with, &overlays(&[])).expect("valid").xml, without);
+        assert!(splice(&with, &overlays(&[("vda", "/a\0")])).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod concurrent;
 mod crashes;
 mod definitions;
 mod drift;
+mod external;
 mod hazards;
 mod ownership;
 mod reading;

@@ -69,6 +69,14 @@ impl EmbedRoot {
         self.path().join("images").join(name)
     }
 
+    /// The names of the images there are, sorted.
+    pub(crate) fn images(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path().join("images")).expect("readable");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("readable").file_name().into_string()).collect();
+        names.sort();
+        names.into_iter().collect::<Result<_, _>>().expect("the tests' own names are UTF-8")
+    }
+
     /// The connection URI.
     pub(crate) fn uri(&self) -> String {
         format!("qemu:///embed?root={}", tools::text(self.path()))
@@ -100,9 +108,17 @@ impl EmbedRoot {
 
     /// Runs virsh on this root, from another process.
     pub(crate) fn virsh(&self, args: &[&str]) -> Output {
+        self.virsh_in(&[], args)
+    }
+
+    /// Runs virsh on this root with more in its environment. A crash leaves no core file.
+    pub(crate) fn virsh_in(&self, environment: &[(&str, &str)], args: &[&str]) -> Output {
         assert!(self.held().is_none(), "virsh cannot open a root that this process holds");
         let uri = self.uri();
-        tools::output("virsh", &[&["-q", "-c", uri.as_str()], args].concat())
+        let pairs: Vec<String> = environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut line: Vec<&str> = pairs.iter().map(String::as_str).collect();
+        line.extend(["prlimit", "--core=0", "virsh", "-q", "-c", &uri]);
+        tools::output("env", &[&line, args].concat())
     }
 
     /// Runs a virsh command that must succeed; returns what it printed.

@@ -1,5 +1,5 @@
-//! A `qemu-img` in front of the real one that holds or refuses captures of stopped domains: a test then knows that a run
-//! is in the middle of an action, however fast or slow the machine is.
+//! A `qemu-img` in front of the real one that holds, refuses or kills captures of stopped domains: a test then knows that a
+//! run is in the middle of an action, however fast or slow the machine is.
 //!
 //! libvirt finds `qemu-img` by PATH, so a gate works wherever the driver runs with [`Gate::path`]: in the snapward process
 //! on an embedded root, in the daemon of a [`super::fleet::Fleet`].
@@ -40,6 +40,10 @@ if [ "$1 $2" = 'snapshot -c' ]; then
     : >"$gate/begun-$image"
     while [ -e "$gate/shut" ]; do sleep 0.02; done
 fi
+if [ "$1" = create ] && [ -e "$gate/kill" ]; then
+    PATH={PATH} qemu-img "$@"
+    kill -KILL $PPID
+fi
 PATH={PATH} exec qemu-img "$@"
 "#,
             tools::text(dir.path())
@@ -68,6 +72,11 @@ PATH={PATH} exec qemu-img "$@"
     /// Makes captures of an image fail.
     pub(crate) fn refuse(&self, image: &str) {
         self.mark(&format!("refuse-{image}"));
+    }
+
+    /// From now on the driver's process is killed as soon as it has made an overlay.
+    pub(crate) fn kill_on_overlay(&self) {
+        self.mark("kill");
     }
 
     /// Waits until this many images have had a capture begun.

@@ -121,29 +121,61 @@ impl Guest<'_> {
         self.image("vda", "qcow2")
     }
 
-    /// Drives the domain from wherever the root is open: by a call here, or by a virsh command.
-    fn drive(&self, call: impl FnOnce(&Domain) -> Result<String, Error>, virsh: &[&str]) -> String {
-        match self.root.held() {
-            Some(side) => {
-                let domain = side.lookup_domain_by_name(&self.name).expect("the domain is there");
-                call(&domain).unwrap_or_else(|error| panic!("{virsh:?} of {}: {error}", self.name))
-            }
-            None => self.root.virsh_ok(virsh),
+    /// Drives the domain from wherever the root is open: by a call here, or by a virsh command. An error is libvirt's text.
+    fn attempt(&self, call: impl FnOnce(&Domain) -> Result<String, Error>, virsh: &[&str]) -> Result<String, String> {
+        if self.root.held().is_some() {
+            return self.call(call);
         }
+        let output = self.root.virsh(virsh);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// As [`Self::attempt`], for what must succeed.
+    fn drive(&self, call: impl FnOnce(&Domain) -> Result<String, Error>, virsh: &[&str]) -> String {
+        self.attempt(call, virsh).unwrap_or_else(|error| panic!("{virsh:?} of {}: {error}", self.name))
+    }
+
+    /// As [`Self::attempt`], for what answers nothing.
+    fn tries(&self, call: impl FnOnce(&Domain) -> Result<(), Error>, virsh: &[&str]) -> Result<(), String> {
+        self.attempt(|domain| call(domain).map(|()| String::new()), virsh).map(drop)
     }
 
     fn act(&self, call: impl FnOnce(&Domain) -> Result<(), Error>, virsh: &[&str]) {
         self.drive(|domain| call(domain).map(|()| String::new()), virsh);
     }
 
+    /// Calls libvirt itself, for what no virsh command says as exactly; this process must hold the root. An error is
+    /// libvirt's text.
+    pub(crate) fn call<T>(&self, call: impl FnOnce(&Domain) -> Result<T, Error>) -> Result<T, String> {
+        let side = self.root.held().expect("this process holds the root");
+        call(&side.lookup_domain_by_name(&self.name).expect("the domain is there")).map_err(|error| error.to_string())
+    }
+
     /// Starts it.
     pub(crate) fn start(&self) {
-        self.act(Domain::create, &["start", &self.name]);
+        self.try_start().expect("it starts");
+    }
+
+    /// Starts it, or says why not.
+    pub(crate) fn try_start(&self) -> Result<(), String> {
+        self.tries(Domain::create, &["start", &self.name])
+    }
+
+    /// Whether it runs or is paused.
+    pub(crate) fn is_active(&self) -> bool {
+        let state = |domain: &Domain| Ok(if domain.is_active()? { "running" } else { "shut off" }.to_owned());
+        self.drive(state, &["domstate", &self.name]).trim() != "shut off"
     }
 
     /// Pauses it.
     pub(crate) fn pause(&self) {
         self.act(Domain::suspend, &["suspend", &self.name]);
+    }
+
+    /// Lets it run on.
+    pub(crate) fn resume(&self) {
+        self.act(Domain::resume, &["resume", &self.name]);
     }
 
     /// Switches it off at once.
@@ -201,14 +233,41 @@ impl Guest<'_> {
         self.act(|domain| domain.create_snapshot_xml(&xml, 0).map(drop), &["snapshot-create", &self.name, &file]);
     }
 
+    /// Captures the disks alone, as `virsh snapshot-create --disk-only`; `inner` is XML beside the name. External, unless
+    /// `inner` says something else.
+    pub(crate) fn try_disk_only(&self, name: &str, inner: &str) -> Result<(), String> {
+        let xml = format!("<domainsnapshot><name>{name}</name>{inner}</domainsnapshot>");
+        let file = self.root.file("snapshot.xml", &xml);
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
+        self.tries(
+            |domain| domain.create_snapshot_xml(&xml, flags).map(drop),
+            &["snapshot-create", "--disk-only", &self.name, &file],
+        )
+    }
+
     /// Deletes a snapshot, as `virsh snapshot-delete`.
     pub(crate) fn delete_snapshot(&self, name: &str) {
-        self.act(|domain| find(domain, name)?.delete(0), &["snapshot-delete", &self.name, name]);
+        self.try_delete(name).unwrap_or_else(|error| panic!("deleting {name}: {error}"));
+    }
+
+    /// Deletes a snapshot, or says why not.
+    pub(crate) fn try_delete(&self, name: &str) -> Result<(), String> {
+        self.tries(|domain| find(domain, name)?.delete(0), &["snapshot-delete", &self.name, name])
     }
 
     /// Reverts to a snapshot, as `virsh snapshot-revert`.
     pub(crate) fn revert(&self, name: &str) {
-        self.act(|domain| find(domain, name)?.revert(0), &["snapshot-revert", &self.name, name]);
+        self.try_revert(name).unwrap_or_else(|error| panic!("reverting to {name}: {error}"));
+    }
+
+    /// Reverts to a snapshot, or says why not.
+    pub(crate) fn try_revert(&self, name: &str) -> Result<(), String> {
+        self.tries(|domain| find(domain, name)?.revert(0), &["snapshot-revert", &self.name, name])
+    }
+
+    /// Moves the pointer, as `virsh snapshot-current NAME`.
+    pub(crate) fn set_current(&self, name: &str) {
+        self.edit_snapshot(name, true, |xml| xml);
     }
 
     /// A snapshot's XML with secrets.
@@ -233,20 +292,35 @@ impl Guest<'_> {
 
     /// The current snapshot's name; there must be one.
     pub(crate) fn current(&self) -> String {
-        let current =
-            self.drive(|domain| domain.current_snapshot(0)?.name(), &["snapshot-current", "--name", &self.name]);
-        current.trim_end_matches('\n').to_owned()
+        self.try_current().expect("a current snapshot")
+    }
+
+    /// The current snapshot's name, or what libvirt says where there is none.
+    pub(crate) fn try_current(&self) -> Result<String, String> {
+        let virsh = ["snapshot-current", "--name", &self.name];
+        let current = self.attempt(|domain| domain.current_snapshot(0)?.name(), &virsh)?;
+        Ok(current.trim_end_matches('\n').to_owned())
     }
 
     /// Sends a snapshot's XML back changed, as `virsh snapshot-edit`; `current` moves the pointer too.
     pub(crate) fn edit_snapshot(&self, name: &str, current: bool, edit: impl FnOnce(String) -> String) {
+        self.try_edit(name, current, edit).unwrap_or_else(|error| panic!("redefining {name}: {error}"));
+    }
+
+    /// Sends a snapshot's XML back changed, or says why it was not taken.
+    pub(crate) fn try_edit(
+        &self,
+        name: &str,
+        current: bool,
+        edit: impl FnOnce(String) -> String,
+    ) -> Result<(), String> {
         let xml = edit(self.snapshot_xml(name));
         let file = self.root.file("snapshot.xml", &xml);
         let pointer = if current { sys::VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT } else { 0 };
         let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE | pointer;
         let mut virsh = vec!["snapshot-create", "--redefine", &self.name, &file];
         virsh.extend(current.then_some("--current"));
-        self.act(|domain| domain.create_snapshot_xml(&xml, flags).map(drop), &virsh);
+        self.tries(|domain| domain.create_snapshot_xml(&xml, flags).map(drop), &virsh)
     }
 
     /// This domain as a host lists it.
@@ -262,7 +336,8 @@ pub(crate) fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
     rest.split_once(to).expect("ends").0
 }
 
-fn find(domain: &Domain, name: &str) -> Result<DomainSnapshot, Error> {
+/// A snapshot of a domain.
+pub(crate) fn find(domain: &Domain, name: &str) -> Result<DomainSnapshot, Error> {
     Domain::lookup_snapshot_by_name(domain, name, 0)
 }
 

@@ -1,16 +1,11 @@
-//! Reads the names of the internal snapshots that a qcow2 image holds, without a tool and without trusting the image.
-//!
-//! Format: QEMU's docs/interop/qcow2.rst, sections "Header" and "Snapshots". Numbers are big endian.
+//! The names of the internal snapshots that a qcow2 image holds, without a tool and without trusting the image.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
-/// QEMU opens no image with more snapshots (`QCOW_MAX_SNAPSHOTS`).
-const MAX_SNAPSHOTS: u32 = 65_536;
+use super::qcow2::{Header, read_header};
+use super::{be16, be32, invalid, open};
 
 /// QEMU opens no image with a longer snapshot table (`QCOW_MAX_SNAPSHOTS_SIZE`); it also bounds what is held in memory.
 const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024;
@@ -23,14 +18,8 @@ const ENTRY_BYTES: u64 = 40;
 
 /// The names in the image's snapshot table, in its order. A running QEMU may change the table meanwhile; that is noticed
 /// and is an error.
-pub(super) fn snapshot_names(path: &Path) -> io::Result<Vec<String>> {
-    // A FIFO or a terminal must not hold the reader up.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    let kind = file.metadata()?.file_type();
-    if !kind.is_file() && !kind.is_block_device() {
-        return Err(invalid("neither a file nor a block device"));
-    }
+pub(in crate::libvirt) fn snapshot_names(path: &Path) -> io::Result<Vec<String>> {
+    let (file, _) = open(path)?;
     let mut file = BufReader::new(file);
     let header = read_header(&mut file)?;
     let names = read_table(&mut file, header);
@@ -40,32 +29,12 @@ pub(super) fn snapshot_names(path: &Path) -> io::Result<Vec<String>> {
     names
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Header {
-    snapshots: u32,
-    offset: u64,
-}
-
-fn read_header(file: &mut BufReader<File>) -> io::Result<Header> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut head = [0; 72];
-    file.read_exact(&mut head)?;
-    if head[..4] != *b"QFI\xfb" || !matches!(be32(&head, 4), 2 | 3) {
-        return Err(invalid("not a qcow2 image of version 2 or 3"));
-    }
-    let header = Header { snapshots: be32(&head, 60), offset: be64(&head, 64) };
-    if header.snapshots > MAX_SNAPSHOTS {
-        return Err(invalid("the image claims more snapshots than QEMU allows"));
-    }
-    Ok(header)
-}
-
 fn read_table(file: &mut BufReader<File>, header: Header) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut at: u64 = 0;
     for _ in 0..header.snapshots {
         let start =
-            header.offset.checked_add(at).ok_or_else(|| invalid("the snapshot table lies outside the image"))?;
+            header.snapshots_at.checked_add(at).ok_or_else(|| invalid("the snapshot table lies outside the image"))?;
         file.seek(SeekFrom::Start(start))?;
         let mut entry = [0; ENTRY_BYTES as usize];
         file.read_exact(&mut entry)?;
@@ -86,22 +55,6 @@ fn read_table(file: &mut BufReader<File>, header: Header) -> io::Result<Vec<Stri
     Ok(names)
 }
 
-fn invalid(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
-fn be16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(be16(bytes, at)) << 16 | u32::from(be16(bytes, at + 2))
-}
-
-fn be64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -109,7 +62,7 @@ mod tests {
     use super::*;
 
     fn image(version: u32, count: u32, offset: u64, table: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 72];
+        let mut bytes = vec![0; 104];
         bytes[..4].copy_from_slice(b"QFI\xfb");
         bytes[4..8].copy_from_slice(&version.to_be_bytes());
         bytes[60..64].copy_from_slice(&count.to_be_bytes());
@@ -140,7 +93,7 @@ mod tests {
     fn entries_of_every_length_are_found() {
         let table: Vec<u8> =
             [("a", 0), ("golden", 16), ("naïve \u{1F600}", 24)].iter().flat_map(|(n, e)| entry(n, *e)).collect();
-        assert_eq!(names(&image(3, 3, 72, &table)).expect("valid"), ["a", "golden", "naïve \u{1F600}"]);
+        assert_eq!(names(&image(3, 3, 104, &table)).expect("valid"), ["a", "golden", "naïve \u{1F600}"]);
         assert!(names(&image(2, 0, 0, &[])).expect("valid").is_empty());
     }
 
@@ -149,10 +102,10 @@ mod tests {
         assert!(names(b"").is_err());
         assert!(names(&[0; 512]).is_err());
         assert!(names(&image(1, 0, 0, &[])).is_err());
-        assert!(names(&image(3, u32::MAX, 72, &[])).is_err());
+        assert!(names(&image(3, u32::MAX, 104, &[])).is_err());
         assert!(names(&image(3, 1, u64::MAX, &entry("a", 0))).is_err());
-        assert!(names(&image(3, 1, 72, &entry("a", 1025))).is_err());
-        assert!(names(&image(3, 2, 72, &entry("a", 0))).is_err(), "the table ends early");
+        assert!(names(&image(3, 1, 104, &entry("a", 1025))).is_err());
+        assert!(names(&image(3, 2, 104, &entry("a", 0))).is_err(), "the table ends early");
         assert!(snapshot_names(Path::new("/dev/null")).is_err());
         assert!(snapshot_names(Path::new("/")).is_err());
     }
@@ -170,7 +123,7 @@ mod tests {
         // 1,100 names of 64 KiB are more than the 64 MiB QEMU allows.
         let long = entry(&"n".repeat(65_535), 0);
         let mut file = tempfile::tempfile().expect("temporary file");
-        io::Write::write_all(&mut file, &image(3, 1_100, 72, &[])).expect("written");
+        io::Write::write_all(&mut file, &image(3, 1_100, 104, &[])).expect("written");
         for _ in 0..1_100 {
             io::Write::write_all(&mut file, &long).expect("written");
         }

@@ -1,0 +1,46 @@
+//! Case Z: how long a chain may be.
+
+use crate::support::chain::Chain;
+use crate::support::embed::EmbedRoot;
+
+/// Case Z: a domain with a chain of 24 overlays.
+fn case_z(root: &EmbedRoot) -> Chain<'_> {
+    let mut chain = Chain::new(root, "vm");
+    chain.write();
+    for number in 1..=24 {
+        chain.capture_as_is(&format!("s{number:02}"));
+    }
+    chain
+}
+
+/// Case Z. With 24 overlays a domain starts. Running, it takes more; and once stopped with them, it neither starts nor lets
+/// a snapshot be deleted, which needs a start too.
+#[test]
+fn a_chain_of_25_overlays_can_neither_be_started_nor_shortened() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = case_z(&root);
+    chain.guest.start();
+    chain.capture_as_is("s25");
+    chain.guest.destroy();
+    assert_eq!(chain.files("vda").len(), 1 + 25);
+    for refused in [chain.guest.try_start(), chain.guest.try_delete("s25")] {
+        let error = refused.expect_err("too long");
+        assert!(error.contains("nesting too deep"), "{error}");
+    }
+    chain.assert_intact();
+}
+
+/// Case Z. While the domain still runs, its chain can be shortened.
+#[test]
+fn a_chain_of_25_overlays_can_be_shortened_while_the_domain_runs() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = case_z(&root);
+    chain.guest.start();
+    chain.capture_as_is("s25");
+    chain.guest.delete_snapshot("s12");
+    chain.guest.destroy();
+    chain.assert_intact();
+    chain.guest.start();
+}

@@ -1,0 +1,125 @@
+//! The current snapshot is a pointer that libvirt believes: where it is wrong, libvirt takes the live disk's files for
+//! those of a dead branch. Cases A, K and P, and the no-op set-current.
+
+use crate::support::chain::Chain;
+use crate::support::embed::EmbedRoot;
+use crate::support::guest::between;
+
+use super::{assert_chain_is_broken, linear};
+
+/// Case A: e1-e2, current e2, about to be set to e1.
+fn case_a(root: &EmbedRoot) -> Chain<'_> {
+    linear(root, &["e1", "e2"])
+}
+
+/// Case A. `snapshot-current vm e1` moves the pointer off the overlay in use; deleting e2, now a leaf that is not current,
+/// then unlinks the file that the live overlay is backed by.
+#[test]
+fn a_moved_pointer_lets_a_delete_unlink_the_live_backing_file() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_a(&root);
+    chain.guest.set_current("e1");
+    chain.assert_intact();
+    chain.guest.delete_snapshot("e2");
+    assert_eq!(root.images(), ["vm-vda.e2", "vm-vda.qcow2"]);
+    assert_chain_is_broken(&chain, "vm-vda.e1");
+    assert_eq!((chain.guest.current(), chain.held("e1")), ("e1".to_owned(), Ok(1)));
+}
+
+/// Case K: the pointer is on e1 while e2's overlay is the active image.
+fn case_k(root: &EmbedRoot) -> Chain<'_> {
+    let chain = case_a(root);
+    chain.guest.set_current("e1");
+    chain
+}
+
+/// Case K. Setting the pointer to the snapshot whose overlay is active repairs it: deletes merge again.
+#[test]
+fn a_wrong_pointer_is_repaired_by_setting_it_to_the_active_overlays_snapshot() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_k(&root);
+    chain.guest.set_current("e2");
+    chain.guest.delete_snapshot("e2");
+    assert_eq!(chain.files("vda"), ["vm-vda.e1", "vm-vda.qcow2"]);
+    chain.assert_intact();
+    chain.assert_no_orphans();
+    chain.guest.start();
+}
+
+/// Fact 4: e1-e2, reverted to e1, which thereby got `<revertDisks>` and is current.
+fn reverted(root: &EmbedRoot) -> Chain<'_> {
+    let mut chain = case_a(root);
+    chain.revert("e1");
+    chain
+}
+
+fn revert_disks(xml: &str) -> Option<&str> {
+    xml.contains("<revertDisks>").then(|| between(xml, "<revertDisks>", "</revertDisks>"))
+}
+
+/// Fact 4. Setting the pointer to what is current already drops `<revertDisks>`. The next revert takes e1's first overlay
+/// for the one in use and unlinks it: the file that e2 froze, which the disk was just put on.
+#[test]
+fn a_no_op_set_current_lets_a_revert_unlink_what_it_reverts_to() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = reverted(&root);
+    let in_use = chain.disk("vda");
+    assert_eq!(chain.guest.current(), "e1");
+    assert!(revert_disks(&chain.guest.snapshot_xml("e1")).is_some());
+
+    chain.guest.set_current("e1");
+    assert_eq!(revert_disks(&chain.guest.snapshot_xml("e1")), None);
+    chain.assert_intact();
+
+    chain.revert("e2");
+    assert!(in_use.exists(), "what the revert should have unlinked is left behind");
+    chain.held("e2").expect_err("captured, and gone");
+    assert_chain_is_broken(&chain, "vm-vda.e1");
+}
+
+/// Case K. A pointer that was moved off a snapshot with `<revertDisks>` and back has lost them; a redefine without CURRENT
+/// that carries them brings them back, and the next revert destroys nothing.
+#[test]
+fn lost_revert_disks_are_brought_back_by_a_redefine() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = reverted(&root);
+    let before = chain.guest.snapshot_xml("e1");
+    let disks = revert_disks(&before).expect("reverted to").to_owned();
+    chain.guest.set_current("e2");
+    chain.guest.set_current("e1");
+    assert_eq!(revert_disks(&chain.guest.snapshot_xml("e1")), None);
+
+    chain.guest.edit_snapshot("e1", false, |xml| {
+        xml.replacen("</disks>", &format!("</disks>\n  <revertDisks>{disks}</revertDisks>"), 1)
+    });
+    assert_eq!(chain.guest.snapshot_xml("e1"), before);
+    chain.revert("e2");
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// Case P: e1-e2, current e2, about to be renamed. From outside, for virsh.
+fn case_p(root: &EmbedRoot) -> Chain<'_> {
+    linear(root, &["e1", "e2"])
+}
+
+/// Case P. Renaming the current external snapshot makes a second entry and drops the first, which moves the pointer to the
+/// parent while the disk stays on the overlay; then case A.
+#[test]
+fn renaming_the_current_snapshot_moves_the_pointer_to_its_parent() {
+    let root = EmbedRoot::new();
+    let chain = case_p(&root);
+    let editor = [("VISUAL", "sed -i 's,<name>e2<,<name>new<,'")];
+    let renamed = root.virsh_in(&editor, &["snapshot-edit", "vm", "e2", "--rename"]);
+    assert!(renamed.status.success(), "{renamed:?}");
+    assert_eq!((chain.guest.snapshots(), chain.guest.current()), (vec!["e1".into(), "new".into()], "e1".into()));
+    assert_eq!(chain.disk("vda"), root.image("vm-vda.e2"));
+
+    chain.guest.delete_snapshot("new");
+    assert_eq!(root.images(), ["vm-vda.e2", "vm-vda.qcow2"]);
+    assert_chain_is_broken(&chain, "vm-vda.e1");
+}

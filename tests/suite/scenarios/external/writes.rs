@@ -1,0 +1,111 @@
+//! Writes that fail or end half-way: cases C, N and X.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+
+use virt::sys;
+
+use crate::support::chain::Chain;
+use crate::support::embed::EmbedRoot;
+use crate::support::gate::Gate;
+use crate::support::tools::text;
+
+use super::{assert_chain_is_broken, linear};
+
+/// Case C: e1-e2, current e2, and a capture under a name whose metadata file no file system takes.
+fn case_c(root: &EmbedRoot) -> Chain<'_> {
+    linear(root, &["e1", "e2"])
+}
+
+/// Case C. The capture fails after the overlay was put to use, and leaves no current snapshot; deleting the newest, which
+/// nothing calls current any more, unlinks the file under the live chain.
+#[test]
+fn a_name_too_long_leaves_no_pointer_and_a_delete_breaks_the_live_chain() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_c(&root);
+    let name = "n".repeat(250);
+    let overlay = root.image("overlay.qcow2");
+    let disk = format!("<disk name='vda' snapshot='external'><source file='{}'/></disk>", text(&overlay));
+    let error = chain.guest.try_disk_only(&name, &format!("<disks>{disk}</disks>")).expect_err("too long");
+    assert!(error.contains("unable to save metadata for snapshot"), "{error}");
+    assert_eq!(chain.guest.snapshots(), ["e1", "e2"]);
+    assert_eq!(chain.disk("vda"), overlay, "the failed capture is in use");
+    let error = chain.guest.try_current().expect_err("lost");
+    assert!(error.contains("does not have a current snapshot"), "{error}");
+
+    chain.guest.delete_snapshot("e2");
+    assert_eq!(root.images(), ["overlay.qcow2", "vm-vda.e2", "vm-vda.qcow2"]);
+    assert_chain_is_broken(&chain, "vm-vda.e1");
+}
+
+/// Case N: e1, and a capture of e2 that was killed when its overlay was made and nothing else. From outside, because the
+/// process that captures dies.
+fn case_n(root: &EmbedRoot) -> Chain<'_> {
+    let chain = linear(root, &["e1"]);
+    let gate = Gate::new();
+    gate.kill_on_overlay();
+    let path = gate.path();
+    let killed = root.virsh_in(&[("PATH", &path)], &["snapshot-create-as", "vm", "e2", "--disk-only"]);
+    assert_eq!(killed.status.signal(), Some(9), "{killed:?}");
+    chain
+}
+
+/// Case N. The overlay that a killed capture left stands in the way of the next of that name, and is taken where the caller
+/// says so.
+#[test]
+fn a_killed_capture_leaves_an_overlay_that_the_next_can_reuse() {
+    let root = EmbedRoot::new();
+    let mut chain = case_n(&root);
+    assert_eq!(chain.guest.snapshots(), ["e1"]);
+    assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2", "vm-vda.qcow2"]);
+    assert_eq!(chain.disk("vda"), root.image("vm-vda.e1"), "the domain does not use it");
+    root.hold();
+    let error = chain.guest.try_disk_only("e2", "").expect_err("in the way");
+    assert!(error.contains("already exists") && error.contains("vm-vda.e2") && error.contains("(67)"), "{error}");
+    chain.assert_intact();
+
+    let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | sys::VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
+    let xml = "<domainsnapshot><name>e2</name></domainsnapshot>";
+    chain.guest.call(|domain| domain.create_snapshot_xml(xml, flags).map(drop)).expect("reused");
+    chain.captured("e2");
+    chain.write();
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// Where the snapshots of `vm` are noted, a file for each.
+fn metadata(root: &EmbedRoot) -> PathBuf {
+    root.path().join("lib/qemu/snapshot/vm")
+}
+
+/// Case X: e0-e1-e2-e3, current e3, and e2's metadata cannot be written. libvirt writes it as `e2.xml.new` first; a folder
+/// of that name stops root and anybody else, as a full disk does.
+fn case_x(root: &EmbedRoot) -> Chain<'_> {
+    let chain = linear(root, &["e0", "e1", "e2", "e3"]);
+    fs::create_dir(metadata(root).join("e2.xml.new")).expect("made");
+    chain
+}
+
+/// Case X. A redefine that cannot be written removes the entry it was to change: a plain list omits it, a topological one
+/// fails, and deleting its parent, a leaf now, breaks the live chain.
+#[test]
+fn a_redefine_that_cannot_be_written_removes_the_snapshot_from_the_tree() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_x(&root);
+    let error = chain.guest.try_edit("e2", false, |xml| xml).expect_err("not written");
+    assert!(error.contains("unable to save metadata for snapshot e2"), "{error}");
+    assert_eq!(chain.guest.snapshots(), ["e0", "e1", "e3"]);
+    let topological = sys::VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL;
+    let error =
+        chain.guest.call(|domain| domain.list_all_snapshots(topological).map(drop)).expect_err("no such parent");
+    assert!(error.contains("name in virGetDomainSnapshot must not be NULL"), "{error}");
+    assert!(metadata(&root).join("e2.xml").exists(), "the next start of the driver would read it back");
+    chain.assert_intact();
+
+    chain.guest.delete_snapshot("e1");
+    assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2", "vm-vda.e3", "vm-vda.qcow2"]);
+    assert_chain_is_broken(&chain, "vm-vda.e0");
+}
