@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod plan;
 pub mod saved;
 pub mod selector;
+pub mod series;
 pub mod snapshot;
 pub mod stamp;
 pub mod status;

@@ -18,8 +18,8 @@ use crate::model::tree::SnapshotTree;
 /// that is at work on it; the domain is then reported as unreadable for this run.
 const ATTEMPTS: usize = 3;
 
-/// Reads one domain. Only where a declared snapshot is missing are the stored definition (one more call, for its copy of
-/// the ledger) and the images' own snapshots looked at; only where there is, or may come, an external snapshot, the files.
+/// Reads one domain. Only where a declared snapshot is missing is the stored definition read (one more call, for its copy
+/// of the ledger), and only there or where a series may capture are the images' own snapshots looked at; only where there is, or may come, an external snapshot, the files.
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
@@ -59,7 +59,8 @@ pub fn read_domain(
 
     let ledger_is_current = live == ledger.as_ref() && stored == ledger;
     let missing = wanted.declared.iter().any(|name| tree.get(name).is_none());
-    let image_snapshots = if missing { probe_images(host, &definition.disks) } else { BTreeMap::new() };
+    let image_snapshots =
+        if missing || wanted.scheduled { probe_images(host, &definition.disks) } else { BTreeMap::new() };
     let fingerprint = fingerprint(domain, &tree, &definition.disks);
     let mut observed = ObservedDomain {
         uuid: domain.uuid,

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use crate::host::DomainRef;
 use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::{Capture, Location, Presence, SnapshotSet};
-use crate::model::names::{SetId, SnapshotName};
+use crate::model::names::SnapshotName;
 use crate::model::observed::HostInfo;
 use crate::model::selector::Selection;
+use crate::model::series::EffectiveSeries;
 
 /// What is wanted of one domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interest<'a> {
     /// The snapshots that shall exist.
     pub declared: BTreeSet<&'a SnapshotName>,
+    /// Whether a series may capture.
+    pub scheduled: bool,
     /// Whether an external capture may be made.
     pub external: bool,
     /// The files that an external capture is told to make.
@@ -52,6 +55,7 @@ impl<'a> Interests<'a> {
                 all.declared.extend(&wanted.declared);
                 all.files.extend(&wanted.files);
                 all.external |= wanted.external;
+                all.scheduled |= wanted.scheduled;
             }
         }
         all
@@ -64,13 +68,9 @@ fn interest<'a>(desired: &'a DesiredState, set: &'a Document<SnapshotSet>) -> In
         wanted.declared.insert(&snapshot.name);
         snapshot.capture.iter().for_each(|capture| wanted.capture(capture));
     }
-    for series in set.value.spec.series.iter().filter(|series| series.state == Presence::Present) {
-        // A key of the series replaces the template's.
-        let template = || {
-            let id = SetId { namespace: set.value.metadata.namespace.clone(), name: series.template.clone()? };
-            desired.templates.get(&id)?.value.spec.capture.as_ref()
-        };
-        series.capture.as_ref().or_else(template).iter().for_each(|capture| wanted.capture(capture));
+    for series in EffectiveSeries::all(desired, set).into_iter().filter(EffectiveSeries::is_present) {
+        wanted.scheduled = true;
+        series.capture.iter().for_each(|capture| wanted.capture(capture));
     }
     wanted
 }

@@ -1,6 +1,6 @@
 //! Planning one capture, whoever asks for it: checked, with its files named, and with what it does to the pointer.
 
-use super::capture::{self, Request};
+use super::capture::{self, Obstacle, Prepared, Request};
 use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::Location;
@@ -11,9 +11,9 @@ use crate::model::text::printable;
 
 /// A capture that a set asks for.
 pub(super) struct Wish<'w> {
-    pub(super) request: Request<'w>,
+    pub(super) name: &'w SnapshotName,
     /// The user's text.
-    pub(super) description: String,
+    pub(super) description: Option<String>,
     /// The stamp, but for the level of consistency.
     pub(super) stamp: Stamp,
     pub(super) reason: Reason,
@@ -21,21 +21,19 @@ pub(super) struct Wish<'w> {
 }
 
 impl Planner<'_> {
-    /// Plans a capture, or says what is in its way. Gives the snapshot it will hang under; none where it is blocked.
-    pub(super) fn capture(&mut self, wish: Wish<'_>) -> Option<Option<SnapshotName>> {
-        let name = wish.request.name;
-        let external = wish.request.capture.location == Location::External;
-        if let Some((code, text)) = self.external_fault().filter(|_| external) {
-            self.block(Some(name), code, text, "repair the domain first", vec![wish.origin]);
-            return None;
+    /// Checks a capture against the domain as it will be by then, and names its files.
+    pub(super) fn prepare(&self, request: Request<'_>) -> Result<Prepared, Obstacle> {
+        let external = request.capture.location == Location::External;
+        match self.external_fault().filter(|_| external) {
+            Some((code, text)) => Err(Obstacle { code, text, way_out: "repair the domain first".to_owned() }),
+            None => capture::prepare(self.host, self.as_it_will_be(), request),
         }
-        let prepared = match capture::prepare(self.host, self.as_it_will_be(), wish.request) {
-            Ok(prepared) => prepared,
-            Err(obstacle) => {
-                self.block(Some(name), obstacle.code, obstacle.text, obstacle.way_out, vec![wish.origin]);
-                return None;
-            }
-        };
+    }
+
+    /// Plans a capture. Gives the snapshot it will hang under.
+    pub(super) fn capture(&mut self, wish: Wish<'_>, prepared: &Prepared) -> Option<SnapshotName> {
+        let name = wish.name;
+        let external = prepared.capture.location == Location::External;
         if !self.domain.state.is_active() && !external {
             // QEMU refuses a second snapshot of one name; offline, libvirt makes it without a word.
             let what = "already holds a snapshot of this name, which libvirt would double";
@@ -56,7 +54,7 @@ impl Planner<'_> {
             origin: wish.origin,
             before: None,
             after: Some(View {
-                description: Some(wish.description),
+                description: wish.description,
                 stamp: Some(stamp.lines()),
                 capture: Some(prepared.capture.clone()),
                 reuse: prepared.reuse.then_some(true),
@@ -66,9 +64,9 @@ impl Planner<'_> {
             definition: None,
         });
         if external {
-            self.will_capture(name, &prepared);
+            self.will_capture(name, prepared);
         }
-        Some(self.pointer.replace(name.clone()))
+        self.pointer.replace(name.clone())
     }
 
     /// Warns that an image could not be looked into.

@@ -4,6 +4,7 @@ use super::capture::{self, Request};
 use super::captures::Wish;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp};
+use crate::model::desired::Origin;
 use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
@@ -99,6 +100,14 @@ impl<'a> Planner<'a> {
     fn create(&mut self, claim: &Claim<'_>, made_before: Option<i64>) {
         let declared = claim.snapshot;
         let Some(capture) = declared.capture.as_ref() else { return };
+        let request = Request { name: &declared.name, capture, when: declared.when };
+        let prepared = match self.prepare(request) {
+            Ok(prepared) => prepared,
+            Err(obstacle) => {
+                let (code, origins) = (obstacle.code, vec![claim.origin()]);
+                return self.block(Some(&declared.name), code, obstacle.text, obstacle.way_out, origins);
+            }
+        };
         let mut stamp = Stamp::new(claim.id.clone(), declared.name.clone());
         stamp.protect = declared.protect == Some(true);
         stamp.hold = declared_hold(claim, self.context.now);
@@ -112,14 +121,9 @@ impl<'a> Planner<'a> {
             }
             None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
         };
-        let lands_under = self.capture(Wish {
-            request: Request { name: &declared.name, capture, when: declared.when },
-            description: declared.description.clone().unwrap_or_default(),
-            stamp,
-            reason,
-            origin: claim.origin(),
-        });
-        let Some(lands_under) = lands_under else { return };
+        let description = Some(declared.description.clone().unwrap_or_default());
+        let wish = Wish { name: &declared.name, description, stamp, reason, origin: claim.origin() };
+        let lands_under = self.capture(wish, &prepared);
         if let Some(parent) = declared.parent.as_ref().filter(|parent| lands_under.as_ref() != Some(*parent)) {
             self.place(claim, lands_under.as_ref(), parent);
         }
@@ -270,16 +274,22 @@ impl<'a> Planner<'a> {
         if let Some(obstacle) = capture::deletion_obstacle(self.domain, snapshot) {
             return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
         }
+        let action = self.deletion(snapshot, Reason { code, text }, origin);
+        self.deletes.push(action);
+    }
+
+    /// The deletion of a snapshot.
+    pub(super) fn deletion(&self, snapshot: &ObservedSnapshot, reason: Reason, origin: Origin) -> Action {
         let children = self.domain.tree.children(Some(&snapshot.name)).len();
         let mut risk = "what it captured is gone for good".to_owned();
         if children > 0 {
             let its = count(children, "child keeps its content and moves", "children keep their content and move");
             risk.push_str(&format!("; its {its} to its parent"));
         }
-        self.deletes.push(Action {
+        Action {
             address: self.address(Some(&snapshot.name)),
             action: ActionKind::Delete,
-            reason: Reason { code, text },
+            reason,
             origin,
             before: Some(View {
                 description: Some(snapshot.description.human.clone()),
@@ -290,7 +300,7 @@ impl<'a> Planner<'a> {
             after: None,
             risk: Risk { level: RiskLevel::Loss, text: risk },
             definition: None,
-        });
+        }
     }
 
     fn redefine(&mut self, claim: &Claim<'_>, code: ReasonCode, text: String, before: View, after: View) {

@@ -10,7 +10,9 @@ use crate::model::image::directory;
 use crate::model::kinds::{Capture, SnapshotSet};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
-use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::plan::{
+    Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+};
 use crate::model::text::{bytes, count, printable};
 
 /// Below this version libvirt starts no domain with more images in a chain than [`HARD_CHAIN_LIMIT`] (12.0.0).
@@ -67,7 +69,7 @@ impl<'a> Planner<'a> {
             start: self.domain.clone(),
             now: self.domain.clone(),
             neighbours: Neighbours::of(self.observed_host, self.domain),
-            rules: Rules { trust_unreadable_chains: self.safety.trust_unreadable_chains },
+            rules: Rules { trust_unreadable_chains: self.limits.trust_unreadable_chains },
             fault: None,
         }
     }
@@ -228,9 +230,9 @@ impl<'a> Planner<'a> {
 
     fn chain_limit(&self) -> u32 {
         if self.host.libvirt_version < LONG_CHAINS_START {
-            self.safety.chain_limit.min(HARD_CHAIN_LIMIT)
+            self.limits.chain_limit.min(HARD_CHAIN_LIMIT)
         } else {
-            self.safety.chain_limit
+            self.limits.chain_limit
         }
     }
 
@@ -244,7 +246,7 @@ impl<'a> Planner<'a> {
         captures.flat_map(files).find_map(|file| {
             let space = self.domain.files.space.get(directory(&file)).filter(|space| space.total > 0)?;
             let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
-            (percent < u64::from(self.safety.free_space.min_percent.0)).then(|| (directory(&file).to_owned(), percent))
+            (percent < u64::from(self.limits.free_space.min_percent.0)).then(|| (directory(&file).to_owned(), percent))
         })
     }
 
@@ -261,7 +263,7 @@ impl<'a> Planner<'a> {
                         "the filesystem of {} has {percent} % free, and the SafetyPolicy wants {} % to remain; nothing was \
                          captured",
                         printable(directory),
-                        self.safety.free_space.min_percent.0
+                        self.limits.free_space.min_percent.0
                     );
                     self.block(
                         name.as_ref(),
@@ -342,4 +344,27 @@ fn files_text(effect: &chain::Effect) -> String {
         format!("{size} of {} into {}", printable(&merge.from), printable(&merge.into))
     });
     format!("; merges {}", merges.collect::<Vec<_>>().join(", "))
+}
+
+/// Holds back the captures of domains whose deletions were to make room for them, and were held back themselves.
+pub(super) fn without_room(plan: &mut Plan, from: usize, needs_room: &[(&str, usize)]) {
+    for &(domain, deletes) in needs_room {
+        let here = |action: &Action, kind| action.address.domain == domain && action.action == kind;
+        if plan.actions[from..].iter().filter(|action| here(action, ActionKind::Delete)).count() == deletes {
+            continue;
+        }
+        for action in plan.actions.split_off(from) {
+            if !here(&action, ActionKind::Create) {
+                plan.actions.push(action);
+                continue;
+            }
+            plan.blocked.push(Blocked {
+                address: action.address,
+                code: BlockCode::ChainLimit,
+                text: "the deletions that were to make room for it wait themselves; nothing was captured".to_owned(),
+                way_out: "see why they wait, in this plan".to_owned(),
+                origins: vec![action.origin],
+            });
+        }
+    }
 }

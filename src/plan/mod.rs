@@ -5,14 +5,18 @@ mod captures;
 pub mod chain;
 mod claims;
 mod declared;
+mod deletable;
 mod domain;
 mod external;
 mod guards;
 mod id;
 mod kinds;
 mod restore;
+mod retain;
+mod series;
 mod status;
 mod unmatched;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -88,10 +92,16 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     unmatched::report(&context, observed, &mut plan);
     for host in &observed.hosts {
         let from = plan.actions.len();
+        let mut series_deletes = Vec::new();
+        let mut needs_room = Vec::new();
         for domain in &host.domains {
             let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
             let pass = domain::plan_domain(&context, host, domain, &sets);
             plan.domains.push(pass.planned);
+            if pass.needs_room {
+                let deletes = pass.actions.iter().filter(|action| action.action == ActionKind::Delete).count();
+                needs_room.push((domain.name.as_str(), deletes));
+            }
             plan.actions.extend(pass.actions);
             plan.blocked.extend(pass.blocked);
             plan.kept.extend(pass.kept);
@@ -99,8 +109,11 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
             plan.unmanaged.extend(pass.unmanaged);
             plan.warnings.extend(pass.warnings);
             plan.unchanged += pass.unchanged;
+            series_deletes.extend(pass.series_deletes.into_iter().map(|deletes| (domain.name.as_str(), deletes)));
         }
-        guards::limit_deletes(&context, host, &mut plan, from);
+        windows::close(&context, host, &mut plan, from);
+        guards::limit_deletes(&context, host, &mut plan, from, &series_deletes);
+        external::without_room(&mut plan, from, &needs_room);
         plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
             host: host.info.name.clone(),
             domain: Some(domain.name.clone()),
@@ -144,4 +157,7 @@ struct DomainPass {
     unmanaged: Vec<crate::model::plan::Unmanaged>,
     warnings: Vec<crate::model::plan::Warning>,
     unchanged: usize,
+    series_deletes: Vec<retain::SeriesDeletes>,
+    /// Whether the captures come after the deletions, which make room for them.
+    needs_room: bool,
 }
