@@ -42,10 +42,24 @@ pub(super) fn held(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
              each branch first"
                 .to_owned(),
         )
+    } else if let Some(dead) = dead_below(tree, name).filter(|dead| !dead.is_empty()) {
+        (
+            format!("{} further down in branches that are not in use", stand(&dead)),
+            "libvirt 11.3 crashes when it merges a snapshot with such a branch anywhere below it \
+             (qemuSnapshotDiskHasBackingDisk): delete the branch first, from its tip"
+                .to_owned(),
+        )
     } else {
         return None;
     };
     Some(Fault::new(BlockCode::TreeHolds, text, way_out))
+}
+
+/// The snapshots below one in the chain in use that are not in that chain themselves.
+fn dead_below<'t>(tree: &'t SnapshotTree, name: &SnapshotName) -> Option<Vec<&'t SnapshotName>> {
+    let current = tree.current()?;
+    let dead = |snapshot: &SnapshotName| tree.is_within(snapshot, name) && !tree.is_within(current, snapshot);
+    Some(tree.iter().map(|snapshot| &snapshot.name).filter(|snapshot| dead(snapshot)).collect())
 }
 
 fn stand(children: &[&SnapshotName]) -> String {

@@ -117,7 +117,7 @@ impl EmbedRoot {
         let uri = self.uri();
         let pairs: Vec<String> = environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut line: Vec<&str> = pairs.iter().map(String::as_str).collect();
-        line.extend(["prlimit", "--core=0", "virsh", "-q", "-c", &uri]);
+        line.extend(["prlimit", "--core=0:", "virsh", "-q", "-c", &uri]);
         tools::output("env", &[&line, args].concat())
     }
 
