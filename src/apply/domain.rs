@@ -1,16 +1,18 @@
 //! One domain of an apply: lock, read again, compare, act in order, stop at the first failure.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::act::{Failure, Pass};
+use super::act::{Done, Failure, Guard, Pass};
 use super::lock::{Lock, LockError};
 use super::{Options, Target, Task};
-use crate::host::{DomainRef, HostError, SnapshotRef};
+use crate::host::{self, DomainRef, HostError, SnapshotRef};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{Action, ActionKind};
 use crate::observe::{Interest, read_domain};
+use crate::plan::chain::Rules;
 
 /// Works on one domain and says what became of it.
 pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'_>) -> DomainOutcome {
@@ -43,7 +45,17 @@ pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'
         }
     };
     options.progress.domain_started(&task.planned.host, &task.planned.domain, task.actions.len());
-    let mut pass = Pass::new(target.host.as_ref(), domain, &observed, refs, task.planned.ledger.as_ref());
+    let guard = match guard(target, task, &observed) {
+        Ok(guard) => guard,
+        Err(error) => {
+            let text =
+                format!("the other domains of its host could not be listed ({error}), so nothing was done; run again");
+            return skipped(task, DomainResult::Failed, &text);
+        }
+    };
+    let host = target.host.as_ref();
+    let ledger = task.planned.ledger.as_ref();
+    let mut pass = Pass::new(host, domain, &observed, refs, ledger, guard, options.progress);
     if let Err(failure) = pass.write_planned_ledger() {
         return skipped(task, DomainResult::Failed, &failure.text);
     }
@@ -57,6 +69,18 @@ pub(super) fn interest<'a>(task: &Task<'a>) -> Interest<'a> {
         wanted.capture(capture);
     }
     wanted
+}
+
+/// The watch over a domain that has, or gets, external snapshots.
+fn guard<'a>(target: &Target, task: &Task<'a>, observed: &ObservedDomain) -> host::Result<Option<Guard<'a>>> {
+    let wanted = interest(task);
+    let external = observed.tree.external().next().is_some();
+    if !external && !wanted.external {
+        return Ok(None);
+    }
+    let rules = Rules { trust_unreadable_chains: task.planned.trust_unreadable_chains };
+    let deletes = external && task.actions.iter().any(|action| action.action == ActionKind::Delete);
+    Guard::new(target.host.as_ref(), observed, wanted, rules, deletes).map(Some)
 }
 
 enum Reread {
@@ -121,7 +145,7 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
         let done = pass.act(action);
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let ended = match done {
-            Ok(()) => outcome(action, ActionResult::Done, "", millis),
+            Ok(Done { text, disks }) => ActionOutcome { disks, ..outcome(action, ActionResult::Done, &text, millis) },
             Err(Failure { done, text: why }) => {
                 result = DomainResult::Failed;
                 text = "a write failed, so nothing more was done in this domain".to_owned();
@@ -137,7 +161,8 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
 }
 
 fn outcome(action: &Action, result: ActionResult, text: &str, millis: u64) -> ActionOutcome {
-    ActionOutcome { address: action.address.clone(), action: action.action, result, text: text.to_owned(), millis }
+    let (address, action, text) = (action.address.clone(), action.action, text.to_owned());
+    ActionOutcome { address, action, result, text, disks: BTreeMap::new(), millis }
 }
 
 /// The outcome of a domain in which nothing was done.

@@ -13,7 +13,7 @@ use super::output::Output;
 use crate::apply::Progress;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome};
 use crate::model::plan::{Action, ActionKind};
-use crate::model::text::printable;
+use crate::model::text::{bytes, printable};
 use crate::report::text::millis;
 
 /// How often a spinner turns: often enough to show life, rarely enough for a slow terminal.
@@ -25,7 +25,7 @@ pub(super) fn choose(context: &Context, actions: usize) -> Box<dyn Progress> {
     match context.global.log_format {
         LogFormat::Json => Box::new(Events),
         LogFormat::Text if terminal && actions > 0 => Box::new(Bars::new(actions)),
-        LogFormat::Text => Box::new(Lines(context.output)),
+        LogFormat::Text => Box::new(Lines(context.output, Mutex::default())),
     }
 }
 
@@ -41,6 +41,15 @@ fn title(action: &Action) -> String {
     format!("{verb} {}", action.address)
 }
 
+/// How much of a merge is done, of ten.
+fn tenths(done: u64, total: u64) -> u64 {
+    (u128::from(done) * 10).checked_div(u128::from(total)).map_or(0, |tenth| tenth.min(10) as u64)
+}
+
+fn merged(done: u64, total: u64) -> String {
+    format!("merged {} of {}", bytes(done), bytes(total))
+}
+
 fn result(outcome: &ActionOutcome) -> String {
     match outcome.result {
         ActionResult::Done => format!("done in {}", millis(outcome.millis)),
@@ -50,13 +59,22 @@ fn result(outcome: &ActionOutcome) -> String {
 }
 
 /// Plain lines, as for a CI log.
-struct Lines(Output);
+struct Lines(Output, Mutex<HashMap<String, u64>>);
 
 impl Progress for Lines {
     fn domain_started(&self, _: &str, _: &str, _: usize) {}
 
     fn action_started(&self, action: &Action) {
         self.0.note(&format!("{} ...\n", title(action)));
+    }
+
+    fn merged(&self, action: &Action, done: u64, total: u64) {
+        // A line per tenth: a log that is read afterwards needs no more.
+        let tenth = tenths(done, total);
+        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(title(action), tenth) != Some(tenth) {
+            self.0.note(&format!("{}: {}\n", title(action), merged(done, total)));
+        }
     }
 
     fn action_finished(&self, action: &Action, outcome: &ActionOutcome) {
@@ -76,6 +94,10 @@ impl Progress for Events {
 
     fn action_started(&self, action: &Action) {
         tracing::info!(event = "actionStarted", action = title(action));
+    }
+
+    fn merged(&self, action: &Action, done: u64, total: u64) {
+        tracing::info!(event = "merged", action = title(action), done, total);
     }
 
     fn action_finished(&self, action: &Action, outcome: &ActionOutcome) {
@@ -128,6 +150,14 @@ impl Progress for Bars {
     fn action_started(&self, action: &Action) {
         let key = (action.address.host.clone(), action.address.domain.clone());
         self.with(|domains| domains.get(&key).map(|spinner| spinner.set_message(title(action))));
+    }
+
+    fn merged(&self, action: &Action, done: u64, total: u64) {
+        let key = (action.address.host.clone(), action.address.domain.clone());
+        let tenth = usize::try_from(tenths(done, total)).unwrap_or(0);
+        let bar = format!("{}{}", "#".repeat(tenth), "-".repeat(10 - tenth));
+        let text = format!("{} [{bar}] {}", title(action), merged(done, total));
+        self.with(|domains| domains.get(&key).map(|spinner| spinner.set_message(text)));
     }
 
     fn action_finished(&self, action: &Action, outcome: &ActionOutcome) {

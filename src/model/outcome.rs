@@ -1,5 +1,7 @@
 //! The outcome: what became of each action of an applied plan. Also its JSON form.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -87,8 +89,12 @@ pub struct ActionOutcome {
     pub action: ActionKind,
     /// What became of it.
     pub result: ActionResult,
-    /// Why it failed or was skipped, what state things are in, and what to do; empty where it was done.
+    /// Why it failed or was skipped, what state things are in, and what to do; where it was done, a remark
+    /// or nothing.
     pub text: String,
+    /// The active image of each disk whose image changed, by target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<String, String>,
     /// How long it took, in milliseconds.
     pub millis: u64,
 }

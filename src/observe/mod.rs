@@ -19,6 +19,7 @@ use interest::Interests;
 
 use crate::host::{self, DomainRef, Files, Host};
 use crate::model::desired::DesiredState;
+use crate::model::names::DomainUuid;
 use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedState, UnreadableDomain, UnreadableHost};
 
 /// How many domains of one host are read at a time. libvirt serves five requests of one client at once
@@ -137,6 +138,37 @@ fn read_all(host: &dyn Host, wanted: &[(&DomainRef, Interest<'_>)]) -> (Vec<Obse
     observed.sort_by(|a, b| a.name.cmp(&b.name));
     failed.sort_by(|a, b| a.name.cmp(&b.name));
     (observed, failed)
+}
+
+/// The domains of a host but one, with their files.
+#[derive(Debug, Default)]
+pub struct Neighbourhood {
+    /// Those that were read.
+    pub domains: Vec<ObservedDomain>,
+    /// Those that could not be.
+    pub unreadable: Vec<UnreadableDomain>,
+}
+
+/// Reads the other domains of a domain's host.
+///
+/// # Errors
+/// When the domains cannot be listed. One that cannot be read is in the answer.
+pub fn neighbours(host: &dyn Host, of: DomainUuid) -> host::Result<Neighbourhood> {
+    let mut known = Neighbourhood::default();
+    meet(host, &host.domains()?, of, &mut known);
+    Ok(known)
+}
+
+/// Reads those of the listed domains that are not known yet.
+pub fn meet(host: &dyn Host, listed: &[DomainRef], of: DomainUuid, known: &mut Neighbourhood) {
+    let read = known.domains.iter().map(|domain| domain.uuid).chain([of]).collect::<BTreeSet<_>>();
+    let new: Vec<_> = listed.iter().filter(|domain| !read.contains(&domain.uuid)).collect();
+    let (mut domains, unreadable) =
+        read_all(host, &new.into_iter().map(|domain| (domain, Interest::default())).collect::<Vec<_>>());
+    add_chains(host.files(), domains.iter_mut().filter(|domain| domain.files.images.is_empty()).collect());
+    known.domains.append(&mut domains);
+    // All that were unreadable so far were asked again.
+    known.unreadable = unreadable;
 }
 
 /// Looks at the files of domains whose own tree did not ask for it. Storage that hangs costs its own domain the time.

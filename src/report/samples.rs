@@ -307,6 +307,7 @@ pub(crate) fn escapes() -> Plan {
 
 pub(crate) fn outcome() -> Outcome {
     let act = |name: &str, action, result, text: &str, millis| ActionOutcome {
+        disks: std::collections::BTreeMap::new(),
         address: address("web-1", name),
         action,
         result,

@@ -238,7 +238,7 @@ pub(in crate::plan) fn orphans<'d>(domain: &'d ObservedDomain, bystanders: &Byst
 
 /// Whether a file is the overlay that an interrupted capture left: it stands on the disk's active image, holds no data, and
 /// no disk and no snapshot uses it.
-pub(in crate::plan) fn unused_leftover(domain: &ObservedDomain, target: &str, path: &str) -> bool {
+pub fn unused_leftover(domain: &ObservedDomain, target: &str, path: &str) -> bool {
     let active = domain.disks.iter().find(|disk| disk.target == target).and_then(|disk| disk.source.as_deref());
     let empty_on_active = match (domain.files.image(path), active) {
         (ImageState::Present(Image { backing: Backing::File(below), empty: true, .. }), Some(active)) => {

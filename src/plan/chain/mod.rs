@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use files::{Bystanders, orphans, unused_leftover};
+pub use files::unused_leftover;
+pub(super) use files::{Bystanders, orphans};
 pub(super) use layout::{Layout, Trust, images};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};

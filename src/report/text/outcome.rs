@@ -91,6 +91,9 @@ fn action_line(page: &mut Page, action: &ActionOutcome) {
         ActionResult::Failed => page.painted(2, Role::Delete, &format!("x {} {name} failed", noun(action.action))),
         ActionResult::Skipped => page.painted(2, Role::Quiet, &format!("  {} {name} not tried", noun(action.action))),
     }
+    for (target, image) in &action.disks {
+        page.wrapped(6, "", None, &format!("disk {} is on {} now", printable(target), printable(image)));
+    }
     if !action.text.is_empty() {
         page.wrapped(6, "", None, &action.text);
     }

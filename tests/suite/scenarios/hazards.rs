@@ -25,6 +25,7 @@ impl Progress for Meanwhile<'_> {
             (self.1)();
         }
     }
+    fn merged(&self, _: &Action, _: u64, _: u64) {}
     fn action_finished(&self, _: &Action, _: &ActionOutcome) {}
     fn domain_finished(&self, _: &DomainOutcome) {}
 }

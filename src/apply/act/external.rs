@@ -1,0 +1,285 @@
+//! Captures and deletions on domains with external snapshots: proven on a fresh read, and read back down to the images.
+
+use std::collections::BTreeMap;
+
+use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, text};
+use crate::host::{CreateRequest, ErrorClass, HostError};
+use crate::model::image::ImageState;
+use crate::model::kinds::Capture;
+use crate::model::names::SnapshotName;
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::{Action, View};
+use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::text::printable;
+use crate::plan::chain::{self, Effect, Step};
+
+impl Pass<'_> {
+    pub(super) fn create_external(
+        &mut self,
+        after: &View,
+        name: &SnapshotName,
+        capture: Capture,
+        fresh: &ObservedDomain,
+    ) -> Result<Done, Failure> {
+        if fresh.tree.external().next().is_some() {
+            self.prove(fresh, Step::Create)?;
+        }
+        let reuse = after.reuse.unwrap_or(false);
+        self.places_are_free(fresh, &capture, reuse)?;
+        let description = text(after, "");
+        let request = CreateRequest {
+            name: name.clone(),
+            description: description.clone(),
+            capture,
+            disks: fresh.disks.clone(),
+            reuse,
+        };
+        let made = match self.host.create(&self.domain, &request) {
+            Ok(made) => made,
+            Err(error) => return Err(self.create_external_failed(name, &request.capture, &error)),
+        };
+        let read = self.read(&made, "was captured, but reading it back failed")?;
+        let images = overlays(&request.capture);
+        let wrong = differs(&read, &description, Some(&fresh.tree.current().cloned()))
+            .or_else(|| lacks(&read, &request.capture))
+            .or_else(|| self.not_on(&images));
+        if let Some(wrong) = wrong {
+            return Err(Failure::new(format!(
+                "was captured, but reads back differently: {wrong}. It is kept. {RUN_AGAIN}"
+            )));
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.moved(&images);
+        }
+        self.made(made, &read)?;
+        Ok(Done { disks: images, ..Done::default() })
+    }
+
+    /// libvirt writes over a memory image that is there, and takes overlays that are there only where it is told to.
+    fn places_are_free(&self, fresh: &ObservedDomain, capture: &Capture, reuse: bool) -> Result<(), Failure> {
+        let refuse = |path: &str, what: &str| {
+            Err(Failure::new(format!("the file {} {what}; nothing was captured. {RUN_AGAIN}", printable(path))))
+        };
+        let there = |path: &str| self.host.files().image(path, None).state;
+        if let Some(memory) = &capture.memory
+            && matches!(there(&memory.file), ImageState::Present(_))
+        {
+            return refuse(&memory.file, "is there by now");
+        }
+        for (target, path) in overlays(capture) {
+            match (there(&path), reuse) {
+                (ImageState::Present(_), false) => return refuse(&path, "is there by now"),
+                (ImageState::Absent, true) => return refuse(&path, "is gone, which an interrupted capture had left"),
+                (ImageState::Present(_), true) if !chain::unused_leftover(fresh, &target, &path) => {
+                    return refuse(&path, "is no unused leftover of an interrupted capture any more");
+                }
+                (ImageState::Present(_) | ImageState::Absent | ImageState::Unknown(_), _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a failed external capture left behind, files included.
+    fn create_external_failed(&self, name: &SnapshotName, capture: &Capture, error: &HostError) -> Failure {
+        let mut failure = self.create_failed(name, error);
+        if error.class == ErrorClass::OutcomeUnknown {
+            return failure;
+        }
+        let files = overlays(capture).into_values().chain(capture.memory.iter().map(|memory| memory.file.clone()));
+        let left: Vec<_> = files
+            .filter(|path| matches!(self.host.files().image(path, None).state, ImageState::Present(_)))
+            .map(|path| printable(&path))
+            .collect();
+        if !left.is_empty() {
+            failure.text.push_str(&format!(". It left {}", left.join(", ")));
+        }
+        // A capture with memory pauses the guest, and could leave it so.
+        if let Ok(after) = self.look_again()
+            && after.state != self.domain.state
+        {
+            let (was, is) = (self.domain.state.as_str(), after.state.as_str());
+            failure.text.push_str(&format!(". The domain was {was} and is {is} now"));
+        }
+        failure
+    }
+
+    /// The first disk that is not on the image it should be on.
+    fn not_on(&self, images: &BTreeMap<String, String>) -> Option<String> {
+        let disks = match self.host.definition(&self.domain, false) {
+            Ok(definition) => definition.disks,
+            Err(error) => return Some(format!("the domain's disks could not be read ({error})")),
+        };
+        images.iter().find_map(|(target, image)| {
+            let source = disks.iter().find(|disk| disk.target == *target).and_then(|disk| disk.source.as_deref());
+            (source != Some(image)).then(|| {
+                let (target, source) = (printable(target), source.map_or_else(|| "nothing".to_owned(), printable));
+                format!("disk {target} is on {source} and not on {}", printable(image))
+            })
+        })
+    }
+
+    pub(super) fn delete_external(
+        &mut self,
+        action: &Action,
+        name: &SnapshotName,
+        fresh: &ObservedDomain,
+    ) -> Result<Done, Failure> {
+        let snapshot = self.reference(name)?;
+        let Some(going) = fresh.tree.get(name) else {
+            return Err(Failure::new(format!("it is not there any more; nothing was done. {RUN_AGAIN}")));
+        };
+        self.is_known(going)?;
+        let effect = self.prove(fresh, Step::Delete(name))?;
+        let planned = action.after.as_ref().and_then(|after| after.disks.clone()).unwrap_or_default();
+        if planned != effect.disks {
+            return Err(Failure::new(format!(
+                "the disks would end on other images than the plan says; nothing was done. {RUN_AGAIN}"
+            )));
+        }
+        let targets: Vec<&str> = effect.merges.iter().map(|merge| merge.target.as_str()).collect();
+        let (host, domain, progress) = (self.host, &self.domain, self.progress);
+        let tell = |done, total| progress.merged(action, done, total);
+        let deleted = merge::watched(host, domain, &targets, tell, || host.delete(domain, &snapshot));
+        if let Err(error) = deleted
+            && error.class != ErrorClass::NotFound
+        {
+            return Err(self.delete_failed(name, fresh, &effect, &error));
+        }
+        let after = self.look_again().map_err(|error| {
+            Failure::new(format!("was deleted, but the domain could not be read afterwards ({error}). {RUN_AGAIN}"))
+        })?;
+        if let Some(wrong) = self.wrong_after(fresh, &after, going, &effect) {
+            let text = format!("was deleted, but reads back differently: {wrong}. {RUN_AGAIN}");
+            return Err(Failure::new(text));
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.moved(&effect.disks);
+        }
+        for snapshot in after.tree.iter() {
+            self.known.insert(snapshot.name.clone(), Known::from(snapshot));
+        }
+        self.gone(action, name, going.created)?;
+        Ok(Done { text: still_there(&after, &effect), disks: effect.disks })
+    }
+
+    /// What is not as the proof said it would be.
+    fn wrong_after(
+        &self,
+        before: &ObservedDomain,
+        after: &ObservedDomain,
+        gone: &ObservedSnapshot,
+        effect: &Effect,
+    ) -> Option<String> {
+        if after.tree.get(&gone.name).is_some() {
+            return Some("libvirt still lists it".to_owned());
+        }
+        let word = |name: Option<&SnapshotName>| name.map_or_else(|| "none".to_owned(), ToString::to_string);
+        let current = before.tree.current().filter(|current| **current != gone.name).or(gone.parent.as_ref());
+        if after.tree.current() != current {
+            return Some(format!("the current snapshot is {} and not {}", word(after.tree.current()), word(current)));
+        }
+        for old in before.tree.iter().filter(|old| old.name != gone.name) {
+            let parent = old.parent.as_ref().filter(|parent| **parent != gone.name);
+            let parent = if old.parent.as_ref() == Some(&gone.name) { gone.parent.as_ref() } else { parent };
+            match after.tree.get(&old.name) {
+                None => return Some(format!("libvirt no longer lists {} either", old.name)),
+                Some(new) if new.parent.as_ref() != parent => {
+                    let (is, not) = (word(new.parent.as_ref()), word(parent));
+                    return Some(format!("the parent of {} is {is} and not {not}", old.name));
+                }
+                Some(_) => {}
+            }
+        }
+        for disk in &before.disks {
+            let wanted = effect.disks.get(&disk.target).or(disk.source.as_ref());
+            let now = after.disks.iter().find(|now| now.target == disk.target).and_then(|now| now.source.as_ref());
+            if now != wanted {
+                let shown = |path: Option<&String>| path.map_or_else(|| "nothing".to_owned(), |path| printable(path));
+                let target = printable(&disk.target);
+                return Some(format!("disk {target} is on {} and not on {}", shown(now), shown(wanted)));
+            }
+        }
+        if after.state != before.state {
+            return Some(format!("the domain was {} and is {}", before.state.as_str(), after.state.as_str()));
+        }
+        self.not_whole(after)
+    }
+
+    /// What stands after a deletion that failed.
+    fn delete_failed(
+        &self,
+        name: &SnapshotName,
+        before: &ObservedDomain,
+        effect: &Effect,
+        error: &HostError,
+    ) -> Failure {
+        if error.class == ErrorClass::OutcomeUnknown {
+            return Failure::new(format!(
+                "{error}. A merge that libvirt was at is broken off where libvirt itself ended, and nothing is lost by \
+                 that. {RUN_AGAIN}"
+            ));
+        }
+        let Ok(after) = self.look_again() else {
+            return Failure::new(format!("{error}. The domain could not be read afterwards. {RUN_AGAIN}"));
+        };
+        let mut stands = Vec::new();
+        match after.tree.get(name) {
+            None => stands.push("libvirt no longer lists it".to_owned()),
+            Some(_) if effect.merges.is_empty() => stands.push("libvirt still lists it".to_owned()),
+            Some(_) => stands.extend(effect.merges.iter().map(|merge| {
+                let (from, into) = (printable(&merge.from), printable(&merge.into));
+                match after.files.image(&merge.from) {
+                    ImageState::Absent => format!("disk {}: {from} is merged into {into}", printable(&merge.target)),
+                    ImageState::Present(_) | ImageState::Unknown(_) => {
+                        format!("disk {}: {from} is not merged", printable(&merge.target))
+                    }
+                }
+            })),
+        }
+        let marked = after
+            .tree
+            .iter()
+            .find(|snapshot| snapshot.files.as_deref().is_some_and(|files| !files.unfinished.is_empty()));
+        if let Some(marked) = marked {
+            stands.push(format!(
+                "libvirt marked {} as the target of an unfinished merge, and deletes it only after {name} is gone",
+                marked.name
+            ));
+        }
+        if after.state != before.state {
+            stands.push(format!("the domain was {} and is {}", before.state.as_str(), after.state.as_str()));
+        }
+        Failure::new(format!("{error}. {}. {RUN_AGAIN}: the next run goes on from there", stands.join("; ")))
+    }
+}
+
+/// The overlays of a capture, by disk target.
+fn overlays(capture: &Capture) -> BTreeMap<String, String> {
+    capture.disks.iter().filter_map(|disk| Some((disk.target.clone(), disk.file.clone()?))).collect()
+}
+
+/// What an external capture should hold and does not.
+fn lacks(read: &ObservedSnapshot, capture: &Capture) -> Option<String> {
+    let files = read.files.as_deref();
+    let memory = capture.memory.as_ref().map(|memory| memory.file.as_str());
+    if files.and_then(|files| files.memory.as_deref()) != memory {
+        return Some("its memory is not where it should be".to_owned());
+    }
+    let wanted = overlays(capture);
+    for (target, storage) in &read.disks {
+        if (*storage == Storage::External) != wanted.contains_key(target) {
+            return Some(format!("disk {} is not captured as it should be", printable(target)));
+        }
+    }
+    let wrong = wanted.iter().find(|(target, path)| files.and_then(|files| files.overlays.get(*target)) != Some(path));
+    wrong.map(|(target, _)| format!("the overlay of disk {} is another", printable(target)))
+}
+
+/// A remark on files that libvirt should have removed: it only warns in its log where it cannot.
+fn still_there(after: &ObservedDomain, effect: &Effect) -> String {
+    let left = effect.unlinks.iter().filter(|path| after.files.is_present(path)).map(|path| printable(path));
+    match left.collect::<Vec<_>>() {
+        left if left.is_empty() => String::new(),
+        left => format!("libvirt left {}, which nothing needs any more", left.join(", ")),
+    }
+}

@@ -1,0 +1,137 @@
+//! The watch over a domain with external snapshots: it is read anew before every action, must be as this pass left it, and
+//! the action must be proven on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Failure, Pass, RUN_AGAIN};
+use crate::host::{self, DomainRef, Host, HostError};
+use crate::model::names::DomainUuid;
+use crate::model::observed::ObservedDomain;
+use crate::model::text::printable;
+use crate::observe::{self, Interest, Neighbourhood, read_domain};
+use crate::plan::chain::{self, Effect, Neighbours, Rules, Step};
+
+/// What is known of a domain with external snapshots and of its neighbours.
+pub(in crate::apply) struct Guard<'a> {
+    rules: Rules,
+    /// What to look at beside the definition and the snapshots.
+    wanted: Interest<'a>,
+    /// The disks as this pass left them: what each is, and its active image.
+    disks: BTreeMap<String, Disk>,
+    /// The other domains of the host; none where nothing is deleted.
+    neighbours: Option<Neighbourhood>,
+}
+
+/// What must not change under a pass: the definition of a disk, and its active image.
+type Disk = (String, String, bool, Option<String>);
+
+fn disks(domain: &ObservedDomain) -> BTreeMap<String, Disk> {
+    let parts = |disk: &crate::model::observed::ObservedDisk| {
+        (disk.source_type.clone(), disk.device.clone(), disk.readonly, disk.source.clone())
+    };
+    domain.disks.iter().map(|disk| (disk.target.clone(), parts(disk))).collect()
+}
+
+impl<'a> Guard<'a> {
+    /// Starts from the domain as it was compared with the plan. With `deletes`, the other domains of the host are read.
+    ///
+    /// # Errors
+    /// When the domains cannot be listed.
+    pub(in crate::apply) fn new(
+        host: &dyn Host,
+        domain: &ObservedDomain,
+        wanted: Interest<'a>,
+        rules: Rules,
+        deletes: bool,
+    ) -> host::Result<Self> {
+        let neighbours = if deletes { Some(observe::neighbours(host, domain.uuid)?) } else { None };
+        // What is declared was looked for when the domain was compared with the plan.
+        let wanted = Interest { declared: BTreeSet::new(), external: true, ..wanted };
+        Ok(Self { rules, wanted, disks: disks(domain), neighbours })
+    }
+
+    /// Notes where an action left the disks.
+    pub(super) fn moved(&mut self, images: &BTreeMap<String, String>) {
+        for (target, image) in images {
+            if let Some(disk) = self.disks.get_mut(target) {
+                disk.3 = Some(image.clone());
+            }
+        }
+    }
+
+    fn neighbours(&self) -> Neighbours<'_> {
+        let Some(read) = &self.neighbours else { return Neighbours::default() };
+        Neighbours {
+            domains: read.domains.iter().collect(),
+            unread: read.unreadable.iter().map(|domain| domain.name.as_str()).collect(),
+        }
+    }
+
+    /// Reads the domains that came to the host since.
+    fn meet(&mut self, host: &dyn Host, listed: &[DomainRef], own: DomainUuid) {
+        if let Some(known) = &mut self.neighbours {
+            observe::meet(host, listed, own, known);
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Reads the domain anew, and makes sure that nobody else had a hand in it.
+    pub(super) fn fresh(&mut self) -> Result<ObservedDomain, Failure> {
+        let unread = |error: HostError| {
+            Failure::new(format!("the domain could not be read again ({error}), so nothing was done. {RUN_AGAIN}"))
+        };
+        let Some(guard) = &mut self.guard else {
+            return Err(Failure::new("nothing watches over this domain; this is a defect of snapward"));
+        };
+        let listed = self.host.domains().map_err(unread)?;
+        let Some(domain) = listed.iter().find(|domain| domain.uuid == self.domain.uuid) else {
+            return Err(Failure::new(format!("the domain is gone; nothing was done. {RUN_AGAIN}")));
+        };
+        if domain.state != self.domain.state {
+            return Err(Failure::new(format!(
+                "the domain was {} and is {}; nothing was done. {RUN_AGAIN}",
+                self.domain.state.as_str(),
+                domain.state.as_str()
+            )));
+        }
+        let (fresh, _) = read_domain(self.host, domain, &guard.wanted).map_err(unread)?;
+        guard.meet(self.host, &listed, self.domain.uuid);
+        let now = disks(&fresh);
+        if now != guard.disks {
+            let targets: BTreeSet<_> = now.keys().chain(guard.disks.keys()).collect();
+            let other = targets.into_iter().find(|target| now.get(*target) != guard.disks.get(*target));
+            return Err(Failure::new(format!(
+                "somebody else changed disk {} since it was read; nothing was done. {RUN_AGAIN}",
+                other.map(|target| printable(target)).unwrap_or_default()
+            )));
+        }
+        self.none_is_new(fresh.tree.iter().map(|snapshot| &snapshot.name))?;
+        Ok(fresh)
+    }
+
+    /// Reads the domain after an action, whatever became of it.
+    pub(super) fn look_again(&self) -> host::Result<ObservedDomain> {
+        let wanted = self.guard.as_ref().map(|guard| guard.wanted.clone()).unwrap_or_default();
+        let listed = self.host.domains()?;
+        let domain = listed.iter().find(|domain| domain.uuid == self.domain.uuid).unwrap_or(&self.domain);
+        read_domain(self.host, domain, &wanted).map(|(domain, _)| domain)
+    }
+
+    /// Proves a step on a domain as it was just read.
+    pub(super) fn prove(&self, domain: &ObservedDomain, step: Step<'_>) -> Result<Effect, Failure> {
+        let Some(guard) = &self.guard else {
+            return Err(Failure::new("nothing watches over this domain; this is a defect of snapward"));
+        };
+        chain::prove(domain, &guard.neighbours(), guard.rules, step)
+            .map_err(|fault| Failure::new(format!("{}; nothing was done. To go on: {}", fault.text, fault.way_out)))
+    }
+
+    /// Why tree and images do not fit each other after an action.
+    pub(super) fn not_whole(&self, after: &ObservedDomain) -> Option<String> {
+        let rules = self.guard.as_ref().map(|guard| guard.rules).unwrap_or_default();
+        after.tree.external().next()?;
+        let fault = chain::prove(after, &Neighbours::default(), rules, Step::Create).err()?;
+        Some(format!("{}. To repair it: {}", fault.text, fault.way_out))
+    }
+}
