@@ -128,13 +128,12 @@ impl<'a> Layout<'a> {
             }
             let chain = disk_chain(domain, target)?;
             let holders: Vec<_> = holders(&path, target).collect();
-            let checked = agrees(domain, target, &holders, &chain, trust);
+            let checked = agrees(domain, target, &holders, &chain, (trust, None));
             let unfinished = || {
                 let marked = |holder: &(&ObservedSnapshot, &SnapshotFiles)| holder.1.unfinished.contains(target);
-                let rest: Vec<_> = holders.iter().filter(|(s, _)| Some(&s.name) != deleting).copied().collect();
-                rest.len() < holders.len()
+                deleting.is_some()
                     && holders.iter().any(marked)
-                    && agrees(domain, target, &rest, &chain, trust).is_ok()
+                    && agrees(domain, target, &holders, &chain, (trust, deleting)).is_ok()
             };
             match checked {
                 Ok(()) => {}
@@ -228,16 +227,23 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
     }
 }
 
-/// Whether the active image is the nearest holder's overlay, and the images below are what each holder froze.
+/// Whether the active image is the nearest holder's overlay, and the images below are what each holder froze. The part of
+/// a snapshot that was merged already (`merged`) is no longer in the chain, and what stands above it may still name it.
 fn agrees(
     domain: &ObservedDomain,
     target: &str,
     holders: &[(&ObservedSnapshot, &SnapshotFiles)],
     chain: &Chain,
-    trust: Trust,
+    (trust, merged): (Trust, Option<&SnapshotName>),
 ) -> Result<(), Fault> {
+    let is_merged = |holder: &(&ObservedSnapshot, &SnapshotFiles)| merged == Some(&holder.0.name);
+    let above_merged = |name: &SnapshotName| {
+        let at = holders.iter().position(|(snapshot, _)| snapshot.name == *name);
+        at.and_then(|at| holders.get(at + 1)).is_some_and(is_merged)
+    };
+    let left = || holders.iter().filter(|holder| !is_merged(holder));
     let images = chain.images();
-    let (Some((first, files)), Some(active)) = (holders.first(), images.first()) else { return Ok(()) };
+    let (Some((first, files)), Some(active)) = (left().next(), images.first()) else { return Ok(()) };
     let overlay = files.overlay(target).unwrap_or_default();
     let disk = printable(target);
     if !domain.files.same(overlay, active) {
@@ -254,7 +260,7 @@ fn agrees(
             ),
         ));
     }
-    for ((holder, files), below) in holders.iter().zip(1..) {
+    for ((holder, files), below) in left().zip(1..) {
         let frozen = files.bases.get(target).map(String::as_str).unwrap_or_default();
         let Some(image) = images.get(below) else {
             return match chain {
@@ -276,7 +282,7 @@ fn agrees(
                 )),
             };
         };
-        if !domain.files.same(frozen, image) {
+        if !domain.files.same(frozen, image) && !above_merged(&holder.name) {
             return Err(broken(
                 format!(
                     "by the tree, snapshot {} stands next in the chain of disk {disk} and froze {}; the image there is {}",

@@ -15,6 +15,7 @@ use crate::model::tree::SnapshotTree;
 pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
     let mut after = domain.clone();
     let parent = domain.tree.get(name).and_then(|gone| gone.parent.clone());
+    let gone = domain.tree.get(name).and_then(|gone| gone.files.as_deref());
     let mut rest: Vec<_> = domain.tree.iter().filter(|snapshot| snapshot.name != *name).cloned().collect();
     for snapshot in &mut rest {
         if snapshot.parent.as_ref() == Some(name) {
@@ -25,7 +26,14 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
                 if let Some(base) = files.bases.get_mut(&merge.target).filter(|base| **base == merge.from) {
                     base.clone_from(&merge.into);
                 }
-                files.unfinished.remove(&merge.target);
+            }
+            // What an interrupted deletion merged already, and had no time to note.
+            for (target, overlay) in gone.iter().flat_map(|gone| &gone.overlays) {
+                let below = gone.and_then(|gone| gone.bases.get(target));
+                if let Some((base, below)) = files.bases.get_mut(target).filter(|base| *base == overlay).zip(below) {
+                    base.clone_from(below);
+                }
+                files.unfinished.remove(target);
             }
         }
     }
