@@ -11,7 +11,7 @@ use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::text::printable;
-use crate::plan::chain::{self, Effect, Step};
+use crate::plan::chain::{self, Effect, Merge, Step};
 
 impl Pass<'_> {
     pub(super) fn create_external(
@@ -226,15 +226,7 @@ impl Pass<'_> {
         match after.tree.get(name) {
             None => stands.push("libvirt no longer lists it".to_owned()),
             Some(_) if effect.merges.is_empty() => stands.push("libvirt still lists it".to_owned()),
-            Some(_) => stands.extend(effect.merges.iter().map(|merge| {
-                let (from, into) = (printable(&merge.from), printable(&merge.into));
-                match after.files.image(&merge.from) {
-                    ImageState::Absent => format!("disk {}: {from} is merged into {into}", printable(&merge.target)),
-                    ImageState::Present(_) | ImageState::Unknown(_) => {
-                        format!("disk {}: {from} is not merged", printable(&merge.target))
-                    }
-                }
-            })),
+            Some(_) => stands.extend(effect.merges.iter().map(|merge| merge_stands(&after, merge))),
         }
         let marked = after
             .tree
@@ -277,6 +269,24 @@ fn lacks(read: &ObservedSnapshot, capture: &Capture) -> Option<String> {
     }
     let wrong = wanted.iter().find(|(target, path)| files.and_then(|files| files.overlays.get(*target)) != Some(path));
     wrong.map(|(target, _)| format!("the overlay of disk {} is another", printable(target)))
+}
+
+/// Whether a merge is through. libvirt removes the overlay when it is.
+fn merge_stands(after: &ObservedDomain, merge: &Merge) -> String {
+    let disk = after.disks.iter().find(|disk| disk.target == merge.target);
+    let in_chain = disk.and_then(|disk| Some((disk.source.as_ref()?, disk.backing.as_ref()?)));
+    let in_chain = in_chain.map(|(active, below)| *active == merge.from || below.contains(&merge.from));
+    let merged = match after.files.image(&merge.from) {
+        ImageState::Absent => Some(true),
+        ImageState::Present(_) => Some(false),
+        ImageState::Unknown(_) => in_chain.map(|there| !there),
+    };
+    let (target, from, into) = (printable(&merge.target), printable(&merge.from), printable(&merge.into));
+    match merged {
+        Some(true) => format!("disk {target}: {from} is merged into {into}"),
+        Some(false) => format!("disk {target}: {from} is not merged"),
+        None => format!("disk {target}: whether {from} is merged cannot be seen from here"),
+    }
 }
 
 /// A remark on files that libvirt should have removed: it only warns in its log where it cannot.

@@ -10,6 +10,7 @@ mod drift;
 mod external;
 mod external_captures;
 mod external_deletions;
+mod external_interrupted;
 mod hazards;
 mod ownership;
 mod reading;
