@@ -1,6 +1,7 @@
 //! Retention: when a snapshot's time is over. Pure functions of data and `now`.
 
 mod age;
+mod bounds;
 mod calendar;
 mod candidate;
 mod decide;
@@ -10,6 +11,7 @@ mod walk;
 mod wording;
 
 pub use age::expires_at;
+pub use bounds::{ages_contradict, coarsest, finest, most_kept, useless};
 pub use calendar::Bucket;
 pub use candidate::{Candidate, Context, SetAside};
 pub use decide::{UnknownZone, decide};
