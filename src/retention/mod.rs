@@ -5,6 +5,7 @@ mod bounds;
 mod calendar;
 mod candidate;
 mod decide;
+pub mod engines;
 mod reason;
 mod rule;
 mod walk;
