@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{COUNTED, Match, key};
+use super::{COUNTED, key};
 use crate::model::kinds::{Keep, TimeSpan};
-use crate::retention::reason::Code;
+use crate::model::retention::{Because, Code};
 use crate::retention::rule::{Period, Rule};
 
 /// A span in borg's hours, where a month has 31 days and a year 365; none where it has minutes or seconds.
@@ -23,15 +23,15 @@ pub(super) fn hours(span: &TimeSpan) -> Option<i64> {
 
 /// The rules run one after the other. What one of them keeps does not use up the count of the next, but it has to be the
 /// newest of its period for that period to be passed over.
-pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Match>> {
-    let mut because: BTreeMap<usize, Match> = BTreeMap::new();
+pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Because>> {
+    let mut because: BTreeMap<usize, Because> = BTreeMap::new();
     if let Some(hours) = keep.within.as_ref().and_then(hours) {
         // Beyond the calendar it reaches everything.
         let start = now.checked_sub(hours.hours()).unwrap_or(Timestamp::MIN);
         let young = list.iter().enumerate().filter(|(_, at)| **at > start);
         for (ordinal, (place, _)) in young.enumerate() {
             let text = format!("within #{}", ordinal + 1);
-            because.insert(place, Match { code: Rule::span(Period::Each).code(), text });
+            because.insert(place, Because { code: Rule::span(Period::Each).code(), text });
         }
     }
     for (period, word) in COUNTED {
@@ -48,7 +48,7 @@ fn split(
     word: &str,
     limit: u32,
     zone: &TimeZone,
-    because: &mut BTreeMap<usize, Match>,
+    because: &mut BTreeMap<usize, Because>,
 ) {
     if limit == 0 {
         return;
@@ -63,7 +63,7 @@ fn split(
         last = own;
         if let std::collections::btree_map::Entry::Vacant(free) = because.entry(place) {
             counted += 1;
-            free.insert(Match { code: Rule::count(period).code(), text: format!("{word} #{counted}") });
+            free.insert(Because { code: Rule::count(period).code(), text: format!("{word} #{counted}") });
             if counted == limit {
                 return;
             }
@@ -72,6 +72,6 @@ fn split(
     if let Some(oldest) = list.len().checked_sub(1) {
         because
             .entry(oldest)
-            .or_insert_with(|| Match { code: Code::Oldest, text: format!("{word}[oldest] #{}", counted + 1) });
+            .or_insert_with(|| Because { code: Code::Oldest, text: format!("{word}[oldest] #{}", counted + 1) });
     }
 }

@@ -9,83 +9,51 @@ mod restic;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::decide::{UnknownZone, zone};
-use super::reason::Code;
 use super::rule::{Period, Reach, Rule};
-use crate::model::kinds::{Prefer, RetentionSpec};
+use crate::model::kinds::{Keep, Prefer, RetentionSpec};
+use crate::model::retention::{Because, Engine};
 
-/// A tool with an algorithm of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Other {
-    /// restic 0.16 to 0.18, `forget`.
-    Restic,
-    /// borg 1.2 to 1.4, `prune`.
-    Borg,
-    /// Proxmox Backup Server, `prune`.
-    Pbs,
+/// What restic would keep of snapshots taken at these times.
+pub(super) fn restic(times: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Because>> {
+    newest_first(times, |list| restic::decide(list, keep, zone, now))
 }
 
-/// Why the tool keeps a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
-    /// The rule, or `oldest`.
-    pub code: Code,
-    /// In the tool's own words.
-    pub text: String,
+/// What borg would keep of archives made at these times.
+pub(super) fn borg(times: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Because>> {
+    newest_first(times, |list| borg::decide(list, keep, zone, now))
 }
 
-/// What a tool would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Why it keeps each snapshot of the list, in the order of the list; where there is no reason, it is deleted.
-    pub kept: Vec<Vec<Match>>,
-    /// The fields of the policy that the tool has nothing like, as `keep.quarterly`. They had no part in this.
-    pub left_out: Vec<&'static str>,
+/// What PBS would keep of backups taken at these times.
+pub(super) fn pbs(times: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<Vec<Because>> {
+    newest_first(times, |list| pbs::decide(list, keep, zone))
 }
 
-/// What the tool would keep of snapshots taken at these times.
-///
-/// # Errors
-/// [`UnknownZone`], which a validated policy does not have.
-pub fn decide_as(
-    other: Other,
-    times: &[Timestamp],
-    spec: &RetentionSpec,
-    now: Timestamp,
-) -> Result<Outcome, UnknownZone> {
-    let zone = zone(spec)?;
-    // All three sort by time alone, and leave equal ones in the order they list them in.
-    let mut newest_first: Vec<usize> = (0..times.len()).collect();
-    newest_first.sort_by_key(|&index| std::cmp::Reverse(times[index]));
-    let list: Vec<Timestamp> = newest_first.iter().map(|&index| times[index]).collect();
-    let sorted = match other {
-        Other::Restic => restic::decide(&list, &spec.keep, &zone, now),
-        Other::Borg => borg::decide(&list, &spec.keep, &zone, now),
-        Other::Pbs => pbs::decide(&list, &spec.keep, &zone),
-    };
+/// All three sort by time alone, and leave equal ones in the order they list them in.
+fn newest_first(times: &[Timestamp], decide: impl Fn(&[Timestamp]) -> Vec<Vec<Because>>) -> Vec<Vec<Because>> {
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(times[index]));
+    let list: Vec<Timestamp> = order.iter().map(|&index| times[index]).collect();
     let mut kept = vec![Vec::new(); times.len()];
-    for (index, matches) in newest_first.into_iter().zip(sorted) {
-        kept[index] = matches;
+    for (index, reasons) in order.into_iter().zip(decide(&list)) {
+        kept[index] = reasons;
     }
-    Ok(Outcome { kept, left_out: left_out(other, spec) })
+    kept
 }
 
-/// The fields that are set and that a tool has nothing like.
-fn left_out(other: Other, spec: &RetentionSpec) -> Vec<&'static str> {
-    let has = |rule: &Rule| match (other, rule.reach, rule.period) {
-        (_, _, Period::Quarter) | (Other::Pbs, Reach::Span, _) => false,
-        (Other::Borg, Reach::Span, period) => {
-            period == Period::Each && spec.keep.span(period).is_some_and(|span| borg::hours(span).is_some())
+/// The fields of the policy that are set and that the engine has nothing like.
+pub(super) fn left_out(engine: Engine, spec: &RetentionSpec) -> Vec<&'static str> {
+    let has = |rule: &Rule| match (engine, rule.reach, spec.keep.span(rule.period)) {
+        (Engine::Pbs, Reach::Span, _) => false,
+        (Engine::Borg, Reach::Span, span) => rule.period == Period::Each && span.and_then(borg::hours).is_some(),
+        (Engine::Restic, Reach::Span, span) => {
+            rule.period != Period::Quarter && span.and_then(restic::duration).is_some()
         }
-        (Other::Restic, Reach::Span, period) => {
-            spec.keep.span(period).is_some_and(|span| restic::duration(span).is_some())
-        }
-        _ => true,
+        _ => rule.period != Period::Quarter,
     };
+    if engine == Engine::Snapward {
+        return Vec::new();
+    }
     let mut fields: Vec<_> = spec.keep.rules().filter(|rule| !has(rule)).map(Rule::name).collect();
     let mut field = |name, set: bool| fields.extend(set.then_some(name));
     field("prefer", spec.prefer != Prefer::Newest);

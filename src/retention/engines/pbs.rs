@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{COUNTED, Match, key};
+use super::{COUNTED, key};
 use crate::model::kinds::Keep;
+use crate::model::retention::Because;
 use crate::retention::rule::{Period, Rule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ enum Mark {
 
 /// A period that holds anything kept so far is passed over. The losers of a period are marked at once, so no later rule
 /// can keep them.
-pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<Vec<Match>> {
+pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<Vec<Because>> {
     let mut marks: Vec<Option<Mark>> = vec![None; list.len()];
     for (period, _) in COUNTED {
         let limit = keep.count(period) as usize;
@@ -50,7 +51,7 @@ pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<Ve
         .into_iter()
         .map(|mark| match mark {
             Some(Mark::Keep(period)) => {
-                vec![Match { code: Rule::count(period).code(), text: format!("keep-{}", words(period)) }]
+                vec![Because { code: Rule::count(period).code(), text: format!("keep-{}", words(period)) }]
             }
             Some(Mark::Remove) | None => Vec::new(),
         })

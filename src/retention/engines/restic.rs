@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{COUNTED, Match, key};
+use super::{COUNTED, key};
 use crate::model::kinds::{Keep, TimeSpan};
-use crate::retention::reason::Code;
+use crate::model::retention::{Because, Code};
 use crate::retention::rule::{Period, Rule};
 
 /// restic's duration: years, months, days, hours.
@@ -21,17 +21,18 @@ pub(super) fn duration(span: &TimeSpan) -> Option<Duration> {
 
 /// Every rule looks at every snapshot by itself, so that one snapshot can use up several counts. The oldest of the list is
 /// kept by each rule that has a count left.
-pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Match>> {
+pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<Vec<Because>> {
     let mut counts: Vec<u32> = COUNTED.iter().map(|(period, _)| keep.count(*period)).collect();
     let mut last: Vec<Option<String>> = vec![None; COUNTED.len()];
     let mut last_within = last.clone();
-    let latest = latest(list, now);
+    // The newest that is not in the future (`findLatestTimestamp`).
+    let latest = list.iter().find(|at| **at < now);
     let starts: Vec<Option<Timestamp>> = COUNTED
         .iter()
         .map(|(period, _)| {
             let duration = duration(keep.span(*period)?)?;
-            // Beyond the calendar it reaches everything.
-            Some(before(latest, duration, zone).unwrap_or(Timestamp::MIN))
+            // Where all are in the future, and beyond the calendar, it reaches everything.
+            Some(latest.and_then(|latest| before(*latest, duration, zone)).unwrap_or(Timestamp::MIN))
         })
         .collect();
     let mut matches = vec![Vec::new(); list.len()];
@@ -70,10 +71,10 @@ pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Time
     matches
 }
 
-fn kept(rule: Rule, is_new: bool, text: &str) -> Match {
+fn kept(rule: Rule, is_new: bool, text: &str) -> Because {
     match is_new {
-        true => Match { code: rule.code(), text: text.to_owned() },
-        false => Match { code: Code::Oldest, text: format!("oldest {text}") },
+        true => Because { code: rule.code(), text: text.to_owned() },
+        false => Because { code: Code::Oldest, text: format!("oldest {text}") },
     }
 }
 
@@ -81,11 +82,6 @@ fn kept(rule: Rule, is_new: bool, text: &str) -> Match {
 fn written(span: &TimeSpan) -> String {
     let numbers = duration(span).unwrap_or_default();
     numbers.iter().zip(["y", "m", "d", "h"]).filter(|(n, _)| **n != 0).map(|(n, unit)| format!("{n}{unit}")).collect()
-}
-
-/// The newest that is not in the future; if all are, the newest of the list as it stands (`findLatestTimestamp`).
-fn latest(list: &[Timestamp], now: Timestamp) -> Timestamp {
-    list.iter().find(|at| **at < now).or(list.first()).copied().unwrap_or(now)
 }
 
 /// Go's `AddDate` backwards, then hours: a day that a month does not have runs over into the next month.
