@@ -40,7 +40,7 @@ fn unplaced(list: &[Candidate], decision: &Decision) -> (bool, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_decision_and_every_reason_bears_a_second_look(list in candidates(), spec in specs()) {
@@ -89,12 +89,17 @@ proptest! {
 
     #[test]
     fn a_more_generous_nested_policy_keeps_a_superset(
-        list in plain_candidates(), spec in nested_specs(), period in 0..7_usize, more in 1..5_u32,
+        list in plain_candidates(), mut spec in nested_specs(), period in 0..7_usize, more in 1..5_u32,
     ) {
         let period = Period::ALL[period];
         // With fillOldest, a new coarsest rule can be the first that reaches its count.
         let count = spec.keep.count(period);
-        prop_assume!(count > 0 || (!spec.fill_oldest && nests(&spec, period)));
+        if count == 0 {
+            if !nests(&spec, period) {
+                return Ok(());
+            }
+            spec.fill_oldest = false;
+        }
         let mut generous = spec.clone();
         generous.keep.set_count(period, count + more);
         let (less, more) = (survivors(&list, &spec, SignedDuration::ZERO), survivors(&list, &generous, SignedDuration::ZERO));
