@@ -11,7 +11,7 @@ fn case_d(root: &EmbedRoot) -> Chain<'_> {
     let mut chain = Chain::new(root, "vm");
     chain.write();
     chain.guest.snapshot("golden", "");
-    chain.captured("golden");
+    chain.note_capture("golden");
     for name in ["h1", "h2", "h3"] {
         chain.capture(name);
     }
