@@ -249,6 +249,10 @@ impl Pass<'_> {
         if after.state != before.state {
             stands.push(format!("the domain was {} and is {}", before.state.as_str(), after.state.as_str()));
         }
+        if after.tree.get(name).is_some() && !effect.merges.is_empty() {
+            // The data goes into the image that it froze, disk by disk, before libvirt's records follow.
+            stands.push("what it captured may be overwritten in part, so do not revert to it".to_owned());
+        }
         Failure::new(format!("{error}. {}. {RUN_AGAIN}: the next run goes on from there", stands.join("; ")))
     }
 }

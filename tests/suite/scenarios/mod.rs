@@ -8,6 +8,8 @@ mod crashes;
 mod definitions;
 mod drift;
 mod external;
+mod external_captures;
+mod external_deletions;
 mod hazards;
 mod ownership;
 mod reading;

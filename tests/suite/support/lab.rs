@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use snapward::apply::{self, Options, Stop, Target};
+use snapward::apply::{self, Options, Progress, Stop, Target};
 use snapward::host::Host;
 use snapward::libvirt::Access;
 use snapward::manifest::{self, Source};
@@ -67,9 +67,14 @@ impl<'a> Lab<'a> {
 
     /// Carries out a plan.
     pub(crate) fn carry_out(&self, planned: &Planned) -> Outcome {
+        self.carry_out_telling(planned, &())
+    }
+
+    /// Carries out a plan, and tells how it goes.
+    pub(crate) fn carry_out_telling(&self, planned: &Planned, progress: &dyn Progress) -> Outcome {
         let info = observe::identify(&self.reader).expect("the host answers");
         let target = Target { info, host: Arc::clone(&self.writer) };
-        let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new() };
+        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new() };
         apply::apply(&planned.plan, &[target], &options)
     }
 

@@ -1,7 +1,7 @@
 //! External snapshots: what libvirt does to them when it is asked directly. Each case begins with a function that prepares
 //! the state before the damaging call, in which snapward can be asked for the same.
 
-mod crash;
+pub(super) mod crash;
 mod keep_sets;
 mod long_chains;
 mod mixed;
