@@ -9,6 +9,8 @@ mod engines;
 mod reason;
 mod rule;
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod wording;
 

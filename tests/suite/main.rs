@@ -9,6 +9,7 @@ mod exit_codes;
 mod host;
 mod host_text;
 mod manifests;
+mod other_tools;
 mod private_daemon;
 mod scenarios;
 mod schemas;
