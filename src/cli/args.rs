@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completions, man, plan, schema, status, validate};
+use super::{apply, completions, man, plan, retention, schema, status, validate};
 
 /// Every exit code with its meaning; the same words in each verb's help.
 macro_rules! exit_codes {
@@ -56,6 +56,15 @@ macro_rules! exit_codes {
             "    1  the result could not be written\n",
             "   64  wrong usage\n",
             "   65  a manifest has an error, or a path cannot be read"
+        )
+    };
+    (list) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  decided\n",
+            "    1  the result could not be written\n",
+            "   64  wrong usage\n",
+            "   65  the policy or the list has an error, or cannot be read"
         )
     };
     (print) => {
@@ -196,6 +205,7 @@ pub(super) enum Verb {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
+    Retention(retention::RetentionArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

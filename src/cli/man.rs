@@ -1,4 +1,4 @@
-//! `snapward man`: the manual, one page for the command and one for each verb.
+//! `snapward man`: the manual, one page for the command, one for each verb, and one for each verb of a verb.
 
 use std::io;
 
@@ -29,6 +29,9 @@ pub(super) fn run(_: &ManArgs, context: &Context) -> Result<Exit, CliError> {
     page(&command, &mut pages)?;
     for verb in command.get_subcommands() {
         page(verb, &mut pages)?;
+        for verb in verb.get_subcommands() {
+            page(verb, &mut pages)?;
+        }
     }
     context.output.data(&String::from_utf8_lossy(&pages))?;
     Ok(Exit::Done)

@@ -18,6 +18,7 @@ mod plan_file;
 mod planned_hosts;
 mod progress;
 mod reading;
+mod retention;
 mod schema;
 pub mod sources;
 mod status;
@@ -74,6 +75,7 @@ fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
     let result = match &cli.verb {
         verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_)) => on_hosts(verb, &context, args),
         Verb::Validate(args) => validate::run(args, &context),
+        Verb::Retention(args) => retention::run(args, &context),
         Verb::Schema(args) => schema::run(args, &context),
         Verb::Completions(args) => completions::run(args, &context),
         Verb::Man(args) => man::run(args, &context),

@@ -208,10 +208,10 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn is_persistent(&self, domain: &DomainRef) -> Result<bool>;
 
-    /// The names of a domain's snapshots, parents before children (`virDomainListAllSnapshots`).
+    /// The names of a domain's snapshots, in no order (`virDomainListAllSnapshots`).
     ///
     /// # Errors
-    /// When the domain is gone, or libvirt's own list is inconsistent.
+    /// When the domain is gone.
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
 
     /// The current snapshot's name (`virDomainSnapshotCurrent`).

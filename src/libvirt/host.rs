@@ -221,8 +221,8 @@ impl Host for LibvirtHost {
 
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
         let operation = Operation::Snapshots(domain);
-        let flags = sys::VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL;
-        let listed = self.domain(domain, operation)?.domain.list_all_snapshots(flags).map_err(failed(operation))?;
+        // Not TOPOLOGICAL: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
+        let listed = self.domain(domain, operation)?.domain.list_all_snapshots(0).map_err(failed(operation))?;
         listed.into_iter().map(|snapshot| self.snapshot_ref(snapshot, operation)).collect()
     }
 

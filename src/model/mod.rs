@@ -9,6 +9,7 @@ pub mod names;
 pub mod observed;
 pub mod outcome;
 pub mod plan;
+pub mod retention;
 pub mod saved;
 pub mod selector;
 pub mod series;

@@ -228,6 +228,12 @@ pub struct View {
     /// The current pointer; an empty one stands for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
+    /// The overlays that a deletion merges into the images below them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merges: Option<Vec<ImageMerge>>,
+    /// The files that a deletion removes besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removes: Option<Vec<String>>,
     /// The active image of each disk whose image changes, by target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disks: Option<BTreeMap<String, String>>,
@@ -237,6 +243,21 @@ pub struct View {
     /// Whether the overlays of a capture are there already, left by an interrupted one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<bool>,
+}
+
+/// One overlay that is merged into the image below it, on one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageMerge {
+    /// The disk's target.
+    pub target: String,
+    /// The overlay, which is gone afterwards.
+    pub from: String,
+    /// The image that takes its data.
+    pub into: String,
+    /// Bytes the overlay takes on its filesystem; none where it cannot be read from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Why something is done or stays.

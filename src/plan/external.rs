@@ -192,10 +192,7 @@ impl<'a> Planner<'a> {
             deletes.into_iter().filter_map(|action| Some((action.address.snapshot.clone()?, action))).collect();
         for (name, effect) in &arranged.order {
             let Some(mut action) = by_name.remove(name) else { continue };
-            action.risk.text.push_str(&files_text(effect));
-            if !effect.disks.is_empty() {
-                action.after = Some(View { disks: Some(effect.disks.clone()), ..View::default() });
-            }
+            action.after = Some(files_view(effect));
             self.deletes.push(action);
         }
         for (name, fault) in arranged.held {
@@ -333,17 +330,16 @@ fn version(number: u64) -> String {
     format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
 }
 
-/// What a deletion does to the images.
-fn files_text(effect: &chain::Effect) -> String {
-    if effect.merges.is_empty() {
-        let removed: Vec<_> = effect.unlinks.iter().map(|path| printable(path)).collect();
-        return if removed.is_empty() { String::new() } else { format!("; removes {}", removed.join(", ")) };
+/// What a deletion does to files.
+fn files_view(effect: &chain::Effect) -> View {
+    let merged = |path: &&String| effect.merges.iter().any(|merge| merge.from == **path);
+    let removes: Vec<String> = effect.unlinks.iter().filter(|path| !merged(path)).cloned().collect();
+    View {
+        merges: (!effect.merges.is_empty()).then(|| effect.merges.clone()),
+        removes: (!removes.is_empty()).then_some(removes),
+        disks: (!effect.disks.is_empty()).then(|| effect.disks.clone()),
+        ..View::default()
     }
-    let merges = effect.merges.iter().map(|merge| {
-        let size = merge.bytes.map_or_else(|| "an unknown size".to_owned(), bytes);
-        format!("{size} of {} into {}", printable(&merge.from), printable(&merge.into))
-    });
-    format!("; merges {}", merges.collect::<Vec<_>>().join(", "))
 }
 
 /// Holds back the captures of domains whose deletions were to make room for them, and were held back themselves.

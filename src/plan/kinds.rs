@@ -1,5 +1,6 @@
 //! Internal and external: one kind per domain.
 
+use super::chain;
 use super::claims::Claim;
 use crate::model::kinds::{Location, Presence};
 use crate::model::names::SnapshotName;
@@ -64,7 +65,9 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: 
             way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
         });
     }
-    None
+    // A tree of external snapshots is proven as a whole, with its images.
+    let fault = chain::parents_are_listed(domain).err().filter(|_| external.is_empty())?;
+    Some(KindProblem { code: fault.code, text: fault.text, way_out: fault.way_out })
 }
 
 fn some(names: &[&SnapshotName]) -> String {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
+use crate::model::retention::{Comparison, Simulation};
 use crate::model::saved::SavedPlan;
 use crate::model::status::Status;
 
@@ -17,6 +18,8 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("saved-plan.v1.json".to_owned(), schema::<SavedPlan>()),
         ("outcome.v1.json".to_owned(), schema::<Outcome>()),
         ("status.v1.json".to_owned(), schema::<Status>()),
+        ("retention-simulation.v1.json".to_owned(), schema::<Simulation>()),
+        ("retention-comparison.v1.json".to_owned(), schema::<Comparison>()),
     ]
 }
 

@@ -1,106 +1,10 @@
 //! Decisions and their reasons: data here, words in [`super::wording`].
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::calendar::Bucket;
 use super::rule::{Period, Rule};
-
-/// Why a snapshot is kept or deleted, for programs. These names do not change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Code {
-    /// Kept by `keep.last`.
-    Last,
-    /// Kept by `keep.within`.
-    Within,
-    /// Kept by `keep.hourly`.
-    Hourly,
-    /// Kept by `keep.withinHourly`.
-    WithinHourly,
-    /// Kept by `keep.daily`.
-    Daily,
-    /// Kept by `keep.withinDaily`.
-    WithinDaily,
-    /// Kept by `keep.weekly`.
-    Weekly,
-    /// Kept by `keep.withinWeekly`.
-    WithinWeekly,
-    /// Kept by `keep.monthly`.
-    Monthly,
-    /// Kept by `keep.withinMonthly`.
-    WithinMonthly,
-    /// Kept by `keep.quarterly`.
-    Quarterly,
-    /// Kept by `keep.withinQuarterly`.
-    WithinQuarterly,
-    /// Kept by `keep.yearly`.
-    Yearly,
-    /// Kept by `keep.withinYearly`.
-    WithinYearly,
-    /// Kept as the oldest while the coarsest count is not reached.
-    Oldest,
-    /// Kept as the newest of its series.
-    Newest,
-    /// Kept as the domain's current snapshot.
-    Current,
-    /// Kept for a hold.
-    Held,
-    /// Kept for `protect: true`.
-    Protected,
-    /// Kept, being younger than `minimumAge`.
-    MinimumAge,
-    /// Kept as one of the newest complete ones that `minimumCount` asks for.
-    MinimumCount,
-    /// Kept, its clock not being sane.
-    Clock,
-    /// Kept, libvirt not being able to delete it now.
-    Tree,
-    /// Deleted: another snapshot stands for its bucket.
-    Superseded,
-    /// Deleted: no rule reaches back to it.
-    Beyond,
-    /// Deleted: older than `maximumAge`.
-    MaximumAge,
-    /// Deleted by another engine, which gives no reason.
-    Unmarked,
-}
-
-impl Code {
-    /// The code as it stands in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Last => "last",
-            Self::Within => "within",
-            Self::Hourly => "hourly",
-            Self::WithinHourly => "withinHourly",
-            Self::Daily => "daily",
-            Self::WithinDaily => "withinDaily",
-            Self::Weekly => "weekly",
-            Self::WithinWeekly => "withinWeekly",
-            Self::Monthly => "monthly",
-            Self::WithinMonthly => "withinMonthly",
-            Self::Quarterly => "quarterly",
-            Self::WithinQuarterly => "withinQuarterly",
-            Self::Yearly => "yearly",
-            Self::WithinYearly => "withinYearly",
-            Self::Oldest => "oldest",
-            Self::Newest => "newest",
-            Self::Current => "current",
-            Self::Held => "held",
-            Self::Protected => "protected",
-            Self::MinimumAge => "minimumAge",
-            Self::MinimumCount => "minimumCount",
-            Self::Clock => "clock",
-            Self::Tree => "tree",
-            Self::Superseded => "superseded",
-            Self::Beyond => "beyond",
-            Self::MaximumAge => "maximumAge",
-            Self::Unmarked => "unmarked",
-        }
-    }
-}
+use crate::model::retention::Code;
 
 /// One reason, as data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

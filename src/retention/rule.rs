@@ -1,8 +1,7 @@
 //! The rules of a policy, in the order they run: fine to coarse, in each period the count before the span.
 
 use crate::model::kinds::{Keep, TimeSpan};
-
-use super::reason::Code;
+use crate::model::retention::Code;
 
 /// What one bucket of a rule covers, fine to coarse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

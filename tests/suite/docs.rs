@@ -2,7 +2,8 @@
 //! every block code has its section, and no link leads nowhere. `UPDATE=1 cargo nextest run -E 'test(docs)'` rewrites
 //! what stands between the `<!-- begin: ... -->` and `<!-- end -->` marks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,21 @@ fn every_block_code_has_its_section() {
     for section in blocked.split("\n## ").skip(1) {
         assert!(section.contains("**Way out.**") && section.contains("**State.**"), "{section}");
     }
+}
+
+#[test]
+fn every_libvirt_case_names_its_test() {
+    let page = fs::read_to_string(repository().join("docs/libvirt-cases.md")).expect("docs/libvirt-cases.md");
+    let named = page.split('`').filter(|words| words.contains("::")).map(str::to_owned).collect::<BTreeSet<_>>();
+    let mut tests = BTreeSet::new();
+    for entry in fs::read_dir(repository().join("tests/suite/scenarios/external")).expect("the scenarios") {
+        let file = entry.expect("readable").path();
+        let module = file.file_stem().and_then(OsStr::to_str).expect("UTF-8").to_owned();
+        let text = fs::read_to_string(&file).expect("readable");
+        let functions = text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split_once('('));
+        tests.extend(functions.map(|(function, _)| format!("{module}::{function}")));
+    }
+    assert_eq!(named, tests);
 }
 
 #[test]

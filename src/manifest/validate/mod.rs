@@ -121,7 +121,7 @@ pub(super) fn validate(entries: &[Entry<'_>], complete: bool, out: &mut Vec<Diag
             None => {}
             Some(AnyDocument::SnapshotSet(set)) => set::check(entry, set, &scope, out),
             Some(AnyDocument::SeriesTemplate(template)) => series::check_template(entry, template, &scope, out),
-            Some(AnyDocument::RetentionPolicy(policy)) => others::retention(entry, "/spec", &policy.spec, out),
+            Some(AnyDocument::RetentionPolicy(policy)) => others::retention_rules(entry, "/spec", &policy.spec, out),
             Some(AnyDocument::SafetyPolicy(policy)) => others::safety(entry, policy, out),
             Some(AnyDocument::RevertRequest(request)) => others::revert(entry, request, out),
             Some(AnyDocument::Inventory(inventory)) => others::inventory(entry, inventory, out),

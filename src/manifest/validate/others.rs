@@ -6,16 +6,27 @@ use super::{Entry, selectors, series};
 use crate::manifest::diagnostic::{Code, Diagnostic};
 use crate::manifest::tree::shown;
 use crate::model::kinds::{Inventory, Keep, RetentionSpec, RevertRequest, SafetyPolicy};
+use crate::retention;
 use crate::schedule::Cron;
 
 /// Checks retention rules at a pointer.
-pub(super) fn retention(entry: &Entry<'_>, at: &str, spec: &RetentionSpec, out: &mut Vec<Diagnostic>) {
+pub(super) fn retention_rules(entry: &Entry<'_>, at: &str, spec: &RetentionSpec, out: &mut Vec<Diagnostic>) {
     time_zone(entry, &format!("{at}/timeZone"), spec.time_zone.as_deref(), out);
     if spec.keep == Keep::default() {
         let message = "the policy keeps nothing: every count under `keep` is 0";
         let help =
             "give at least one, as `last: 3` or `within: 48h`; to delete a whole series, write `state: absent` on it";
         out.push(entry.fault(Code::Contradiction, &format!("{at}/keep"), message).help(help));
+    }
+    for (rule, finer) in retention::useless(&spec.keep) {
+        let (name, finer) = (rule.name(), finer.name());
+        let message = format!("`{name}` keeps nothing that `{finer}` does not keep already");
+        let help = format!("leave it out, or give it a longer span than `{finer}`");
+        out.push(entry.fault(Code::Contradiction, &format!("{at}/keep/{name}"), message).help(help));
+    }
+    if retention::ages_contradict(spec) {
+        let message = "`maximumAge` is over before `minimumAge`: the rules under `keep` never have a say";
+        out.push(entry.fault(Code::Contradiction, &format!("{at}/maximumAge"), message));
     }
 }
 

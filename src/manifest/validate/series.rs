@@ -168,7 +168,7 @@ fn check_retention(
             let reference = (Kind::RetentionPolicy, metadata, name.as_str());
             scope.resolve(entry, &format!("{at}/policyRef"), reference, out);
         }
-        (None, Some(spec)) => others::retention(entry, &format!("{at}/spec"), spec, out),
+        (None, Some(spec)) => others::retention_rules(entry, &format!("{at}/spec"), spec, out),
         (Some(_), Some(_)) => {
             let message = "`retention` has both `policyRef` and `spec`";
             out.push(entry.fault(Code::Contradiction, at, message).help("keep one of the two"));

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::layout::{Chain, Layout, Trust, chain_of, follow, frozen_in_use};
-use super::{Effect, Fault, Merge, Neighbours};
+use super::{Effect, Fault, Neighbours};
 use crate::model::image::{Backing, DomainFiles, Image, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
-use crate::model::plan::BlockCode;
+use crate::model::plan::{BlockCode, ImageMerge};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::text::printable;
 
@@ -28,8 +28,14 @@ pub(super) fn effect_of_delete(
             "take the disk's snapshot away where it was made, then drop the metadata (virsh snapshot-delete --metadata)",
         ));
     }
+    let Some(files) = snapshot.files.as_deref() else {
+        return Err(Fault::new(
+            BlockCode::ChainInconsistent,
+            "which files it consists of is not known",
+            "compare `virsh snapshot-dumpxml` with the images; delete nothing in this domain until then",
+        ));
+    };
     let mut effect = Effect::default();
-    let Some(files) = snapshot.files.as_deref() else { return Ok(effect) };
     let in_use = layout.path.iter().any(|on_path| on_path.name == *name);
     for target in files.overlays.keys() {
         if in_use {
@@ -42,7 +48,7 @@ pub(super) fn effect_of_delete(
             ) else {
                 continue;
             };
-            effect.merges.push(Merge {
+            effect.merges.push(ImageMerge {
                 target: target.clone(),
                 from: from.to_owned(),
                 into: into.to_owned(),

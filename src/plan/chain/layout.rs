@@ -170,7 +170,8 @@ fn broken(text: impl Into<String>, way_out: impl Into<String>) -> Fault {
     Fault::new(BlockCode::ChainInconsistent, text, way_out)
 }
 
-fn parents_are_listed(domain: &ObservedDomain) -> Result<(), Fault> {
+/// Each named parent is there. libvirt drops a snapshot from its list when its metadata file cannot be written.
+pub(in crate::plan) fn parents_are_listed(domain: &ObservedDomain) -> Result<(), Fault> {
     for snapshot in domain.tree.iter() {
         if let Some(parent) = snapshot.parent.as_ref().filter(|parent| domain.tree.get(parent).is_none()) {
             return Err(broken(

@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
 pub(super) use files::{Bystanders, orphans};
-pub(super) use layout::{Layout, Trust, images};
+pub(super) use layout::{Layout, Trust, images, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
 pub(super) use simulate::{after_create, after_repair};
 
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDomain, ObservedHost};
-use crate::model::plan::BlockCode;
+use crate::model::plan::{BlockCode, ImageMerge};
 
 /// One step on a domain with external snapshots.
 #[derive(Debug, Clone, Copy)]
@@ -71,24 +71,11 @@ impl<'a> Neighbours<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effect {
     /// The overlays that are merged into the image below.
-    pub merges: Vec<Merge>,
-    /// Files that are gone afterwards, merged ones and memory images included.
+    pub merges: Vec<ImageMerge>,
+    /// Files that are gone afterwards, the merged ones included.
     pub unlinks: Vec<String>,
     /// The disks whose active image changes: target and path afterwards.
     pub disks: BTreeMap<String, String>,
-}
-
-/// One overlay that is merged into the image below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merge {
-    /// The disk.
-    pub target: String,
-    /// The overlay.
-    pub from: String,
-    /// The image that takes its data.
-    pub into: String,
-    /// Bytes the overlay takes on its filesystem; none where it could not be read.
-    pub bytes: Option<u64>,
 }
 
 /// Why a step is not taken.

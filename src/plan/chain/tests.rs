@@ -180,8 +180,8 @@ fn refused(result: Result<Effect, Fault>, code: BlockCode, words: &[&str]) {
     assert!(!fault.way_out.is_empty());
 }
 
-fn merge(target: &str, from: &str, into: &str) -> Merge {
-    Merge { target: target.into(), from: from.into(), into: into.into(), bytes: Some(1000) }
+fn merge(target: &str, from: &str, into: &str) -> ImageMerge {
+    ImageMerge { target: target.into(), from: from.into(), into: into.into(), bytes: Some(1000) }
 }
 
 #[test]

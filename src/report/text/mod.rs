@@ -3,11 +3,13 @@
 mod layout;
 mod outcome;
 mod plan;
+mod retention;
 mod status;
 mod value;
 
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
+pub use retention::{comparison, simulation};
 pub use status::status;
 pub use value::millis;
 

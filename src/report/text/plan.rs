@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::Page;
 use super::origins;
-use super::value::{capture, change, quoted};
+use super::value::{capture, capture_files, change, quoted};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{
     Action, ActionKind, Address, Blocked, Drift, Kept, Plan, PlannedDomain, ReasonCode, RiskLevel, View,
 };
-use crate::model::text::{count, printable};
+use crate::model::text::{bytes, count, printable};
 use crate::report::style::{Palette, Role};
 
 /// How many unmanaged snapshots of one domain are named; the JSON form names all.
@@ -159,7 +159,8 @@ fn pointer(action: &Action) -> String {
 /// The fields that an action brings, changes or takes away.
 fn details(action: &Action) -> Vec<String> {
     match (action.action, &action.before, &action.after) {
-        (ActionKind::Create, _, Some(view)) | (ActionKind::Delete, Some(view), _) => fields(view),
+        (ActionKind::Create, _, Some(view)) | (ActionKind::Delete, Some(view), None) => fields(view),
+        (ActionKind::Delete, Some(before), Some(after)) => [fields(before), files(after)].concat(),
         (ActionKind::Redefine, Some(before), Some(after)) => changes(before, after),
         (ActionKind::Redefine, None, Some(after)) => fields(after),
         _ => Vec::new(),
@@ -173,6 +174,13 @@ fn fields(view: &View) -> Vec<String> {
     }
     if let Some(what) = &view.capture {
         lines.push(format!("capture: {}", capture(what)));
+        lines.extend(capture_files(what));
+    }
+    if view.reuse == Some(true) {
+        lines.push("the overlays are there, empty, from an interrupted capture: they are used".to_owned());
+    }
+    for (target, path) in view.revert_overlays.iter().flatten() {
+        lines.push(format!("revert overlay of {}: {}", printable(target), printable(path)));
     }
     if let Some(parent) = view.parent.as_deref().filter(|parent| !parent.is_empty()) {
         lines.push(format!("parent: {}", printable(parent)));
@@ -186,6 +194,18 @@ fn fields(view: &View) -> Vec<String> {
         (None, None) => {}
     }
     lines
+}
+
+/// What a deletion does to files.
+fn files(view: &View) -> Vec<String> {
+    let merges = view.merges.iter().flatten().map(|merge| {
+        let size = merge.bytes.map_or_else(|| "an unknown size".to_owned(), bytes);
+        format!("merges {size}: {} into {}", printable(&merge.from), printable(&merge.into))
+    });
+    let removes = view.removes.iter().flatten().map(|path| format!("removes {}", printable(path)));
+    let disks = view.disks.iter().flatten();
+    let disks = disks.map(|(target, path)| format!("disk {} will be on {}", printable(target), printable(path)));
+    merges.chain(removes).chain(disks).collect()
 }
 
 fn changes(before: &View, after: &View) -> Vec<String> {

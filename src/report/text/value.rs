@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::kinds::{Capture, Content, Location};
+use crate::model::kinds::{Capture, CaptureDisk, Content, Location};
 use crate::model::text::printable;
 
 /// How much of a user's text is shown, in characters: a line's worth. The whole of it is in the JSON form.
@@ -53,6 +53,13 @@ pub(super) fn capture(capture: &Capture) -> String {
         Location::External => "external",
     };
     format!("{content}, {location}")
+}
+
+/// The files that an external capture makes, one to a line.
+pub(super) fn capture_files(capture: &Capture) -> Vec<String> {
+    let overlay = |disk: &CaptureDisk| Some(format!("{}: {}", printable(&disk.target), printable(disk.file.as_ref()?)));
+    let memory = capture.memory.iter().map(|memory| format!("memory: {}", printable(&memory.file)));
+    capture.disks.iter().filter_map(overlay).chain(memory).collect()
 }
 
 /// How long ago an instant was, in its largest whole unit, as `3 h ago`. Another text than an instant is shown as it is.

@@ -46,7 +46,8 @@ impl<'a> Chain<'a> {
     }
 
     /// Brings the disks into a new state and returns its number: page 0 and the page of that number are filled with it, the
-    /// others stay. So every state is seen to hold all writes it is built on, and none of the later ones.
+    /// others stay. So every state is seen to hold all writes it is built on, and none of the later ones. Only while the
+    /// domain is off.
     pub(crate) fn write(&mut self) -> u8 {
         let number = u8::try_from(self.states.len()).expect("few states");
         assert!(number < PAGES, "more states than pages");
@@ -71,6 +72,11 @@ impl<'a> Chain<'a> {
     /// Captures all disks as they are in an external snapshot.
     pub(crate) fn capture_as_is(&mut self, name: &str) {
         self.guest.try_disk_only(name, "").expect("captured");
+        self.note_capture(name);
+    }
+
+    /// Notes a snapshot that was captured by other means, of the state the disks are in.
+    pub(crate) fn captured(&mut self, name: &str) {
         self.captured.insert(name.to_owned(), self.now);
     }
 
@@ -88,7 +94,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Notes a snapshot that the test made itself, of the state the disks are in.
-    pub(crate) fn captured(&mut self, name: &str) {
+    pub(crate) fn note_capture(&mut self, name: &str) {
         self.captured.insert(name.to_owned(), self.now);
     }
 

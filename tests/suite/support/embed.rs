@@ -111,14 +111,11 @@ impl EmbedRoot {
         self.virsh_in(&[], args)
     }
 
-    /// Runs virsh on this root with more in its environment. A crash leaves no core file.
+    /// Runs virsh on this root with more in its environment.
     pub(crate) fn virsh_in(&self, environment: &[(&str, &str)], args: &[&str]) -> Output {
         assert!(self.held().is_none(), "virsh cannot open a root that this process holds");
         let uri = self.uri();
-        let pairs: Vec<String> = environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let mut line: Vec<&str> = pairs.iter().map(String::as_str).collect();
-        line.extend(["prlimit", "--core=0:", "virsh", "-q", "-c", &uri]);
-        tools::output("env", &[&line, args].concat())
+        tools::output_in(environment, "prlimit", &[&["--core=0:", "virsh", "-q", "-c", uri.as_str()], args].concat())
     }
 
     /// Runs a virsh command that must succeed; returns what it printed.

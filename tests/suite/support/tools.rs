@@ -5,7 +5,12 @@ use std::process::{Command, Output};
 
 /// Runs a program and returns what it did; panics when it cannot be started.
 pub(crate) fn output(program: &str, args: &[&str]) -> Output {
-    match Command::new(program).args(args).output() {
+    output_in(&[], program, args)
+}
+
+/// As [`output`], with more in its environment.
+pub(crate) fn output_in(environment: &[(&str, &str)], program: &str, args: &[&str]) -> Output {
+    match Command::new(program).args(args).envs(environment.iter().copied()).output() {
         Ok(output) => output,
         Err(error) => panic!(
             "the tests need `{program}`, which does not start: {error}. Install libvirt-clients, \

@@ -11,7 +11,7 @@ fn case_d(root: &EmbedRoot) -> Chain<'_> {
     let mut chain = Chain::new(root, "vm");
     chain.write();
     chain.guest.snapshot("golden", "");
-    chain.captured("golden");
+    chain.note_capture("golden");
     for name in ["h1", "h2", "h3"] {
         chain.capture(name);
     }
@@ -31,7 +31,7 @@ fn the_border_between_the_kinds_cannot_be_deleted() {
         assert!(error.contains(why) && error.contains("operationunsupported (84)"), "{name}: {error}");
     };
     refused("h1", "that has internal snapshot as parent");
-    chain.guest.start();
+    chain.guest.start_paused();
     refused("h1", "that has internal snapshot as parent");
     refused("golden", "is not the same as disk image currently used");
     chain.assert_intact();

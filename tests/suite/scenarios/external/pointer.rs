@@ -45,7 +45,7 @@ fn a_wrong_pointer_is_repaired_by_setting_it_to_the_active_overlays_snapshot() {
     assert_eq!(chain.files("vda"), ["vm-vda.e1", "vm-vda.qcow2"]);
     chain.assert_intact();
     chain.assert_no_orphans();
-    chain.guest.start();
+    chain.guest.start_paused();
 }
 
 /// Fact 4: e1-e2, reverted to e1, which thereby got `<revertDisks>` and is current.

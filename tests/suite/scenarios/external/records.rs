@@ -34,7 +34,7 @@ fn domain_metadata_goes_where_the_definition_goes() {
     let clone = chain.guest.clone_as("clone");
     assert_eq!(note(&clone.xml()).as_deref(), Some("stored"));
 
-    chain.guest.start();
+    chain.guest.start_paused();
     write(&chain.guest, "of the running domain", sys::VIR_DOMAIN_AFFECT_CURRENT);
     chain.capture_as_is("running");
     assert_eq!(note(&chain.guest.xml()).as_deref(), Some("of the running domain"));

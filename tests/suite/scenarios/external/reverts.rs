@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::tools::text;
@@ -25,6 +27,8 @@ fn without_current(root: &EmbedRoot) -> Chain<'_> {
 fn a_revert_without_a_current_snapshot_crashes_the_driver() {
     let root = EmbedRoot::new();
     let chain = without_current(&root);
+    let no_core_file = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, no_core_file).expect("a limit can be lowered");
     let crashed = root.virsh(&["snapshot-revert", "vm", "e1"]);
     assert_eq!(crashed.status.signal(), Some(11), "{crashed:?}");
     assert_eq!(root.images().len(), 3, "an overlay that nothing uses");
@@ -38,7 +42,7 @@ fn without_memory(root: &EmbedRoot) -> Chain<'_> {
     chain.guest.start();
     let memory = root.image("vm.memory");
     chain.guest.snapshot("full", &format!("<memory snapshot='external' file='{}'/>", text(&memory)));
-    chain.captured("full");
+    chain.note_capture("full");
     fs::remove_file(memory).expect("it was captured");
     chain
 }

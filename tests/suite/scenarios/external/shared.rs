@@ -26,5 +26,5 @@ fn deleting_what_a_linked_clone_is_backed_by_changes_the_clone() {
     chain.guest.delete_snapshot("golden");
     chain.assert_intact();
     assert_eq!(chain.contents(&clone.vda()), Ok(2), "the clone has what was written to the other domain");
-    clone.start();
+    clone.start_paused();
 }

@@ -64,7 +64,7 @@ fn a_dead_branch_goes_newest_first() {
     chain.guest.delete_snapshot("e1");
     chain.assert_intact();
     chain.assert_no_orphans();
-    chain.guest.start();
+    chain.guest.start_paused();
 }
 
 /// Fact 7. The flags that delete several at once are refused where any is external.

@@ -69,7 +69,7 @@ fn a_killed_capture_leaves_an_overlay_that_the_next_can_reuse() {
     let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | sys::VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
     let xml = "<domainsnapshot><name>e2</name></domainsnapshot>";
     chain.guest.call(|domain| domain.create_snapshot_xml(xml, flags).map(drop)).expect("reused");
-    chain.captured("e2");
+    chain.note_capture("e2");
     chain.write();
     chain.assert_intact();
     chain.assert_no_orphans();
