@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::model::explanation::Explanation;
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
 use crate::model::retention::{Comparison, Simulation};
@@ -20,6 +21,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("status.v1.json".to_owned(), schema::<Status>()),
         ("retention-simulation.v1.json".to_owned(), schema::<Simulation>()),
         ("retention-comparison.v1.json".to_owned(), schema::<Comparison>()),
+        ("retention-explanation.v1.json".to_owned(), schema::<Explanation>()),
     ]
 }
 
