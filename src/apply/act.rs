@@ -326,6 +326,10 @@ impl<'a> Pass<'a> {
     fn made(&mut self, snapshot: SnapshotRef, read: &ObservedSnapshot) -> Result<(), Failure> {
         self.refs.insert(read.name.clone(), snapshot);
         self.known.insert(read.name.clone(), Known::from(read));
+        // The ledger is of declared snapshots; what a series captures is known by its slot.
+        if read.description.stamp.as_ref().is_some_and(|stamp| stamp.series.is_some()) {
+            return Ok(());
+        }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         let before = ledger.clone();
         ledger.record(read.name.clone(), LedgerEntry { created: read.created, released: false });

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod retention;
 pub mod saved;
 pub mod selector;
+pub mod series;
 pub mod snapshot;
 pub mod stamp;
 pub mod status;

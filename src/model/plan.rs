@@ -121,6 +121,9 @@ pub struct PlannedDomain {
     /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    /// When the next scheduled snapshot is due, RFC 3339; none without a series.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_due: Option<String>,
     /// The ledger as it should be written, where a copy lacks something.
     #[serde(skip)]
     pub ledger: Option<Ledger>,
@@ -262,6 +265,18 @@ pub enum ReasonCode {
     Protected,
     /// Declared as the current snapshot.
     Current,
+    /// A slot of a series is due.
+    Scheduled,
+    /// The captures of this pass move the pointer away from the declared current snapshot.
+    CurrentMoved,
+    /// Retention: deleted, no rule keeping it; or kept, by some rule.
+    Retention,
+    /// Its series is declared with `state: absent`.
+    Drained,
+    /// libvirt cannot delete it now.
+    Tree,
+    /// It may be deleted only in a window of a SafetyPolicy, and none is open.
+    Window,
 }
 
 /// What an action may cost.
@@ -330,6 +345,12 @@ pub enum BlockCode {
     Held,
     /// More deletions than the SafetyPolicy allows.
     TooManyDeletes,
+    /// A snapshot lies further in the future than the SafetyPolicy takes for a sane clock.
+    Clock,
+    /// The last snapshot of a domain, which the SafetyPolicy does not allow to have none.
+    LastSnapshot,
+    /// The windows of the SafetyPolicies never meet.
+    WindowClosed,
     /// This version of snapward does not do that yet.
     NotSupported,
 }

@@ -3,7 +3,10 @@
 //! libvirt keeps nothing else per snapshot that survives a redefine and a revert. The lines name the snapshot they
 //! belong to, so that a copy (a clone or a rename by another tool) does not make that snapshot ours.
 
+use jiff::Timestamp;
+
 use super::names::{SetId, SnapshotName};
+use super::series::{slot_name, slot_of_name};
 use super::text::fold_newlines;
 
 /// What every trailer key of ours starts with.
@@ -67,6 +70,10 @@ pub struct Stamp {
     pub set: SetId,
     /// The snapshot the lines were written for.
     pub snapshot: SnapshotName,
+    /// The series of the set it belongs to, where it was not declared by its name.
+    pub series: Option<String>,
+    /// The slot of the series' schedule it was captured for, or the time in its name where it was adopted.
+    pub slot: Option<Timestamp>,
     /// The consistency level its capture reached, where it was ours.
     pub consistency: Option<ConsistencyReached>,
     /// Never deleted by snapward while this is set.
@@ -81,13 +88,28 @@ pub struct Stamp {
 impl Stamp {
     /// A stamp with nothing but the ownership.
     pub fn new(set: SetId, snapshot: SnapshotName) -> Self {
-        Self { set, snapshot, consistency: None, protect: false, hold: None, other: Vec::new() }
+        Self {
+            set,
+            snapshot,
+            series: None,
+            slot: None,
+            consistency: None,
+            protect: false,
+            hold: None,
+            other: Vec::new(),
+        }
     }
 
     /// The trailer lines.
     pub fn lines(&self) -> Vec<String> {
         let line = |key: &str, value: &str| format!("{TRAILER_PREFIX}{key}: {value}");
         let mut lines = vec![line("Set", &self.set.to_string()), line("Snapshot", self.snapshot.as_str())];
+        if let Some(series) = &self.series {
+            lines.push(line("Series", series));
+        }
+        if let Some(slot) = self.slot {
+            lines.push(line("Slot", &slot_name(slot)));
+        }
         if let Some(level) = self.consistency {
             lines.push(line("Consistency", level.as_str()));
         }
@@ -152,12 +174,18 @@ pub fn looks_like_trailer(line: &str) -> bool {
 
 fn parse_trailers(paragraph: &str) -> Option<Stamp> {
     let (mut set, mut snapshot) = (None, None);
+    let (mut series, mut slot) = (None, None);
     let (mut consistency, mut protect, mut hold, mut other) = (None, false, None, Vec::new());
     for line in paragraph.lines() {
         let (key, value) = line.strip_prefix(TRAILER_PREFIX)?.split_once(": ")?;
         match key {
             "Set" => set = Some(value.parse().ok()?),
             "Snapshot" => snapshot = Some(SnapshotName::observed(value)),
+            "Series" => series = Some(value.to_owned()),
+            "Slot" => match slot_of_name(value) {
+                Some(instant) => slot = Some(instant),
+                None => other.push((key.to_owned(), value.to_owned())),
+            },
             "Consistency" => match ConsistencyReached::ALL.iter().find(|(_, word)| *word == value) {
                 Some((level, _)) => consistency = Some(*level),
                 None => other.push((key.to_owned(), value.to_owned())),
@@ -173,7 +201,7 @@ fn parse_trailers(paragraph: &str) -> Option<Stamp> {
             _ => other.push((key.to_owned(), value.to_owned())),
         }
     }
-    Some(Stamp { set: set?, snapshot: snapshot?, consistency, protect, hold, other })
+    Some(Stamp { set: set?, snapshot: snapshot?, series, slot, consistency, protect, hold, other })
 }
 
 #[cfg(test)]
@@ -226,8 +254,22 @@ mod tests {
 
     #[test]
     fn lines_of_a_newer_version_are_kept() {
-        let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Slot: 20261123T040000Z";
+        let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Revert: r/t; done; 2026-11-23T04:00:00Z";
         assert_eq!(Description::parse(text).render(), text);
+    }
+
+    #[test]
+    fn a_series_snapshot_names_its_series_and_slot() {
+        let text = "Snapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Series: hourly\nSnapward-Slot: 20261123T040000Z\n\
+                    Snapward-Consistency: memory";
+        let read = Description::parse(text);
+        let stamp = read.stamp.clone().expect("a stamp");
+        assert_eq!((stamp.series.as_deref(), stamp.slot), (Some("hourly"), "2026-11-23T04:00:00Z".parse().ok()));
+        assert_eq!(read.render(), text);
+        let odd = text.replace("20261123T040000Z", "the-day-after");
+        let read = Description::parse(&odd);
+        assert_eq!(read.stamp.clone().expect("a stamp").slot, None);
+        assert_eq!(Description::parse(&read.render()), read, "an unknown form of a slot is kept");
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::model::tree::SnapshotTree;
 const ATTEMPTS: usize = 3;
 
 /// Reads one domain. `declared` are the snapshots that sets want in it: only where one of them is missing are the
-/// stored definition (one more call, for its copy of the ledger) and the image files looked at.
+/// stored definition (one more call, for its copy of the ledger) and the image files looked at; the latter also where a
+/// series may capture (`scheduled`).
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
@@ -25,11 +26,16 @@ pub fn observe_domain(
     host: &dyn Host,
     domain: &DomainRef,
     declared: &BTreeSet<&SnapshotName>,
+    scheduled: bool,
 ) -> host::Result<ObservedDomain> {
-    read_domain(host, domain, declared).map(|(observed, _)| observed)
+    let (mut observed, _) = read_domain(host, domain, declared)?;
+    if scheduled && observed.image_snapshots.is_empty() {
+        observed.image_snapshots = probe_images(host, &observed.disks);
+    }
+    Ok(observed)
 }
 
-/// As [`observe_domain`], with the listed snapshots: to act on them without looking them up again.
+/// As [`observe_domain`] without series, with the listed snapshots: to act on them without looking them up again.
 ///
 /// # Errors
 /// As [`observe_domain`].

@@ -72,16 +72,19 @@ impl<'a> Interest<'a> {
         Self { sets: desired.sets.iter().map(|set| (Selection::of(&set.value.spec), &set.value.spec)).collect() }
     }
 
-    /// The snapshots that sets want to exist in the domain; none where no set selects it.
-    fn declared(&self, host: &HostInfo, domain: &DomainRef) -> Option<BTreeSet<&'a SnapshotName>> {
-        let mut declared: Option<BTreeSet<_>> = None;
+    /// The snapshots that sets want to exist in the domain, and whether any has a series for it; none where no set selects
+    /// it.
+    fn wanted(&self, host: &HostInfo, domain: &DomainRef) -> Option<(BTreeSet<&'a SnapshotName>, bool)> {
+        let mut wanted: Option<(BTreeSet<_>, bool)> = None;
         for (selection, spec) in &self.sets {
             if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {
                 let present = spec.snapshots.iter().filter(|snapshot| snapshot.state == Presence::Present);
-                declared.get_or_insert_default().extend(present.map(|snapshot| &snapshot.name));
+                let (declared, scheduled) = wanted.get_or_insert_default();
+                declared.extend(present.map(|snapshot| &snapshot.name));
+                *scheduled |= spec.series.iter().any(|series| series.state == Presence::Present);
             }
         }
-        declared
+        wanted
     }
 }
 
@@ -108,13 +111,13 @@ fn observe_host(connection: &Connection, interest: &Interest<'_>) -> host::Resul
     let info = identify(connection)?;
     let mut all = host.domains()?;
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    let selected: Vec<_> = all.iter().filter_map(|domain| Some((domain, interest.declared(&info, domain)?))).collect();
+    let selected: Vec<_> = all.iter().filter_map(|domain| Some((domain, interest.wanted(&info, domain)?))).collect();
 
     let next = AtomicUsize::new(0);
     let read_some = || {
         let mut read = Vec::new();
-        while let Some((domain, declared)) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.push((*domain, observe_domain(host, domain, declared)));
+        while let Some((domain, (declared, scheduled))) = selected.get(next.fetch_add(1, Ordering::Relaxed)) {
+            read.push((*domain, observe_domain(host, domain, declared, *scheduled)));
         }
         read
     };

@@ -3,7 +3,8 @@
 use super::capture;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp};
-use crate::model::desired::SavedSnapshot;
+use super::series::capture_risk;
+use crate::model::desired::{Origin, SavedSnapshot};
 use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
@@ -121,11 +122,6 @@ impl<'a> Planner<'a> {
             }
             None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
         };
-        let risk = if self.domain.state.is_active() {
-            Risk { level: RiskLevel::Pause, text: "the guest stands still while its memory is written".to_owned() }
-        } else {
-            Risk { level: RiskLevel::Metadata, text: "the domain is off; its images grow with later writes".to_owned() }
-        };
         self.creates.push(Action {
             address: self.address(Some(&declared.name)),
             action: ActionKind::Create,
@@ -138,7 +134,7 @@ impl<'a> Planner<'a> {
                 capture: declared.capture.clone(),
                 ..View::default()
             }),
-            risk,
+            risk: capture_risk(self.domain.state),
             definition: None,
         });
         let lands_under = self.pointer.replace(declared.name.clone());
@@ -375,16 +371,22 @@ impl<'a> Planner<'a> {
         if let Some(obstacle) = capture::deletion_obstacle(self.domain, snapshot) {
             return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
         }
+        let action = self.deletion(snapshot, Reason { code, text }, origin);
+        self.deletes.push(action);
+    }
+
+    /// The deletion of a snapshot.
+    pub(super) fn deletion(&self, snapshot: &ObservedSnapshot, reason: Reason, origin: Origin) -> Action {
         let children = self.domain.tree.children(Some(&snapshot.name)).len();
         let mut risk = "what it captured is gone for good".to_owned();
         if children > 0 {
             let its = count(children, "child keeps its content and moves", "children keep their content and move");
             risk.push_str(&format!("; its {its} to its parent"));
         }
-        self.deletes.push(Action {
+        Action {
             address: self.address(Some(&snapshot.name)),
             action: ActionKind::Delete,
-            reason: Reason { code, text },
+            reason,
             origin,
             before: Some(View {
                 description: Some(snapshot.description.human.clone()),
@@ -395,7 +397,7 @@ impl<'a> Planner<'a> {
             after: None,
             risk: Risk { level: RiskLevel::Loss, text: risk },
             definition: None,
-        });
+        }
     }
 
     fn redefine(&mut self, claim: &Claim<'_>, code: ReasonCode, text: String, before: View, after: View) {

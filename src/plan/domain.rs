@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claim, Claims, CurrentClaim};
-use super::{Context, DomainPass, kinds};
+use super::retain::SeriesDeletes;
+use super::series::{self, SeriesClaim};
+use super::{Context, DomainPass, guards, kinds};
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::{Presence, SnapshotSet};
+use crate::model::kinds::{Presence, SafetySpec, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
 use crate::model::plan::{
     Action, ActionKind, Address, BlockCode, Blocked, Drift, Kept, PlannedDomain, Reason, ReasonCode, Risk, RiskLevel,
     Unmanaged, View, Warning,
@@ -34,18 +36,24 @@ pub(super) struct Planner<'a> {
     pub(super) drift: Vec<Drift>,
     pub(super) warnings: Vec<Warning>,
     pub(super) unchanged: usize,
+    /// What retention deletes, by series.
+    pub(super) series_deletes: Vec<SeriesDeletes>,
+    /// The limits of all sets of the domain.
+    pub(super) limits: SafetySpec,
     /// The current pointer as it will be after the creates so far: each create hangs under it and moves it.
     pub(super) pointer: Option<SnapshotName>,
 }
 
 /// Plans one domain for the sets that select it.
-pub(super) fn plan_domain(
-    context: &Context<'_>,
-    host: &HostInfo,
-    domain: &ObservedDomain,
-    sets: &[&Document<SnapshotSet>],
+pub(super) fn plan_domain<'a>(
+    context: &'a Context<'a>,
+    observed: &'a ObservedHost,
+    domain: &'a ObservedDomain,
+    sets: &[&'a Document<SnapshotSet>],
 ) -> DomainPass {
+    let host = &observed.info;
     let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
+    let mut series = series::collect(context.desired, sets, domain, context.now);
     let mut planner = Planner {
         context,
         host,
@@ -60,20 +68,24 @@ pub(super) fn plan_domain(
         drift: Vec::new(),
         warnings: Vec::new(),
         unchanged: 0,
+        series_deletes: Vec::new(),
+        limits: guards::strictest(context, observed, &domain.name, domain.uuid),
         pointer: domain.tree.current().cloned(),
     };
     for contradiction in conflicts {
         let address = planner.address(contradiction.snapshot.as_ref());
         planner.blocked.push(contradiction.block(address));
     }
-    planner.unsupported_series(sets);
     let mut set_current = Vec::new();
     let mut current = current;
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    match kinds::problem(domain, &snapshots) {
-        Some(problem) => planner.block_all(&snapshots, current.as_ref(), &problem),
+    match kinds::problem(domain, &snapshots, &series::locations(&series)) {
+        Some(problem) => {
+            planner.block_all(&snapshots, current.as_ref(), &problem);
+            planner.block_series(&series, &problem);
+        }
         None => {
             for claim in &snapshots {
                 let mark = planner.mark();
@@ -82,14 +94,16 @@ pub(super) fn plan_domain(
                     planner.take_back(mark);
                 }
             }
-            set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
             planner.warn_of_twins();
+            planner.series(&mut series, &snapshots);
+            set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
+            planner.retain(&series, &snapshots);
         }
     }
     planner.order_deletes();
     planner.warn_of_pointer(set_current.first());
-    let unmanaged = planner.report_others(&snapshots);
-    planner.finish(sets, &snapshots, set_current, unmanaged)
+    let unmanaged = planner.report_others(&snapshots, &series);
+    planner.finish(sets, (&snapshots, &series), set_current, unmanaged)
 }
 
 impl Planner<'_> {
@@ -144,23 +158,6 @@ impl Planner<'_> {
         }
     }
 
-    fn unsupported_series(&mut self, sets: &[&Document<SnapshotSet>]) {
-        for set in sets {
-            for (index, series) in set.value.spec.series.iter().enumerate() {
-                self.block(
-                    None,
-                    BlockCode::NotSupported,
-                    format!(
-                        "this version of snapward does not take scheduled snapshots (series {}); none is captured or deleted",
-                        printable(&series.name)
-                    ),
-                    "take the series out of the set, or keep the present scheduler for it",
-                    vec![set.origin(&format!("/spec/series/{index}"))],
-                );
-            }
-        }
-    }
-
     /// The pointer names another snapshot than declared, and the declared one is there to be named.
     fn note_pointer_drift(&mut self, current: &CurrentClaim<'_>) {
         let tree = &self.domain.tree;
@@ -197,13 +194,19 @@ impl Planner<'_> {
         }
         // As it will be by then: each capture before it moves the pointer.
         let before = self.pointer.as_ref().map(ToString::to_string).unwrap_or_default();
+        let scheduled = self.creates.last().is_some_and(|action| action.reason.code == ReasonCode::Scheduled);
+        let (code, text) = if scheduled && self.domain.tree.current() == Some(name) {
+            (
+                ReasonCode::CurrentMoved,
+                format!("set {} declares it as the current snapshot; captures move the pointer", current.set.id()),
+            )
+        } else {
+            (ReasonCode::CurrentDiffers, format!("set {} declares it as the current snapshot", current.set.id()))
+        };
         Some(Action {
             address: self.address(Some(name)),
             action: ActionKind::SetCurrent,
-            reason: Reason {
-                code: ReasonCode::CurrentDiffers,
-                text: format!("set {} declares it as the current snapshot", current.set.id()),
-            },
+            reason: Reason { code, text },
             origin,
             before: Some(View { current: Some(before), ..View::default() }),
             after: Some(View { current: Some(name.to_string()), ..View::default() }),
@@ -298,26 +301,29 @@ impl Planner<'_> {
     }
 
     /// Snapshots that no claim of this pass is about: orphans of a loaded set, and what is not ours.
-    fn report_others(&mut self, claims: &[Claim<'_>]) -> Vec<Unmanaged> {
-        let claimed: BTreeSet<_> = claims.iter().map(|claim| &claim.snapshot.name).collect();
+    fn report_others(&mut self, claims: &[Claim<'_>], series: &[SeriesClaim<'_>]) -> Vec<Unmanaged> {
+        let claimed: BTreeSet<_> =
+            claims.iter().map(|claim| &claim.snapshot.name).chain(series::names(series)).collect();
         let mut unmanaged = Vec::new();
         for snapshot in self.domain.tree.iter().filter(|snapshot| !claimed.contains(&snapshot.name)) {
             let address = self.address(Some(&snapshot.name));
             let owner = own_stamp(snapshot).map(|stamp| &stamp.set);
             let loaded = owner.and_then(|owner| self.context.desired.sets.iter().find(|set| set.id() == *owner));
             match loaded {
-                Some(set) => self.kept.push(Kept {
-                    address,
-                    reason: Reason {
-                        code: ReasonCode::Orphaned,
-                        text: format!(
-                            "made for set {}, which no longer declares it for this domain; to delete it, declare it with \
-                             state: absent",
-                            set.id()
-                        ),
-                    },
-                    origin: Some(set.origin("/spec/snapshots")),
-                }),
+                Some(set) => {
+                    let series = own_stamp(snapshot).and_then(|stamp| stamp.series.as_deref());
+                    let (it, pointer) = match series {
+                        Some(series) => (format!("series {}", printable(series)), "/spec/series"),
+                        None => ("it".to_owned(), "/spec/snapshots"),
+                    };
+                    let text = format!(
+                        "made for set {}, which no longer declares {it} for this domain; to delete it, declare {it} with \
+                         state: absent",
+                        set.id()
+                    );
+                    let reason = Reason { code: ReasonCode::Orphaned, text };
+                    self.kept.push(Kept { address, reason, origin: Some(set.origin(pointer)) });
+                }
                 None => unmanaged.push(Unmanaged { address, owner: owner.map(ToString::to_string) }),
             }
         }
@@ -327,7 +333,7 @@ impl Planner<'_> {
     fn finish(
         self,
         sets: &[&Document<SnapshotSet>],
-        claims: &[Claim<'_>],
+        (claims, series): (&[Claim<'_>], &[SeriesClaim<'_>]),
         set_current: Vec<Action>,
         unmanaged: Vec<Unmanaged>,
     ) -> DomainPass {
@@ -349,6 +355,7 @@ impl Planner<'_> {
                 sets: sets.iter().map(|set| set.id().to_string()).collect(),
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
+                next_due: series::next_due(series, self.domain, self.context.now),
                 declared: declared(sets),
                 lost,
             },
@@ -359,6 +366,7 @@ impl Planner<'_> {
             unmanaged,
             warnings: self.warnings,
             unchanged: self.unchanged,
+            series_deletes: self.series_deletes,
         }
     }
 
@@ -387,7 +395,10 @@ impl Planner<'_> {
                 wanted.record(snapshot.name.clone(), LedgerEntry { created: snapshot.created, released: false });
             }
         }
-        let acts = !self.creates.is_empty() || !self.redefines.is_empty();
+        // The ledger is about declared snapshots; where it is lost, what a series captures does not begin another.
+        let lost = self.ledger_lost();
+        let mut writes = self.creates.iter().chain(&self.redefines);
+        let acts = writes.any(|action| !lost || action.reason.code != ReasonCode::Scheduled);
         let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
         ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
     }
@@ -433,7 +444,7 @@ pub(super) fn is_about(action: &Action, name: &SnapshotName) -> bool {
 }
 
 /// Why a set is suspended, if it is.
-fn suspended(set: &Document<SnapshotSet>, now: jiff::Timestamp) -> Option<String> {
+pub(super) fn suspended(set: &Document<SnapshotSet>, now: jiff::Timestamp) -> Option<String> {
     let suspend = set.value.spec.suspend.as_ref()?;
     let reason = printable(&suspend.reason);
     match &suspend.until {

@@ -1,17 +1,25 @@
-//! Guards over what one plan may delete: the breaker of the SafetyPolicies, and their windows.
+//! Guards over what one plan may delete: the breaker of the SafetyPolicies.
 
 use std::collections::BTreeMap;
 
 use super::Context;
+use super::retain::SeriesDeletes;
 use crate::model::desired::Document;
-use crate::model::kinds::{MaxDeletes, SafetySpec, SnapshotSet, WindowAction};
+use crate::model::kinds::{MaxDeletes, SafetySpec, SnapshotSet, TimeSpan};
 use crate::model::names::{DomainUuid, SetId};
 use crate::model::observed::ObservedHost;
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan, ReasonCode};
 
 /// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
 /// deletions by age in that scope wait for a person.
-pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan, from: usize) {
+/// `series` are the retention's deletions of each series, with their domain.
+pub(super) fn limit_deletes(
+    context: &Context<'_>,
+    host: &ObservedHost,
+    plan: &mut Plan,
+    from: usize,
+    series: &[(&str, SeriesDeletes)],
+) {
     let limits: BTreeMap<&str, SafetySpec> = host
         .domains
         .iter()
@@ -19,7 +27,17 @@ pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &m
         .collect();
     let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
     let actions = plan.actions.split_off(from);
-    let by_age = |action: &&Action| action.action == ActionKind::Delete && action.reason.code == ReasonCode::Expired;
+    let by_age = |action: &&Action| {
+        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained];
+        action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
+    };
+    let of_series = |action: &Action| {
+        let of = |(domain, deletes): &&(&str, SeriesDeletes)| {
+            *domain == action.address.domain
+                && action.address.snapshot.as_ref().is_some_and(|name| deletes.names.contains(name))
+        };
+        series.iter().find(of).map(|(_, deletes)| deletes)
+    };
     let host_total = actions.iter().filter(by_age).count();
     let mut domain_totals: BTreeMap<String, usize> = BTreeMap::new();
     for action in actions.iter().filter(by_age) {
@@ -29,22 +47,16 @@ pub(super) fn limit_deletes(context: &Context<'_>, host: &ObservedHost, plan: &m
         let limit = limits.get(action.address.domain.as_str());
         let domain_total = domain_totals.get(&action.address.domain).copied().unwrap_or_default();
         let per_domain = limit.map(|limit| limit.max_deletes.per_domain);
-        let windowed =
-            limit.is_some_and(|limit| limit.windows.iter().any(|window| window.allow.contains(&WindowAction::Delete)));
         let over = |total: usize, limit: Option<u32>| limit.filter(|limit| total > *limit as usize);
-        let item = if action.action == ActionKind::Delete && windowed {
-            Some((
-                BlockCode::NotSupported,
-                "its SafetyPolicy allows deletions only in windows, which this version of snapward does not evaluate"
-                    .to_owned(),
-                "take the windows out of the policy, or delete by hand",
-            ))
-        } else if !by_age(&&action) {
+        let percent = limit.map(|limit| limit.max_deletes.percent.0);
+        let item = if !by_age(&&action) {
             None
         } else if let Some(limit) = over(domain_total, per_domain) {
             Some(too_many(&action, domain_total, &format!("domain {}", action.address.domain), limit))
         } else if let Some(limit) = over(host_total, per_host) {
             Some(too_many(&action, host_total, &format!("host {}", action.address.host), limit))
+        } else if let Some((deletes, percent)) = of_series(&action).zip(percent).filter(|(s, p)| s.share_is_over(*p)) {
+            Some(too_large_a_share(&action, deletes, percent))
         } else {
             None
         };
@@ -87,8 +99,21 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
     (BlockCode::TooManyDeletes, text, way_out)
 }
 
-/// The limits of all sets of a domain, the strictest of each. Windows add up: each must be open.
-fn strictest(context: &Context<'_>, host: &ObservedHost, name: &str, uuid: DomainUuid) -> SafetySpec {
+fn too_large_a_share(action: &Action, deletes: &SeriesDeletes, percent: u8) -> (BlockCode, String, &'static str) {
+    let (_, _, way_out) = too_many(action, 0, "", 0);
+    let text = format!(
+        "{}; {} of the {} snapshots of {} are to go and its SafetyPolicy allows {percent} percent at a time, so none is \
+         deleted",
+        action.reason.text,
+        deletes.names.len(),
+        deletes.total,
+        deletes.label
+    );
+    (BlockCode::TooManyDeletes, text, way_out)
+}
+
+/// The limits of all sets of a domain, the strictest of each.
+pub(super) fn strictest(context: &Context<'_>, host: &ObservedHost, name: &str, uuid: DomainUuid) -> SafetySpec {
     let policy = |set: &Document<SnapshotSet>| {
         let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
         context.desired.safety.get(&SetId { namespace: set.id().namespace, name })
@@ -108,7 +133,17 @@ fn stricter(a: SafetySpec, b: SafetySpec) -> SafetySpec {
             per_host: a.max_deletes.per_host.min(b.max_deletes.per_host),
             percent: a.max_deletes.percent.min(b.max_deletes.percent),
         },
-        windows: a.windows.into_iter().chain(b.windows).collect(),
-        ..a
+        allow_empty: a.allow_empty && b.allow_empty,
+        chain_limit: a.chain_limit.min(b.chain_limit),
+        free_space: if a.free_space.min_percent < b.free_space.min_percent { b.free_space } else { a.free_space },
+        clock: if shorter(&b.clock.max_future, &a.clock.max_future) { b.clock } else { a.clock },
+        // Not merged: each policy's must be open (see `windows`).
+        windows: Vec::new(),
     }
+}
+
+/// Spans hold calendar units; from the beginning of time, which is a January, they compare as they mostly are.
+fn shorter(a: &TimeSpan, b: &TimeSpan) -> bool {
+    let length = |span: &TimeSpan| span.after(jiff::Timestamp::UNIX_EPOCH).unwrap_or(jiff::Timestamp::MAX);
+    length(a) < length(b)
 }

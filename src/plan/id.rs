@@ -22,13 +22,17 @@ const ID_BYTES: usize = 16;
 /// How many hexadecimal digits an id has.
 pub const ID_DIGITS: usize = 2 * ID_BYTES;
 
-/// Works out the id. Deletions by age are not in it: they come due by the clock and not by the declaration. Those over
-/// the breaker are: who names the id approves exactly them.
+/// The reasons that come by the clock and not by the declaration.
+const BY_THE_CLOCK: [ReasonCode; 4] =
+    [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Scheduled, ReasonCode::CurrentMoved];
+
+/// Works out the id. What comes by the clock is not in it, so that a pull request's plan stays the same plan. Deletions
+/// over the breaker are: who names the id approves exactly them.
 pub(super) fn plan_id(plan: &Plan) -> String {
     let declared: Vec<_> = plan
         .actions
         .iter()
-        .filter(|action| action.reason.code != ReasonCode::Expired)
+        .filter(|action| !BY_THE_CLOCK.contains(&action.reason.code))
         .chain(plan.held_back.iter().map(|held| &held.action))
         .collect();
     let identities: Vec<_> = declared

@@ -18,13 +18,17 @@ pub(super) struct KindProblem {
 const NAMES_SHOWN: usize = 3;
 
 /// Looks for external snapshots, existing or declared, and for both kinds together.
-pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>]) -> Option<KindProblem> {
+///
+/// `scheduled` is how the series of the domain are captured.
+pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: &[Location]) -> Option<KindProblem> {
     let external: Vec<_> = domain.tree.external().collect();
     let internal = domain.tree.len() - external.len();
     // As the manifest's own check: what shall be absent is captured in no kind.
     let captures = || claims.iter().filter(|claim| claim.snapshot.state == Presence::Present);
-    let declares =
-        |location| captures().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location));
+    let declares = |location| {
+        scheduled.contains(&location)
+            || captures().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location))
+    };
     let (wants_internal, wants_external) = (declares(Location::Internal), declares(Location::External));
     if !external.is_empty() && internal > 0 {
         return Some(KindProblem {

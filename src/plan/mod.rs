@@ -3,12 +3,16 @@
 mod capture;
 mod claims;
 mod declared;
+mod deletable;
 mod domain;
 mod guards;
 mod id;
 mod kinds;
+mod retain;
+mod series;
 mod status;
 mod unmatched;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -84,9 +88,10 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     unmatched::report(&context, observed, &mut plan);
     for host in &observed.hosts {
         let from = plan.actions.len();
+        let mut series_deletes = Vec::new();
         for domain in &host.domains {
             let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
-            let pass = domain::plan_domain(&context, &host.info, domain, &sets);
+            let pass = domain::plan_domain(&context, host, domain, &sets);
             plan.domains.push(pass.planned);
             plan.actions.extend(pass.actions);
             plan.blocked.extend(pass.blocked);
@@ -95,8 +100,10 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
             plan.unmanaged.extend(pass.unmanaged);
             plan.warnings.extend(pass.warnings);
             plan.unchanged += pass.unchanged;
+            series_deletes.extend(pass.series_deletes.into_iter().map(|deletes| (domain.name.as_str(), deletes)));
         }
-        guards::limit_deletes(&context, host, &mut plan, from);
+        windows::close(&context, host, &mut plan, from);
+        guards::limit_deletes(&context, host, &mut plan, from, &series_deletes);
         plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
             host: host.info.name.clone(),
             domain: Some(domain.name.clone()),
@@ -140,4 +147,5 @@ struct DomainPass {
     unmanaged: Vec<crate::model::plan::Unmanaged>,
     warnings: Vec<crate::model::plan::Warning>,
     unchanged: usize,
+    series_deletes: Vec<retain::SeriesDeletes>,
 }

@@ -88,7 +88,7 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) 
             ),
         ],
         newest_good: newest_good(domain),
-        next_due: None,
+        next_due: planned.next_due.clone(),
         snapshots: snapshots(domain),
         blocked,
     }

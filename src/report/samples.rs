@@ -50,6 +50,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         fingerprint: "ab".repeat(32),
         sets: vec!["default/web".to_owned()],
         suspended: None,
+        next_due: None,
         ledger: None,
         declared: std::collections::BTreeSet::new(),
         lost: std::collections::BTreeMap::new(),

@@ -94,6 +94,16 @@ fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, out: &mut Vec<Dia
             clash(Code::Conflict, (&pointers.0, &pointers.1), &what, help);
         }
     }
+    let series: BTreeMap<&str, usize> =
+        first.set.spec.series.iter().enumerate().map(|(i, series)| (series.name.as_str(), i)).collect();
+    for (j, named) in second.set.spec.series.iter().enumerate() {
+        if let Some(i) = series.get(named.name.as_str()) {
+            let what = format!("declare the series `{}`", shown(&named.name));
+            let pointers = (format!("/spec/series/{i}/name"), format!("/spec/series/{j}/name"));
+            let help = "a series has one owner in a domain: rename it in one set, or exclude the domain there";
+            clash(Code::Conflict, (&pointers.0, &pointers.1), &what, help);
+        }
+    }
     if first.set.spec.current.is_some() && second.set.spec.current.is_some() {
         let help = "a domain has one current snapshot: remove `current` from one set, or exclude the domain there";
         clash(Code::Conflict, ("/spec/current", "/spec/current"), "set `current`", help);

@@ -7,6 +7,7 @@ use crate::manifest::diagnostic::{Code, Diagnostic};
 use crate::manifest::tree::shown;
 use crate::model::kinds::{Inventory, Keep, RetentionSpec, RevertRequest, SafetyPolicy};
 use crate::retention;
+use crate::schedule::Cron;
 
 /// Checks retention rules at a pointer.
 pub(super) fn retention_rules(entry: &Entry<'_>, at: &str, spec: &RetentionSpec, out: &mut Vec<Diagnostic>) {
@@ -113,10 +114,9 @@ pub(super) fn time_zone(entry: &Entry<'_>, at: &str, name: Option<&str>, out: &m
     }
 }
 
-/// Checks that a cron expression is there at all; its fields are read by the scheduler.
+/// Checks a cron expression: its fields, and that it ever fires.
 pub(super) fn cron(entry: &Entry<'_>, at: &str, cron: &str, out: &mut Vec<Diagnostic>) {
-    if cron.trim().is_empty() {
-        let help = "five fields, as \"0 * * * *\", or @hourly, @daily, @weekly, @monthly, @yearly";
-        out.push(entry.fault(Code::WrongValue, at, "`cron` must not be empty").help(help));
+    if let Err(error) = Cron::parse(cron) {
+        out.push(entry.fault(Code::WrongValue, at, error.text).help(error.help));
     }
 }

@@ -8,12 +8,8 @@ use crate::manifest::kind::Kind;
 use crate::manifest::tree::shown;
 use crate::model::kinds::{Metadata, Presence, RetentionChoice, Schedule, Series, SeriesTemplate, SnapshotSet, When};
 use crate::model::names::{SnapshotName, is_resource_name};
-
-/// What a series without `nameTemplate` uses.
-const DEFAULT_NAME_TEMPLATE: &str = "{set}-{series}-{slot}";
-
-/// A slot as it stands in a name.
-const SAMPLE_SLOT: &str = "20261123T040000Z";
+use crate::model::series::{DEFAULT_NAME_TEMPLATE, SAMPLE_SLOT, fill, slot_of_name};
+use crate::schedule::TimePattern;
 
 /// Checks a template's own values.
 pub(super) fn check_template(
@@ -61,6 +57,28 @@ pub(super) fn check_set(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>,
         }
         one(entry, &at, set, series, scope, out);
     }
+    same_names(entry, set, scope, out);
+}
+
+/// Two series whose snapshots have the same names at the same slots: the second one would find the first one's.
+fn same_names(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
+    let mut first: HashMap<(String, String), usize> = HashMap::new();
+    for (i, series) in set.spec.series.iter().enumerate().filter(|(_, s)| s.state == Presence::Present) {
+        let Some(around) = names_of(set, series, scope) else { continue };
+        let Some(other) = first.get(&around).copied() else {
+            first.insert(around, i);
+            continue;
+        };
+        let (this, that) = (shown(&series.name), shown(&set.spec.series[other].name));
+        let message = format!("series `{this}` gives its snapshots the names of series `{that}`");
+        let help = "put {series} into `nameTemplate`: two schedules can have a slot at the same time";
+        out.push(
+            entry
+                .fault(Code::Contradiction, &format!("/spec/series/{i}/name"), message)
+                .related(entry.text, &entry.range(&format!("/spec/series/{other}/name")), "has the same names")
+                .help(help),
+        );
+    }
 }
 
 fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
@@ -93,12 +111,15 @@ fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &
         check_retention(entry, &format!("{at}/retention"), retention, &set.metadata, scope, out);
     }
     if let Some(adopt) = &series.adopt {
-        if adopt.pattern.trim().is_empty() {
-            let message = "`adopt.pattern` must not be empty";
+        let mut zone = Vec::new();
+        others::time_zone(entry, &format!("{at}/adopt/timeZone"), adopt.time_zone.as_deref(), &mut zone);
+        if zone.is_empty()
+            && let Err(message) = TimePattern::new(adopt)
+        {
             let help = "write the names' form with strftime, as auto-%Y%m%d-%H%M";
             out.push(entry.fault(Code::WrongValue, &format!("{at}/adopt/pattern"), message).help(help));
         }
-        others::time_zone(entry, &format!("{at}/adopt/timeZone"), adopt.time_zone.as_deref(), out);
+        out.append(&mut zone);
     }
     if series.state == Presence::Absent || !template_known {
         return;
@@ -128,7 +149,7 @@ pub(super) fn template_of<'a>(set: &SnapshotSet, series: &Series, scope: &Scope<
     scope.by_name.get(&(Kind::SeriesTemplate, set.metadata.namespace.as_str(), name))?.template()
 }
 
-/// Checks a schedule at a pointer. The cron fields are read by the scheduler.
+/// Checks a schedule at a pointer.
 pub(super) fn check_schedule(entry: &Entry<'_>, at: &str, schedule: &Schedule, out: &mut Vec<Diagnostic>) {
     others::cron(entry, &format!("{at}/cron"), &schedule.cron, out);
     others::time_zone(entry, &format!("{at}/timeZone"), schedule.time_zone.as_deref(), out);
@@ -173,10 +194,6 @@ fn check_name_template(entry: &Entry<'_>, at: &str, template: &str, series: &str
     }
 }
 
-fn fill(template: &str, set: &str, series: &str, slot: &str) -> String {
-    template.replace("{set}", set).replace("{series}", series).replace("{slot}", slot)
-}
-
 /// The names a series gives its snapshots.
 pub(super) enum NamePattern {
     /// Anything: the series adopts, or its template could not be read.
@@ -185,16 +202,21 @@ pub(super) enum NamePattern {
     Around(String, String),
 }
 
+/// The text before and after the slot in the names of a series; none where its template is not known.
+fn names_of(set: &SnapshotSet, series: &Series, scope: &Scope<'_>) -> Option<(String, String)> {
+    let template = template_of(set, series, scope);
+    if series.template.is_some() && template.is_none() {
+        return None;
+    }
+    let pattern = series.name_template.as_deref().or(template.and_then(|t| t.spec.name_template.as_deref()));
+    let filled = fill(pattern.unwrap_or(DEFAULT_NAME_TEMPLATE), &set.metadata.name, &series.name, "\0");
+    filled.split_once('\0').map(|(before, after)| (before.to_owned(), after.to_owned()))
+}
+
 impl NamePattern {
     pub(super) fn of(set: &SnapshotSet, series: &Series, scope: &Scope<'_>) -> Self {
-        let template = template_of(set, series, scope);
-        if series.adopt.is_some() || (series.template.is_some() && template.is_none()) {
-            return Self::Any;
-        }
-        let pattern = series.name_template.as_deref().or(template.and_then(|t| t.spec.name_template.as_deref()));
-        let filled = fill(pattern.unwrap_or(DEFAULT_NAME_TEMPLATE), &set.metadata.name, &series.name, "\0");
-        match filled.split_once('\0') {
-            Some((before, after)) => Self::Around(before.to_owned(), after.to_owned()),
+        match names_of(set, series, scope).filter(|_| series.adopt.is_none()) {
+            Some((before, after)) => Self::Around(before, after),
             None => Self::Any,
         }
     }
@@ -205,15 +227,7 @@ impl NamePattern {
             Self::Around(before, after) => name
                 .strip_prefix(before.as_str())
                 .and_then(|rest| rest.strip_suffix(after.as_str()))
-                .is_some_and(is_slot),
+                .is_some_and(|slot| slot_of_name(slot).is_some()),
         }
     }
-}
-
-fn is_slot(text: &str) -> bool {
-    text.len() == SAMPLE_SLOT.len()
-        && text.bytes().zip(SAMPLE_SLOT.bytes()).all(|(c, sample)| match sample {
-            b'T' | b'Z' => c == sample,
-            _ => c.is_ascii_digit(),
-        })
 }

@@ -145,12 +145,6 @@ fn deletions_over_the_breaker_are_part_of_the_plan_and_wait_in_their_places() {
 }
 
 #[test]
-fn series_and_reverts_are_said_to_be_unsupported() {
-    let plan = run("{domains: {include: [vm]}, series: [{name: hourly}]}", domain());
-    assert_eq!(plan.blocked[0].code, B::NotSupported);
-}
-
-#[test]
 fn the_same_declaration_on_the_same_state_is_the_same_plan() {
     let spec = snapshots(&format!("{}, {}", declared("a", ""), declared("old", "deleteAfter: 1h")));
     let state = || domain_with(vec![ours("old")], &["old"]);

@@ -3,6 +3,8 @@
 mod guards;
 mod hazards;
 mod rules;
+mod series;
+mod world;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,9 @@ use super::layout::Page;
 use super::origins;
 use super::value::{capture, change, quoted};
 use crate::model::names::SnapshotName;
-use crate::model::plan::{Action, ActionKind, Address, Blocked, Drift, Plan, PlannedDomain, RiskLevel, View};
+use crate::model::plan::{
+    Action, ActionKind, Address, Blocked, Drift, Kept, Plan, PlannedDomain, ReasonCode, RiskLevel, View,
+};
 use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
@@ -259,7 +261,22 @@ fn kept(page: &mut Page, plan: &Plan) {
     }
     page.section();
     page.painted(0, Role::Heading, "Kept:");
-    for item in &plan.kept {
+    // What the policies keep is the normal case, and long; `retention explain` tells of each.
+    let by_policy = |item: &&Kept| item.reason.code == ReasonCode::Retention;
+    let mut scheduled: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for item in plan.kept.iter().filter(by_policy) {
+        *scheduled.entry(place(&item.address)).or_default() += 1;
+    }
+    for ((host, domain), n) in scheduled {
+        let text = format!(
+            "{}/{}: {} by retention (snapward retention explain says why)",
+            printable(host),
+            printable(domain),
+            count(n, "scheduled snapshot", "scheduled snapshots")
+        );
+        page.wrapped(2, "", None, &text);
+    }
+    for item in plan.kept.iter().filter(|item| !by_policy(item)) {
         let origin = item.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
         page.wrapped(2, "", None, &format!("{}: {}{origin}", item.address, item.reason.text));
     }

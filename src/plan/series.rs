@@ -1,0 +1,351 @@
+//! The series of a domain: which snapshots are theirs, what they take over, and the capture they owe. What retention does
+//! with them is in [`super::retain`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::capture;
+use super::claims::Claim;
+use super::domain::{Planner, is_about, own_stamp, suspended};
+use super::kinds::KindProblem;
+use crate::model::desired::{DesiredState, Document};
+use crate::model::kinds::{CreateMode, Location, Presence, Snapshot, SnapshotSet};
+use crate::model::names::{SetId, SnapshotName};
+use crate::model::observed::{ObservedDomain, RunState};
+use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::series::EffectiveSeries;
+use crate::model::snapshot::ObservedSnapshot;
+use crate::model::stamp::{ConsistencyReached, Stamp};
+use crate::model::text::printable;
+use crate::schedule::{Due, Tempo, TimePattern, due, jitter};
+
+/// One series of one set in one domain.
+pub(super) struct SeriesClaim<'a> {
+    pub(super) series: EffectiveSeries<'a>,
+    pub(super) id: SetId,
+    /// Its snapshots, by name.
+    pub(super) members: Vec<&'a ObservedSnapshot>,
+    /// The slots of those it takes over in this pass.
+    adopted: BTreeMap<&'a SnapshotName, jiff::Timestamp>,
+    /// The slot captured in this pass, and the snapshot's name.
+    pub(super) created: Option<(jiff::Timestamp, SnapshotName)>,
+    /// Why the pass does nothing for it, where that is so: its set is suspended, or something about it is blocked.
+    idle: bool,
+}
+
+impl SeriesClaim<'_> {
+    /// Whether the pass may do anything for it.
+    pub(super) fn is_active(&self) -> bool {
+        !self.idle
+    }
+
+    /// Nothing is deleted in a pass that takes something over.
+    pub(super) fn adopts(&self) -> bool {
+        !self.adopted.is_empty()
+    }
+
+    /// For messages: `series hourly of set default/web`.
+    pub(super) fn label(&self) -> String {
+        format!("series {} of set {}", printable(&self.series.series.name), self.id)
+    }
+
+    fn name(&self) -> &str {
+        &self.series.series.name
+    }
+}
+
+/// Collects the series of a domain's sets, with their snapshots.
+pub(super) fn collect<'a>(
+    desired: &'a DesiredState,
+    sets: &[&'a Document<SnapshotSet>],
+    domain: &'a ObservedDomain,
+    now: jiff::Timestamp,
+) -> Vec<SeriesClaim<'a>> {
+    let mut members: BTreeMap<(&SetId, &str), Vec<&ObservedSnapshot>> = BTreeMap::new();
+    for snapshot in domain.tree.iter() {
+        if let Some(stamp) = own_stamp(snapshot)
+            && let Some(series) = &stamp.series
+        {
+            members.entry((&stamp.set, series)).or_default().push(snapshot);
+        }
+    }
+    let all = sets.iter().flat_map(|set| EffectiveSeries::all(desired, set));
+    all.map(|series| {
+        let id = series.set.id();
+        let members = members.get(&(&id, series.series.name.as_str())).cloned().unwrap_or_default();
+        let idle = suspended(series.set, now).is_some();
+        SeriesClaim { series, id, members, adopted: BTreeMap::new(), created: None, idle }
+    })
+    .collect()
+}
+
+/// How the series that shall exist are captured.
+pub(super) fn locations(claims: &[SeriesClaim<'_>]) -> Vec<Location> {
+    let active = claims.iter().filter(|claim| claim.is_active() && claim.series.is_present());
+    active.filter_map(|claim| Some(claim.series.capture?.location)).collect()
+}
+
+/// When the next scheduled snapshot of a domain is due: at once where a slot is owed.
+pub(super) fn next_due(claims: &[SeriesClaim<'_>], domain: &ObservedDomain, now: jiff::Timestamp) -> Option<String> {
+    let active = claims.iter().filter(|claim| claim.is_active() && claim.series.is_present());
+    let due = active.filter_map(|claim| {
+        let tempo = Tempo::of(claim.series.schedule?).ok()?;
+        let part = jitter(domain.uuid, claim.name());
+        match due(&tempo, newest_slot(claim), now, part) {
+            Due::Now { slot } => Some(slot),
+            Due::From { at, .. } => Some(at),
+            Due::No | Due::Missed { .. } => tempo.next_due(now, part),
+        }
+    });
+    due.min().map(|due| due.to_string())
+}
+
+fn newest_slot(claim: &SeriesClaim<'_>) -> Option<jiff::Timestamp> {
+    let owned = claim.members.iter().filter_map(|snapshot| own_stamp(snapshot)?.slot);
+    owned.chain(claim.adopted.values().copied()).max()
+}
+
+impl<'a> Planner<'a> {
+    /// What is in the way of a domain is in the way of its series too: said once for each that owes or has anything.
+    pub(super) fn block_series(&mut self, claims: &[SeriesClaim<'_>], problem: &KindProblem) {
+        for claim in claims.iter().filter(|claim| claim.is_active()) {
+            if !claim.series.is_present() && claim.members.is_empty() {
+                self.unchanged += 1;
+                continue;
+            }
+            let text = format!("{}: {}", claim.label(), problem.text);
+            let way_out = problem.way_out.clone();
+            self.block(None, problem.code, text, way_out, vec![claim.series.origin("")]);
+        }
+    }
+
+    /// Takes over and captures what the series of the domain owe.
+    pub(super) fn series(&mut self, claims: &mut [SeriesClaim<'a>], declared: &[Claim<'_>]) {
+        self.block_rivals(claims);
+        self.adopt(claims, declared);
+        for claim in claims.iter_mut().filter(|claim| claim.is_active() && claim.series.is_present()) {
+            if self.ahead_of_clock(claim) {
+                claim.idle = true;
+            } else {
+                self.capture_due(claim);
+            }
+        }
+    }
+
+    /// Two sets that declare a series of one name for a domain: which of them a snapshot's retention follows would hang on
+    /// the order of files.
+    fn block_rivals(&mut self, claims: &mut [SeriesClaim<'_>]) {
+        let mut owners: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, claim) in claims.iter().enumerate() {
+            owners.entry(claim.name().to_owned()).or_default().push(index);
+        }
+        for (name, rivals) in owners.into_iter().filter(|(_, rivals)| rivals.len() > 1) {
+            let sets: Vec<_> = rivals.iter().map(|&index| claims[index].id.to_string()).collect();
+            let text = format!(
+                "sets {} both declare the series {} for this domain; none of it is captured or deleted",
+                sets.join(" and "),
+                printable(&name)
+            );
+            let way_out = "rename it in one set, or exclude the domain from the other (spec.domains.exclude)";
+            let origins = rivals.iter().map(|&index| claims[index].series.origin("/name")).collect();
+            self.block(None, BlockCode::Conflict, text, way_out, origins);
+            for index in rivals {
+                claims[index].idle = true;
+            }
+        }
+    }
+
+    /// A snapshot of a slot that lies ahead says that the clock is, or was, wrong. Until a person has looked, the series
+    /// rests: by a wrong clock everything could be too old, and nothing due for years.
+    fn ahead_of_clock(&mut self, claim: &SeriesClaim<'_>) -> bool {
+        let Some(latest) = self.limits.clock.max_future.after(self.context.now) else { return false };
+        let of_slot = |snapshot: &&&ObservedSnapshot| own_stamp(snapshot).and_then(|stamp| stamp.slot);
+        let Some(newest) = claim.members.iter().max_by_key(of_slot) else { return false };
+        let Some(slot) = of_slot(&newest).filter(|slot| *slot > latest) else { return false };
+        let text = format!(
+            "it is of the slot {slot}, and the time now is {}: the clock is wrong, or was. {} captures and deletes nothing",
+            self.context.now,
+            claim.label()
+        );
+        let way_out = "set the clock right; if it is, delete this snapshot by hand";
+        self.block(Some(&newest.name), BlockCode::Clock, text, way_out, vec![claim.series.origin("")]);
+        true
+    }
+
+    fn capture_due(&mut self, claim: &mut SeriesClaim<'_>) {
+        let Some(Ok(tempo)) = claim.series.schedule.map(Tempo::of) else { return };
+        let part = jitter(self.domain.uuid, claim.name());
+        let newest = newest_slot(claim);
+        let slot = match due(&tempo, newest, self.context.now, part) {
+            Due::Now { slot } => slot,
+            Due::Missed { slot, end } => {
+                let text = format!(
+                    "{}: {}: the slot {slot} was not taken before its startingDeadline ended {end}; the next one will be",
+                    self.address(None),
+                    claim.label()
+                );
+                self.warnings.push(Warning { text, origin: claim.series.origin("/schedule") });
+                return;
+            }
+            Due::No | Due::From { .. } => {
+                self.unchanged += 1;
+                return;
+            }
+        };
+        let name = match SnapshotName::parse(&claim.series.name_of(slot)) {
+            Ok(name) => name,
+            Err(error) => {
+                let (text, origin) = (format!("{}: {error}", claim.label()), claim.series.origin("/nameTemplate"));
+                return self.block(None, BlockCode::NotPossible, text, "shorten nameTemplate", vec![origin]);
+            }
+        };
+        if self.domain.tree.get(&name).is_some() || self.creates.iter().any(|action| is_about(action, &name)) {
+            let text = format!(
+                "{} owes a snapshot of this name for the slot {slot}, and there is one that is not of this series; it is left \
+                 as it is",
+                claim.label()
+            );
+            let way_out = "rename or delete that one, or give the series another nameTemplate";
+            return self.block(Some(&name), BlockCode::Conflict, text, way_out, vec![claim.series.origin("")]);
+        }
+        let wanted = Snapshot {
+            name: name.clone(),
+            description: None,
+            capture: claim.series.capture.cloned(),
+            when: claim.series.when,
+            create: CreateMode::Auto,
+            protect: None,
+            delete_after: None,
+            adopt: false,
+            recreate: false,
+            state: Presence::Present,
+            parent: None,
+            definition: None,
+        };
+        let Some(obstacle) = capture::obstacle(self.host, self.domain, &wanted) else {
+            return self.capture_slot(claim, slot, wanted);
+        };
+        if obstacle.code == BlockCode::WrongState {
+            // Not a fault: `when` says that the series leaves such a domain alone.
+            let state = self.domain.state.as_str();
+            let text = format!(
+                "{}: {}: the slot {slot} is not taken, because the domain is {state}",
+                self.address(None),
+                claim.label()
+            );
+            self.warnings.push(Warning { text, origin: claim.series.origin("/when") });
+            return;
+        }
+        let text = format!("slot {slot} of {}: {}", claim.label(), obstacle.text);
+        self.block(Some(&name), obstacle.code, text, obstacle.way_out, vec![claim.series.origin("")]);
+    }
+
+    fn capture_slot(&mut self, claim: &mut SeriesClaim<'_>, slot: jiff::Timestamp, wanted: Snapshot) {
+        let name = wanted.name;
+        let mut stamp = Stamp::new(claim.id.clone(), name.clone());
+        stamp.series = Some(claim.name().to_owned());
+        stamp.slot = Some(slot);
+        stamp.consistency = Some(capture::consistency(self.domain.state));
+        let schedule = claim.series.schedule;
+        let zone = schedule.and_then(|schedule| schedule.time_zone.as_deref()).unwrap_or("UTC");
+        let cron = schedule.map(|schedule| schedule.cron.as_str()).unwrap_or_default();
+        let text = format!("slot {slot} of series {} ({}, {})", claim.name(), printable(cron), printable(zone));
+        self.creates.push(Action {
+            address: self.address(Some(&name)),
+            action: ActionKind::Create,
+            reason: Reason { code: ReasonCode::Scheduled, text },
+            origin: claim.series.origin(""),
+            before: None,
+            after: Some(View { stamp: Some(stamp.lines()), capture: wanted.capture, ..View::default() }),
+            risk: capture_risk(self.domain.state),
+            definition: None,
+        });
+        self.pointer = Some(name.clone());
+        claim.created = Some((slot, name));
+    }
+
+    /// Takes over what nobody owns and whose name fits a series' pattern. What is declared by its name is left to that.
+    fn adopt(&mut self, claims: &mut [SeriesClaim<'a>], declared: &[Claim<'_>]) {
+        let pattern = |claim: &SeriesClaim<'_>| {
+            let active = claim.is_active() && claim.series.is_present();
+            claim.series.series.adopt.as_ref().filter(|_| active).and_then(|adopt| TimePattern::new(adopt).ok())
+        };
+        let patterns: Vec<_> = claims.iter().map(pattern).collect();
+        if patterns.iter().all(Option::is_none) {
+            return;
+        }
+        let declared: BTreeSet<_> = declared.iter().map(|claim| &claim.snapshot.name).collect();
+        let domain = self.domain;
+        let free = |snapshot: &&ObservedSnapshot| own_stamp(snapshot).is_none() && !declared.contains(&snapshot.name);
+        for snapshot in domain.tree.iter().filter(free) {
+            let name = &snapshot.name;
+            let fits = |pattern: &Option<TimePattern>| pattern.as_ref()?.slot_of(name.as_str());
+            let takers: Vec<_> =
+                patterns.iter().enumerate().filter_map(|(index, pattern)| Some((index, fits(pattern)?))).collect();
+            match takers.as_slice() {
+                [] => {}
+                [(index, slot)] => {
+                    let claim = &mut claims[*index];
+                    claim.adopted.insert(name, *slot);
+                    self.take_over(claim, snapshot, *slot);
+                }
+                several => {
+                    let series: Vec<_> = several.iter().map(|(index, _)| claims[*index].label()).collect();
+                    let text = format!("its name fits the patterns of {}; it is left as it is", series.join(" and "));
+                    let way_out = "make one of the patterns (adopt.pattern) stricter";
+                    let origins = several.iter().map(|(index, _)| claims[*index].series.origin("/adopt")).collect();
+                    self.block(Some(name), BlockCode::Conflict, text, way_out, origins);
+                }
+            }
+        }
+    }
+
+    fn take_over(&mut self, claim: &SeriesClaim<'_>, snapshot: &ObservedSnapshot, slot: jiff::Timestamp) {
+        let mut stamp = Stamp::new(claim.id.clone(), snapshot.name.clone());
+        stamp.series = Some(claim.name().to_owned());
+        stamp.slot = Some(slot);
+        let pattern = claim.series.series.adopt.as_ref().map(|adopt| adopt.pattern.as_str()).unwrap_or_default();
+        let before = snapshot.description.stamp.as_ref().map(Stamp::lines).unwrap_or_default();
+        self.redefines.push(Action {
+            address: self.address(Some(&snapshot.name)),
+            action: ActionKind::Redefine,
+            reason: Reason {
+                code: ReasonCode::Adopt,
+                text: format!(
+                    "its name fits {}; it becomes the slot {slot} of series {}",
+                    printable(pattern),
+                    claim.name()
+                ),
+            },
+            origin: claim.series.origin("/adopt"),
+            before: Some(View { stamp: Some(before), ..View::default() }),
+            after: Some(View { stamp: Some(stamp.lines()), ..View::default() }),
+            risk: Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() },
+            definition: None,
+        });
+    }
+}
+
+/// What an internal capture may cost.
+pub(super) fn capture_risk(state: RunState) -> Risk {
+    if state.is_active() {
+        Risk { level: RiskLevel::Pause, text: "the guest stands still while its memory is written".to_owned() }
+    } else {
+        Risk { level: RiskLevel::Metadata, text: "the domain is off; its images grow with later writes".to_owned() }
+    }
+}
+
+/// The snapshots that the series of a domain account for.
+pub(super) fn names<'c>(claims: &'c [SeriesClaim<'_>]) -> impl Iterator<Item = &'c SnapshotName> {
+    claims
+        .iter()
+        .flat_map(|claim| claim.members.iter().map(|snapshot| &snapshot.name).chain(claim.adopted.keys().copied()))
+}
+
+/// Whether a capture reached what its series asks for. Of one that was taken over nothing is known: it is as good as a
+/// power cut.
+pub(super) fn is_complete(claim: &SeriesClaim<'_>, snapshot: &ObservedSnapshot) -> bool {
+    use crate::model::kinds::Consistency;
+    let wanted = claim.series.capture.map(|capture| capture.consistency).unwrap_or_default();
+    let reached = own_stamp(snapshot).and_then(|stamp| stamp.consistency).unwrap_or(ConsistencyReached::Crash);
+    wanted != Consistency::Filesystem || reached != ConsistencyReached::Crash
+}
