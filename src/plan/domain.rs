@@ -81,12 +81,11 @@ pub(super) fn plan_domain<'a>(
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    let explained;
-    match kinds::problem(domain, &snapshots, &series::locations(&series)) {
+    let explained = match kinds::problem(domain, &snapshots, &series::locations(&series)) {
         Some(problem) => {
             planner.block_all(&snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);
-            explained = planner.explain(&series, &snapshots, Some(&problem.text));
+            planner.explain(&series, &snapshots, Some(&problem.text))
         }
         None => {
             for claim in &snapshots {
@@ -100,9 +99,9 @@ pub(super) fn plan_domain<'a>(
             planner.series(&mut series, &snapshots);
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
             planner.retain(&series, &snapshots);
-            explained = planner.explain(&series, &snapshots, None);
+            planner.explain(&series, &snapshots, None)
         }
-    }
+    };
     planner.order_deletes();
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(&snapshots, &series);
