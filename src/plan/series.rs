@@ -222,6 +222,7 @@ impl<'a> Planner<'a> {
             definition: None,
         };
         let Some(obstacle) = capture::obstacle(self.host, self.domain, &wanted) else {
+            self.slot_ends.push(tempo.end(slot));
             return self.capture_slot(claim, slot, wanted);
         };
         if obstacle.code == BlockCode::WrongState {

@@ -342,6 +342,20 @@ fn deletions_wait_for_a_window_and_captures_do_not() {
 }
 
 #[test]
+fn a_plan_is_good_until_its_slots_or_windows_are_over() {
+    let until = |plan: Plan| plan.good_until.unwrap_or_default();
+    assert_eq!(until(run(&series(&hourly("")), domain())), "2026-11-23T01:00:00Z");
+    let early = hourly("").replace("'0 * * * *'", "'0 * * * *', startingDeadline: 10m");
+    assert_eq!(until(run(&series(&early), domain())), "2026-11-23T00:10:00Z");
+    assert_eq!(until(run(&series(&hourly("")), members([0]))), "", "nothing in it is bound to a time");
+    let safe =
+        with_safety(&series(&keep("last: 2")), "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 3h}]}");
+    let state = || observed(vec![members([5, 4, 0])]);
+    assert_eq!(until(plan_at(&safe, &state(), NOW)), "2026-11-23T01:00:00Z");
+    assert_eq!(until(plan_at(&safe, &state(), NOW + HOUR)), "2026-11-23T02:00:00Z", "closed: only the slot counts");
+}
+
+#[test]
 fn a_slot_ahead_of_the_clock_stops_the_series_until_a_person_has_looked() {
     let plan = run(&series(&keep("last: 1")), members([5, 4, -1]));
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::Clock, &slot(-1))]));
