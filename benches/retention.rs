@@ -72,7 +72,8 @@ fn shuffled(size: usize, now: Timestamp) -> Vec<Candidate> {
 }
 
 fn sorted(list: &[Candidate]) -> Vec<(Timestamp, Timestamp, usize)> {
-    let mut keys: Vec<_> = list.iter().enumerate().map(|(i, candidate)| (candidate.slot, candidate.created, i)).collect();
+    let mut keys: Vec<_> =
+        list.iter().enumerate().map(|(i, candidate)| (candidate.slot, candidate.created, i)).collect();
     keys.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then_with(|| list[a.2].name.cmp(&list[b.2].name)));
     keys
 }

@@ -5,6 +5,7 @@ mod claims;
 mod declared;
 mod deletable;
 mod domain;
+pub mod forecast;
 mod guards;
 mod id;
 mod kinds;

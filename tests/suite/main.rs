@@ -10,6 +10,7 @@ mod host;
 mod host_text;
 mod manifests;
 mod other_tools;
+mod policies;
 mod private_daemon;
 mod scenarios;
 mod schemas;
