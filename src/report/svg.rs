@@ -84,7 +84,7 @@ fn curve(lives: &[Life], from: i64, to: i64) -> Vec<(i64, usize)> {
         count += change;
         most = most.max(count);
     }
-    points.push((to, most.max(0) as usize));
+    points.extend([(edge.min(to), most.max(0) as usize), (to, count.max(0) as usize)]);
     points
 }
 

@@ -12,6 +12,7 @@ mod manifests;
 mod other_tools;
 mod policies;
 mod private_daemon;
+mod retention;
 mod scenarios;
 mod schemas;
 mod sources;

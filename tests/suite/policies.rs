@@ -21,12 +21,16 @@ fn policies_come_to_what_they_say() {
     for name in ["homelab", "gfs", "ci-farm", "compliance", "before-upgrade"] {
         let path = repository.join(format!("policies/{name}.yaml"));
         let committed = std::fs::read_to_string(&path).expect(name);
-        let fresh = refresh(&committed, repository).unwrap_or_else(|| panic!("{name} says nothing of what it comes to"));
+        let fresh =
+            refresh(&committed, repository).unwrap_or_else(|| panic!("{name} says nothing of what it comes to"));
         assert!(!fresh.contains("Still growing"), "{name}: the time in its comment is too short");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&path, &fresh).expect("policies/ can be written");
         } else {
-            assert!(committed == fresh, "policies/{name}.yaml is stale; run this test with UPDATE=1 and commit the change");
+            assert!(
+                committed == fresh,
+                "policies/{name}.yaml is stale; run this test with UPDATE=1 and commit the change"
+            );
         }
     }
 }
