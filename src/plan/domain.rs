@@ -81,10 +81,11 @@ pub(super) fn plan_domain<'a>(
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    match kinds::problem(domain, &snapshots, &series::locations(&series)) {
+    let explained = match kinds::problem(domain, &snapshots, &series::locations(&series)) {
         Some(problem) => {
             planner.block_all(&snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);
+            planner.explain(&series, &snapshots, Some(&problem.text))
         }
         None => {
             for claim in &snapshots {
@@ -98,12 +99,13 @@ pub(super) fn plan_domain<'a>(
             planner.series(&mut series, &snapshots);
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
             planner.retain(&series, &snapshots);
+            planner.explain(&series, &snapshots, None)
         }
-    }
+    };
     planner.order_deletes();
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(&snapshots, &series);
-    planner.finish(sets, (&snapshots, &series), set_current, unmanaged)
+    DomainPass { explained, ..planner.finish(sets, (&snapshots, &series), set_current, unmanaged) }
 }
 
 impl Planner<'_> {
@@ -367,6 +369,7 @@ impl Planner<'_> {
             warnings: self.warnings,
             unchanged: self.unchanged,
             series_deletes: self.series_deletes,
+            explained: Vec::new(),
         }
     }
 

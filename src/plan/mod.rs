@@ -5,6 +5,7 @@ mod claims;
 mod declared;
 mod deletable;
 mod domain;
+mod explain;
 pub mod forecast;
 mod guards;
 mod id;
@@ -18,6 +19,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 pub use guards::release;
 pub use id::ID_DIGITS;
 pub use status::status;
@@ -42,13 +44,15 @@ struct Context<'a> {
     desired: &'a DesiredState,
     now: jiff::Timestamp,
     choosers: Vec<Chooser<'a>>,
+    /// Whether the decisions of retention are to be told, of each snapshot.
+    explain: bool,
 }
 
 impl<'a> Context<'a> {
     fn new(desired: &'a DesiredState, now: jiff::Timestamp) -> Self {
         let choosers =
             desired.sets.iter().map(|set| Chooser { set, selection: Selection::of(&set.value.spec) }).collect();
-        Self { desired, now, choosers }
+        Self { desired, now, choosers, explain: false }
     }
 
     /// The sets that select a domain, in the order of the manifests.
@@ -149,4 +153,5 @@ struct DomainPass {
     warnings: Vec<crate::model::plan::Warning>,
     unchanged: usize,
     series_deletes: Vec<retain::SeriesDeletes>,
+    explained: Vec<crate::model::explanation::ExplainedSeries>,
 }

@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::model::explanation::Explanation;
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
 use crate::model::retention::{Comparison, Forecast, Simulation};
@@ -21,6 +22,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("retention-simulation.v1.json".to_owned(), schema::<Simulation>()),
         ("retention-comparison.v1.json".to_owned(), schema::<Comparison>()),
         ("retention-forecast.v1.json".to_owned(), schema::<Forecast>()),
+        ("retention-explanation.v1.json".to_owned(), schema::<Explanation>()),
     ]
 }
 

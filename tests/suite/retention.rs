@@ -72,12 +72,20 @@ fn a_simulation_and_a_comparison_as_text() {
     ");
     let ran = run("compare", "{daily: 1, monthly: 2, quarterly: 1}", LIST, &[]).exits(0);
     insta::assert_snapshot!(ran.stdout, @r"
-    keep    a  2026-11-23T10:00:00+01:00  secondly #1
-    delete  b  2026-11-22T10:00:00Z       no rule of borg keeps it
-    delete  c  2026-11-22T09:00:00Z       no rule of borg keeps it
-    keep    d  2026-11-01T09:00:00Z       monthly[oldest] #1
+    d  2026-11-01T09:00:00Z
+      snapward  delete  monthly 2026-11 is kept as a
+      restic    keep    oldest monthly snapshot
+      borg      keep    monthly[oldest] #1
+      pbs       delete  no rule of pbs keeps it
 
-    2 of 4 snapshots kept, as borg does it, under default/gfs in Europe/Prague as of 2026-11-23T12:00:00Z.
+    snapward  keeps 1 of 4
+    restic    keeps 2 of 4
+    borg      keeps 2 of 4
+    pbs       keeps 1 of 4
+    restic has nothing like quarterly: left out for it.
+    borg has nothing like quarterly: left out for it.
+    pbs has nothing like quarterly: left out for it.
+    They differ on 1 of 4 snapshots, under default/gfs in Europe/Prague as of 2026-11-23T12:00:00Z.
     ");
     let ran = run("compare", "{daily: 1}", LIST, &["-o", "json", "--engine", "pbs", "--engine", "snapward"]).exits(0);
     let json = ran.json();

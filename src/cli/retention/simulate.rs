@@ -21,6 +21,10 @@ use crate::retention;
 /// With --from, --to and PATHs: every series of the sets, and every SeriesTemplate that has a schedule and a policy, runs on a
 /// clock of its own. Every slot is taken, and retention deletes right after it, as if `prune` were true.
 #[derive(Debug, Args)]
+#[command(override_usage = concat!(
+    "snapward retention simulate [OPTIONS] --policy <FILE> --list <FILE>\n",
+    "       snapward retention simulate [OPTIONS] --from <TIME> --to <TIME> <PATH>..."
+))]
 #[command(after_help = concat!(
     "Examples:\n",
     "  snapward retention simulate --policy gfs.yaml --list snapshots.json\n",

@@ -1,5 +1,6 @@
 //! Reports as text for people.
 
+mod explanation;
 mod layout;
 mod outcome;
 mod plan;
@@ -7,6 +8,7 @@ mod retention;
 mod status;
 mod value;
 
+pub use explanation::explanation;
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
 pub use retention::{comparison, forecast, simulation};

@@ -209,26 +209,3 @@ fn an_unknown_zone_is_an_error_and_an_empty_list_none() {
     assert_eq!(error.to_string(), "`Mars/Olympus` is not a time zone; write an IANA name, as Europe/Prague or UTC");
     assert_eq!(decide(&[], &spec("{keep: {last: 1}, fillOldest: true}"), &context).unwrap(), []);
 }
-
-#[test]
-fn what_ages_keep_goes_when_they_end() {
-    let goes = |list: &[Candidate], policy: &str| {
-        let context = Context { now: instant(NOW), max_future: &TimeSpan::parse("5m").unwrap() };
-        let goes = departures(list, &spec(policy), &context).unwrap();
-        goes.into_iter().map(|at| at.map_or("stays".to_owned(), |at| at.to_string())).collect::<Vec<_>>()
-    };
-    let list: Vec<_> = ["2026-11-23T10:00:00", "2026-11-23T09:00:00", "2026-11-22", "2026-11-21"].map(at).to_vec();
-    // What leaves the span is taken up by the days, which then let go of an older one.
-    let within = "keep: {within: 36h, daily: 1}";
-    assert_eq!(goes(&list, within), ["stays", "2026-11-24T21:00:00Z", "2026-11-24T22:00:00Z", "2026-11-23T18:00:00Z"]);
-    let within = "keep: {within: 36h, daily: 2}";
-    assert_eq!(goes(&list, within), ["stays", "2026-11-24T21:00:00Z", "stays", "2026-11-24T22:00:00Z"]);
-    let aged = "{keep: {daily: 9}, maximumAge: 7d, minimumAge: 8h}";
-    assert_eq!(goes(&list, aged), ["stays", "2026-11-23T17:00:00Z", "2026-11-29T06:00:00Z", "2026-11-28T06:00:00Z"]);
-    // One that lies ahead is left alone until its time has come; then it is the newest.
-    let ahead: Vec<_> = ["2026-11-25", "2026-11-23"].map(at).to_vec();
-    assert_eq!(goes(&ahead, "keep: {last: 1}"), ["stays", "2026-11-25T05:55:00Z"]);
-    let mut held = list.clone();
-    held[3].set_aside = Some(SetAside::Protected);
-    assert_eq!(goes(&held, "keep: {last: 1}")[2..], ["2026-11-23T12:00:00Z", "stays"]);
-}
