@@ -6,6 +6,7 @@ mod declared;
 mod deletable;
 mod domain;
 mod explain;
+pub mod forecast;
 mod guards;
 mod id;
 mod kinds;

@@ -11,7 +11,7 @@ mod value;
 pub use explanation::explanation;
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
-pub use retention::{comparison, simulation};
+pub use retention::{comparison, forecast, simulation};
 pub use status::status;
 pub use value::millis;
 
