@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::capture::Prepared;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
 use crate::model::image::directory;
@@ -104,6 +105,16 @@ impl<'a> Planner<'a> {
                 definition: None,
             });
         }
+    }
+
+    /// Of the snapshots that retention wants gone, those that libvirt cannot delete as things stand, each with why.
+    pub(super) fn held_by_tree(&self, wanted: &BTreeSet<SnapshotName>) -> Vec<(SnapshotName, String)> {
+        let Some(external) = &self.external else { return deletable(self.domain, wanted) };
+        if let Some((_, why)) = fault_of(external) {
+            return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
+        }
+        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted);
+        arranged.held.into_iter().map(|(name, fault)| (name, format!("{}; {}", fault.text, fault.way_out))).collect()
     }
 
     /// Whether the domain has external snapshots, or this pass captures one.
