@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
-use super::plan::{Blocked, Unreadable};
+use super::plan::{Blocked, ChainLength, Unreadable, Warning};
 
 /// How the selected domains stand.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub struct Status {
     pub domains: Vec<DomainStatus>,
     /// Blocked items that belong to no domain, as a name that matches nothing.
     pub blocked: Vec<Blocked>,
+    /// Remarks that block nothing, as files that no snapshot uses.
+    pub warnings: Vec<Warning>,
     /// Hosts and domains that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -57,6 +59,9 @@ pub struct DomainStatus {
     /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// How long the image chains of its disks are, where it has external snapshots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainLength>,
     /// All of its snapshots, parents before children.
     pub snapshots: Vec<StatusSnapshot>,
     /// What is blocked in it.

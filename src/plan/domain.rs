@@ -373,6 +373,7 @@ impl<'a> Planner<'a> {
         let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
         let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
         let lost = self.lost();
+        let chains = self.chain_lengths();
         let mut actions = self.repairs;
         actions.extend(self.redefines);
         let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
@@ -392,6 +393,7 @@ impl<'a> Planner<'a> {
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
                 next_due: series::next_due(series, self.domain, self.context.now),
+                chains,
                 declared: declared(sets),
                 lost,
                 trust_unreadable_chains: self.limits.trust_unreadable_chains,

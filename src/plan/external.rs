@@ -10,9 +10,9 @@ use crate::model::desired::{Document, Origin};
 use crate::model::image::directory;
 use crate::model::kinds::{Capture, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::{
-    Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
 use crate::model::text::{bytes, count, printable};
 
@@ -25,6 +25,9 @@ const HARD_CHAIN_LIMIT: u32 = 24;
 
 /// How many files a warning lists before it counts the rest.
 const FILES_SHOWN: usize = 3;
+
+/// How many snapshots a warning lists before it counts the rest.
+const NAMES_SHOWN: usize = 3;
 
 /// What planning a domain with external snapshots keeps track of.
 #[derive(Clone)]
@@ -181,6 +184,7 @@ impl<'a> Planner<'a> {
         } else {
             first = self.order_external(&external, deletes);
         }
+        self.report_shared(&external);
         self.report_files(&external);
         self.external = Some(external);
         first
@@ -234,6 +238,19 @@ impl<'a> Planner<'a> {
         let longest = domain.disks.iter().filter_map(|disk| chain::images(domain, disk)).max().unwrap_or(0);
         let taking_disks = |action: &&Action| captures_disks(action);
         longest + self.creates.iter().filter(taking_disks).count()
+    }
+
+    /// How long the chains of a domain with external snapshots are.
+    pub(super) fn chain_lengths(&self) -> Vec<ChainLength> {
+        if self.domain.tree.external().next().is_none() {
+            return Vec::new();
+        }
+        let limit = self.chain_limit();
+        let length = |disk: &ObservedDisk| {
+            let images = chain::images(self.domain, disk).filter(|_| !disk.readonly)?;
+            Some(ChainLength { target: disk.target.clone(), images, limit })
+        };
+        self.domain.disks.iter().filter_map(length).collect()
     }
 
     fn chain_limit(&self) -> u32 {
@@ -293,6 +310,27 @@ impl<'a> Planner<'a> {
             }
         }
         self.pointer = external.start.tree.current().cloned();
+    }
+
+    /// Snapshots that another domain's image stands on: none of them can be merged, which is better known before it is due.
+    fn report_shared(&mut self, external: &External<'_>) {
+        if external.fault.is_some() {
+            return;
+        }
+        let shared = self.domain.tree.iter().filter_map(|snapshot| {
+            let step = chain::Step::Delete(&snapshot.name);
+            let fault = chain::prove(&external.start, &external.neighbours, external.rules, step).err()?;
+            (fault.code == BlockCode::SharedBase).then_some((&snapshot.name, fault))
+        });
+        let shared: Vec<_> = shared.collect();
+        let (Some((_, fault)), Some(origin)) = (shared.first(), self.origin.clone()) else { return };
+        let names: Vec<_> = shared.iter().take(NAMES_SHOWN).map(|(name, _)| name.to_string()).collect();
+        let more = match shared.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!("{}: {}{more} cannot be deleted: {}", self.address(None), names.join(", "), fault.text);
+        self.warnings.push(Warning { text, origin });
     }
 
     /// Files that nothing uses: an interrupted capture or a forgotten revert left them.

@@ -30,6 +30,7 @@ pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
         },
         domains,
         blocked,
+        warnings: plan.warnings.clone(),
         unreadable: plan.unreadable.clone(),
     }
 }
@@ -89,6 +90,7 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) 
         ],
         newest_good: newest_good(domain),
         next_due: planned.next_due.clone(),
+        chains: planned.chains.clone(),
         snapshots: snapshots(domain),
         blocked,
     }

@@ -16,8 +16,22 @@ pub use status::status;
 pub use value::millis;
 
 use crate::model::desired::Origin;
+use crate::model::plan::Warning;
+use crate::report::style::Role;
 
 /// Manifest lines, as `web.yaml:9, ci.yaml:4`.
 fn origins(origins: &[Origin]) -> String {
     origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Remarks that block nothing.
+fn warnings(page: &mut layout::Page, warnings: &[Warning]) {
+    if warnings.is_empty() {
+        return;
+    }
+    page.section();
+    page.painted(0, Role::Heading, "Warnings:");
+    for warning in warnings {
+        page.wrapped(2, "", Some(Role::Change), &format!("{} ({})", warning.text, warning.origin));
+    }
 }
