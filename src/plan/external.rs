@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::capture::Prepared;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
 use crate::model::image::directory;
@@ -56,12 +57,36 @@ impl<'a> Planner<'a> {
                     self.pointer = Some(repair.target);
                 }
                 None => {
+                    let fault = self.halfway(&external).unwrap_or(fault);
                     self.block(None, fault.code, fault.text.clone(), fault.way_out.clone(), origins);
                     external.fault = Some(fault);
                 }
             }
         }
         self.external = Some(external);
+    }
+
+    /// What is the matter where a deletion failed when some of its disks were merged: the same deletion is proven, and
+    /// nothing else.
+    fn halfway(&self, external: &External<'_>) -> Option<Fault> {
+        let begun = self.domain.tree.iter().find(|snapshot| self.finishes(external, &snapshot.name).is_some())?;
+        Some(Fault {
+            code: BlockCode::ChainInconsistent,
+            text: format!(
+                "a deletion of snapshot {} failed halfway: some of its disks are merged, the others are not",
+                begun.name
+            ),
+            way_out: format!(
+                "delete {} again (state: absent): snapward brings libvirt's records up to the images first. What it captured is not \
+                 whole any more, do not revert to it",
+                begun.name
+            ),
+        })
+    }
+
+    /// What deleting a snapshot does, where that makes a domain whole again that is not.
+    fn finishes(&self, external: &External<'_>, name: &SnapshotName) -> Option<chain::Effect> {
+        chain::prove(self.domain, &external.neighbours, external.rules, chain::Step::Delete(name)).ok()
     }
 
     fn new_external(&self) -> External<'a> {
@@ -104,6 +129,16 @@ impl<'a> Planner<'a> {
                 definition: None,
             });
         }
+    }
+
+    /// Of the snapshots that retention wants gone, those that libvirt cannot delete as things stand, each with why.
+    pub(super) fn held_by_tree(&self, wanted: &BTreeSet<SnapshotName>) -> Vec<(SnapshotName, String)> {
+        let Some(external) = &self.external else { return deletable(self.domain, wanted) };
+        if let Some((_, why)) = fault_of(external) {
+            return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
+        }
+        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted);
+        arranged.held.into_iter().map(|(name, fault)| (name, format!("{}; {}", fault.text, fault.way_out))).collect()
     }
 
     /// Whether the domain has external snapshots, or this pass captures one.
@@ -151,9 +186,17 @@ impl<'a> Planner<'a> {
         let Some(external) = self.external.take() else { return false };
         let deletes = std::mem::take(&mut self.deletes);
         let mut first = false;
-        if external.fault.is_some() {
-            for action in deletes {
+        if let Some(fault) = &external.fault {
+            for mut action in deletes {
                 let Some((code, text)) = fault_of(&external) else { continue };
+                let finishing = action.address.snapshot.as_ref().and_then(|name| self.finishes(&external, name));
+                if let (Some(effect), true, true) = (finishing, self.deletes.is_empty(), self.host.external_snapshots) {
+                    // With it done the domain is whole, so the item about the domain falls.
+                    self.blocked.retain(|item| item.address.snapshot.is_some() || item.text != fault.text);
+                    action.after = Some(files_view(&effect));
+                    self.deletes.push(action);
+                    continue;
+                }
                 let (name, origin) = (action.address.snapshot, action.origin);
                 self.block(name.as_ref(), code, text, "repair the domain first", vec![origin]);
             }

@@ -210,7 +210,10 @@ impl<'a> Planner<'a> {
         }
         let Some(capture) = claim.series.capture else { return };
         let obstacle = match self.prepare(Request { name: &name, capture, when: claim.series.when }) {
-            Ok(prepared) => return self.capture_slot(claim, slot, &name, &prepared),
+            Ok(prepared) => {
+                self.slot_ends.push(tempo.end(slot));
+                return self.capture_slot(claim, slot, &name, &prepared);
+            }
             Err(obstacle) => obstacle,
         };
         if obstacle.code == BlockCode::WrongState {

@@ -282,6 +282,13 @@ fn windows_of_several_policies_must_all_be_open() {
     );
     assert_eq!(until(&[&night, &saturday], at("2026-11-28T01:00:00Z")), None);
     assert_eq!(until(&[&noon, &night], monday), Some(None), "they never meet");
+
+    let closes = |policies: &[&[Window]], now| open_until(policies, WindowAction::Delete, now);
+    assert_eq!(closes(&[&[]], monday), None);
+    let friday = at("2026-11-28T01:00:00Z");
+    assert_eq!(closes(&[&night, &[], &saturday], friday), Some(at("2026-11-28T04:00:00Z")), "the first to close");
+    let both = [night[0].clone(), saturday[0].clone()];
+    assert_eq!(closes(&[&both], friday), Some(at("2026-11-30T00:00:00Z")), "one policy: while any is open");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reports as text for people.
 
+mod explanation;
 mod layout;
 mod outcome;
 mod plan;
@@ -7,9 +8,10 @@ mod retention;
 mod status;
 mod value;
 
+pub use explanation::explanation;
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
-pub use retention::{comparison, simulation};
+pub use retention::{comparison, forecast, simulation};
 pub use status::status;
 pub use value::millis;
 
