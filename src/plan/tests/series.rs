@@ -261,6 +261,14 @@ fn snapshots_of_another_scheduler_are_taken_over_by_name_and_not_deleted_in_the_
         actions(&world.run()),
         [action(Delete, "auto-20261122-1600", R::Retention), action(Delete, "auto-20261122-1700", R::Retention)]
     );
+    let early = series(&hourly("adopt: {pattern: 'auto-%Y%m%d-%H%M'}"));
+    let plan = run(&early, domain_with(vec![foreign("auto-20261123-0100")], &[]));
+    assert_eq!(
+        blocks(&plan),
+        [block(B::Clock, "auto-20261123-0100")],
+        "an hour ahead: another zone than it was written in"
+    );
+    assert_eq!(actions(&plan), [action(Create, &slot(0), R::Scheduled)]);
     let two = format!(
         "{}, {}",
         hourly("adopt: {pattern: 'auto-%Y%m%d-%H%M'}"),
@@ -386,6 +394,14 @@ fn two_sets_with_a_series_of_one_name_are_blocked() {
     let sets = desired(vec![set(&series(&keep("last: 1"))), set_named("db", &series(&hourly("")))]);
     let plan = plan_at(&sets, &observed(vec![members([5, 4, 3])]), NOW);
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::Conflict, "")]));
+    let drained = desired(vec![set(&series("{name: hourly, state: absent}")), set_named("db", &series(&hourly("")))]);
+    let plan = plan_at(&drained, &observed(vec![members([5])]), NOW);
+    let moved = [action(Create, &slot(0).replace("web", "db"), R::Scheduled), action(Delete, &slot(5), R::Drained)];
+    assert_eq!(
+        (actions(&plan), blocks(&plan)),
+        (moved.to_vec(), vec![]),
+        "a series may move from one set to the other"
+    );
 }
 
 #[test]
