@@ -112,7 +112,7 @@ fn snapward_sets_no_parent_and_deletes_nothing_where_another_did() {
         xml.replace("<parent>\n    <name>e1</name>", "<parent>\n    <name>e0</name>")
     });
     let asked = declared(&["e0", "e2", "e3"], &absent("e1"));
-    assert_refused(&lab, &root, &chain, &asked, &["ChainInconsistent e1"], &["vm-vda.e0"]);
+    assert_refused(&lab, &root, &chain, &asked, &["ChainInconsistent", "ChainInconsistent e1"], &["vm-vda.e0"]);
 }
 
 /// Case F. What can go goes, newest first, and then the fork.
@@ -123,10 +123,7 @@ fn snapward_deletes_a_dead_branch_newest_first() {
     let chain = case_f(&root);
     let lab = adopt(&root, &["e1", "e2", "e3", "e4", "f"]);
     let one = declared(&["e1", "e3", "e4", "f"], &absent("e2"));
-    let plan = lab.plan(&one).plan;
-    assert_eq!((actions(&plan), plan.kept.len()), (vec![], 1), "{plan:#?}");
-    assert!(plan.kept[0].reason.text.contains("e4"), "{:?}", plan.kept[0].reason);
-    chain.assert_intact();
+    assert_refused(&lab, &root, &chain, &one, &["TreeHolds e2"], &["e4 must go first"]);
     let all = declared(&["f"], &["e1", "e2", "e3", "e4"].map(absent).concat());
     let planned = lab.apply(&all);
     assert_eq!(actions(&planned.plan), ["delete e4", "delete e3", "delete e2", "delete e1"]);
