@@ -133,7 +133,7 @@ fn snapward_moves_no_pointer_off_the_overlay_in_use() {
     let chain = case_a(&root);
     let lab = adopt(&root, &["e1", "e2"]);
     let asked = declared(&["e1", "e2"], "  current: e1\n");
-    assert_refused(&lab, &root, &chain, &asked, &["CurrentUnsafe e1"], &["overlay"]);
+    assert_refused(&lab, &root, &chain, &asked, &["CurrentUnsafe e1"], &["the pointer is on e2"]);
 }
 
 /// Cases A and K. Where another moved it, it goes back before anything is deleted.
@@ -174,6 +174,7 @@ fn snapward_brings_lost_revert_disks_back() {
     chain.guest.set_current("e1");
     let planned = lab.apply(&declared(&["e1", "e2"], "  current: e1\n"));
     assert_eq!(actions(&planned.plan), ["redefine e1"]);
+    assert!(revert_disks(&chain.guest.snapshot_xml("e1")).is_some(), "done is not said of what was not done");
     chain.revert("e2");
     chain.assert_intact();
     chain.assert_no_orphans();
