@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
+use crate::support::lab::{Lab, set};
 
 /// In which order snapshots are deleted, for ten domains. Each prefix is a set of deleted ones, and the prefixes of all are
 /// every set there is (a symmetric chain decomposition of the 32 subsets), which the test counts.
@@ -72,4 +73,35 @@ fn a_stopped_linear_chain_can_be_thinned_out_to_any_set() {
 #[test]
 fn a_linear_chain_in_use_can_be_thinned_out_to_any_set() {
     thin_out(&["vda", "vdb"], true);
+}
+
+/// Case E. snapward thins out to any set too, in one pass for each domain.
+#[test]
+fn snapward_thins_a_linear_chain_out_to_any_set() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let lab = Lab::new(&root);
+    for kept in 0..31_u8 {
+        let domain = format!("vm{kept}");
+        let chain = case_e(&root, &domain, &["vda"]);
+        chain.guest.start_paused();
+        let entry = |number: u8, all: bool| {
+            if all || kept & 1 << (number - 1) != 0 {
+                format!("    - {{name: e{number}, capture: {{content: disks, location: external}}, adopt: true}}\n")
+            } else {
+                format!("    - {{name: e{number}, state: absent}}\n")
+            }
+        };
+        let of = |all: bool| {
+            let list: String = (1..=5).map(|number| entry(number, all)).collect();
+            set("lab", &format!("  domains: {{include: [{domain}]}}\n  snapshots:\n{list}"))
+        };
+        lab.apply(&of(true));
+        lab.apply(&of(false));
+        lab.settled(&of(false));
+        let names: Vec<_> = (1..=5).filter(|n| kept & 1 << (n - 1) != 0).map(|n: u8| format!("e{n}")).collect();
+        assert_eq!(chain.guest.snapshots(), names);
+        chain.assert_intact();
+        assert_eq!(chain.files("vda").len(), 1 + names.len());
+    }
 }

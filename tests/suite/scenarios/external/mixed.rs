@@ -5,6 +5,7 @@ use crate::support::embed::EmbedRoot;
 use crate::support::tools::qemu_img_snapshots;
 
 use super::assert_chain_is_broken;
+use crate::support::lab::{Lab, actions, blocks, manifest, snapshot};
 
 /// Case D: golden (internal), then h1-h2-h3 (external) on top of it, current h3.
 fn case_d(root: &EmbedRoot) -> Chain<'_> {
@@ -93,4 +94,32 @@ fn an_overlay_above_an_internal_one_is_left_behind() {
     }
     assert_eq!((chain.guest.snapshots(), chain.files("vda")), (vec![], vec!["vm-vda.qcow2".to_owned()]));
     assert_eq!(root.images(), ["vm-vda.h3", "vm-vda.qcow2"]);
+}
+
+/// Case D. snapward does nothing in a mixed domain that crosses the border.
+#[test]
+fn snapward_crosses_no_border_between_the_kinds() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = case_d(&root);
+    let mut lab = Lab::new(&root);
+    let golden = snapshot("golden", &["adopt: true"]);
+    let asked = manifest(&format!("  snapshots:\n{golden}  current: golden\n"));
+    let plan = lab.plan(&asked).plan;
+    assert!(blocks(&plan).contains(&"MixedKinds golden".to_owned()), "{:?}", blocks(&plan));
+    chain.assert_intact();
+
+    chain.guest.set_current("golden");
+    chain.capture("h4");
+    chain.write();
+    let images = root.images();
+    let asked = manifest(
+        "  snapshots:\n    - {name: h3, capture: {content: disks, location: external}, adopt: true, deleteAfter: 1s}\n",
+    );
+    lab.ahead = 3600;
+    let planned = lab.plan(&asked);
+    assert!(!actions(&planned.plan).contains(&"delete h3".to_owned()));
+    lab.carry_out(&planned);
+    assert_eq!(root.images(), images);
+    chain.assert_intact();
 }
