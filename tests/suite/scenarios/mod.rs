@@ -16,4 +16,5 @@ mod reading;
 mod removal;
 mod saved_plans;
 mod selection;
+mod series;
 mod text;

@@ -57,12 +57,21 @@ impl<'a> Lab<'a> {
 
     /// Plans what was loaded.
     pub(crate) fn plan_desired(&self, desired: &DesiredState) -> Planned {
+        self.plan_at(desired, self.now())
+    }
+
+    /// The time of the lab.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
+        let now = jiff::Timestamp::now();
+        now + jiff::SignedDuration::from_secs(self.ahead)
+    }
+
+    /// Plans what was loaded, as if it were that time.
+    pub(crate) fn plan_at(&self, desired: &DesiredState, now: jiff::Timestamp) -> Planned {
         let observed = observe::observe(std::slice::from_ref(&self.reader), desired);
         assert!(observed.unreachable.is_empty(), "{:?}", observed.unreachable);
-        #[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
-        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(self.ahead);
-        let plan = plan::plan(desired, &observed, now, PlanSource::default());
-        Planned { plan }
+        Planned { plan: plan::plan(desired, &observed, now, PlanSource::default()) }
     }
 
     /// Carries out a plan.
