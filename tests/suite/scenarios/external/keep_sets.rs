@@ -81,27 +81,45 @@ fn snapward_thins_a_linear_chain_out_to_any_set() {
     let root = EmbedRoot::new();
     root.hold();
     let lab = Lab::new(&root);
-    for kept in 0..31_u8 {
-        let domain = format!("vm{kept}");
-        let chain = case_e(&root, &domain, &["vda"]);
-        chain.guest.start_paused();
-        let entry = |number: u8, all: bool| {
-            if all || kept & 1 << (number - 1) != 0 {
+    let keeps = |kept: u8, number: u8| kept & 1 << (number - 1) != 0;
+    let manifest = |all: bool| -> String {
+        let entry = |kept, number| {
+            if all || keeps(kept, number) {
                 format!("    - {{name: e{number}, capture: {{content: disks, location: external}}, adopt: true}}\n")
             } else {
                 format!("    - {{name: e{number}, state: absent}}\n")
             }
         };
-        let of = |all: bool| {
-            let list: String = (1..=5).map(|number| entry(number, all)).collect();
-            set("lab", &format!("  domains: {{include: [{domain}]}}\n  snapshots:\n{list}"))
+        let one = |kept| {
+            let list: String = (1..=5).map(|number| entry(kept, number)).collect();
+            set(&format!("lab{kept}"), &format!("  domains: {{include: [vm{kept}]}}\n  snapshots:\n{list}"))
         };
-        lab.apply(&of(true));
-        lab.apply(&of(false));
-        lab.settled(&of(false));
-        let names: Vec<_> = (1..=5).filter(|n| kept & 1 << (n - 1) != 0).map(|n: u8| format!("e{n}")).collect();
-        assert_eq!(chain.guest.snapshots(), names);
-        chain.assert_intact();
-        assert_eq!(chain.files("vda").len(), 1 + names.len());
-    }
+        (0..31_u8).map(one).collect::<Vec<_>>().join("---\n")
+    };
+    let chains: Vec<_> = std::thread::scope(|scope| {
+        let prepare = |kept: u8| {
+            let root = &root;
+            scope.spawn(move || {
+                let chain = case_e(root, &format!("vm{kept}"), &["vda"]);
+                chain.guest.start_paused();
+                chain
+            })
+        };
+        let preparing: Vec<_> = (0..31_u8).map(prepare).collect();
+        preparing.into_iter().map(|thread| thread.join().expect("prepared")).collect()
+    });
+    lab.apply(&manifest(true));
+    lab.apply(&manifest(false));
+    lab.settled(&manifest(false));
+    std::thread::scope(|scope| {
+        for (kept, chain) in (0..31_u8).zip(&chains) {
+            scope.spawn(move || {
+                let names: Vec<_> =
+                    (1..=5).filter(|number| keeps(kept, *number)).map(|number| format!("e{number}")).collect();
+                assert_eq!(chain.guest.snapshots(), names);
+                chain.assert_intact();
+                assert_eq!(chain.files("vda").len(), 1 + names.len());
+            });
+        }
+    });
 }

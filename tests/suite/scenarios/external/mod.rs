@@ -8,6 +8,7 @@ mod mixed;
 mod pointer;
 mod records;
 mod reverts;
+mod seen;
 mod shared;
 mod trees;
 mod writes;

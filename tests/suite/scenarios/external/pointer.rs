@@ -1,5 +1,5 @@
 //! The current snapshot is a pointer that libvirt believes: where it is wrong, libvirt takes the live disk's files for
-//! those of a dead branch. Cases A, K and P, and the no-op set-current.
+//! those of a dead branch. Cases A, K and P, the no-op set-current, and the forgotten revert overlay.
 
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
@@ -192,6 +192,69 @@ fn snapward_repairs_the_pointer_after_a_rename() {
     assert_eq!(chain.guest.current(), "new");
     lab.apply(&declared(&["e1"], &absent("new")));
     assert_eq!(chain.guest.snapshots(), ["e1"]);
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// The forgotten revert overlay: e1{e2, f*}. The revert to e1 put the disk on an overlay of its own, on which f stands; the
+/// capture of f took the note of it (`<revertDisks>`) from e1.
+fn forgotten(root: &EmbedRoot) -> Chain<'_> {
+    let mut chain = reverted(root);
+    chain.write();
+    chain.capture("f");
+    chain.write();
+    assert_eq!(revert_disks(&chain.guest.snapshot_xml("e1")), None);
+    chain
+}
+
+/// The forgotten revert overlay, by ordinary calls alone. Deleting f merges it into the revert's overlay and makes e1
+/// current, which by its metadata is on its first overlay. The next revert unlinks that: the file that e2 froze, on which
+/// the disk was just put.
+#[test]
+fn deleting_the_only_capture_after_a_revert_lets_the_next_revert_unlink_the_other_branch() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = forgotten(&root);
+    chain.guest.delete_snapshot("f");
+    chain.assert_intact();
+    let in_use = chain.disk("vda");
+    assert_eq!(chain.guest.current(), "e1");
+    assert_ne!(in_use, root.image("vm-vda.e1"), "the overlay of the revert");
+
+    chain.revert("e2");
+    assert!(in_use.exists(), "what the revert should have unlinked is left behind");
+    chain.held("e2").expect_err("captured, and gone");
+    assert_chain_is_broken(&chain, "vm-vda.e1");
+}
+
+/// The forgotten revert overlay. f stays as long as e2 hangs beside it; with e2 gone it goes too.
+#[test]
+fn snapward_keeps_the_only_capture_after_a_revert_while_another_branch_needs_its_parent() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = forgotten(&root);
+    let lab = adopt(&root, &["e1", "e2", "f"]);
+    let one = declared(&["e1", "e2"], &absent("f"));
+    assert_refused(&lab, &root, &chain, &one, &["TreeHolds f"], &["lose track", "the current snapshot is e1"]);
+    let both = declared(&["e1"], &(absent("f") + &absent("e2")));
+    let planned = lab.apply(&both);
+    assert_eq!(actions(&planned.plan)[0], "delete e2");
+    chain.assert_intact();
+}
+
+/// The forgotten revert overlay. Where another deleted f, e1 gets the note of it back before anything else, and a revert
+/// to e2 keeps what e2 froze.
+#[test]
+fn snapward_gives_back_a_revert_overlay_that_a_delete_made_libvirt_forget() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = forgotten(&root);
+    let lab = adopt(&root, &["e1", "e2"]);
+    chain.guest.delete_snapshot("f");
+    let planned = lab.apply(&declared(&["e1", "e2"], ""));
+    assert_eq!(actions(&planned.plan), ["redefine e1"]);
+    assert!(revert_disks(&chain.guest.snapshot_xml("e1")).is_some_and(|disks| disks.contains("vm-vda")));
+    chain.revert("e2");
     chain.assert_intact();
     chain.assert_no_orphans();
 }

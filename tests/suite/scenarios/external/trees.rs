@@ -131,3 +131,21 @@ fn snapward_deletes_a_dead_branch_newest_first() {
     chain.assert_intact();
     chain.assert_no_orphans();
 }
+
+/// Fact 7. A current snapshot goes after its children, and several go one by one.
+#[test]
+fn snapward_deletes_several_one_by_one_and_the_current_one_last() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = linear(&root, &["e1", "e2", "e3"]);
+    chain.revert("e1");
+    let lab = adopt(&root, &["e1", "e2", "e3"]);
+    let current = declared(&["e2", "e3"], &absent("e1"));
+    assert_refused(&lab, &root, &chain, &current, &["TreeHolds e1"], &["the current snapshot", "e2 stands on it"]);
+    let all = declared(&[], &["e1", "e2", "e3"].map(absent).concat());
+    let planned = lab.apply(&all);
+    assert_eq!(actions(&planned.plan), ["delete e3", "delete e2", "delete e1"]);
+    assert_eq!(chain.guest.snapshots(), Vec::<String>::new());
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
