@@ -81,21 +81,28 @@ fn leftovers_and_orphans_are_told_from_what_is_used() {
         }
     });
     let domain = leftover.clone().domain();
-    assert!(unused_leftover(&domain, "vda", "/i/vm.vda.e2.qcow2"));
-    assert!(!unused_leftover(&domain, "vda", "/i/vda.e1"), "it is in use");
+    assert!(unused_leftover(&domain, &Neighbours::default(), "vda", "/i/vm.vda.e2.qcow2"));
+    assert!(!unused_leftover(&domain, &Neighbours::default(), "vda", "/i/vda.e1"), "it is in use");
     let orphan = |domain: &ObservedDomain, neighbours: &Neighbours<'_>| {
         orphans(domain, &Bystanders::new(neighbours)).into_iter().map(|(path, _)| path.to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(orphan(&domain, &Neighbours::default()), ["/i/vm.vda.e2.qcow2"]);
     let user = leftover.with(|world| drop(world.disks.insert("vda".into(), "/i/vm.vda.e2.qcow2".into()))).domain();
-    assert!(orphan(&domain, &Neighbours { domains: vec![&user], unread: Vec::new() }).is_empty());
+    let used = Neighbours { domains: vec![&user], unread: Vec::new() };
+    assert!(orphan(&domain, &used).is_empty());
+    assert!(!unused_leftover(&domain, &used, "vda", "/i/vm.vda.e2.qcow2"), "two domains would write to it");
+    let unread = Neighbours { domains: Vec::new(), unread: vec!["hung"] };
+    assert!(!unused_leftover(&domain, &unread, "vda", "/i/vm.vda.e2.qcow2"), "it may be that one's");
     let written = World::line(&["e1"]).with(|world| world.image("/i/x", Backing::File("/i/vda.e1".into()))).domain();
-    assert!(!unused_leftover(&written, "vda", "/i/x"), "it holds data");
+    assert!(!unused_leftover(&written, &Neighbours::default(), "vda", "/i/x"), "it holds data");
     let elsewhere = World::line(&["e1"]).with(|world| {
         world.image("/i/x", Backing::File("/i/vda".into()));
         if let Some(ImageState::Present(image)) = world.images.get_mut("/i/x") {
             image.empty = true;
         }
     });
-    assert!(!unused_leftover(&elsewhere.domain(), "vda", "/i/x"), "it does not stand on the active image");
+    assert!(
+        !unused_leftover(&elsewhere.domain(), &Neighbours::default(), "vda", "/i/x"),
+        "it does not stand on the active image"
+    );
 }
