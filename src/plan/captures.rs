@@ -1,6 +1,7 @@
 //! Planning one capture, whoever asks for it: checked, with its files named, and with what it does to the pointer.
 
 use super::capture::{self, Obstacle, Prepared, Request};
+use super::chain::Neighbours;
 use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::Location;
@@ -26,7 +27,10 @@ impl Planner<'_> {
         let external = request.capture.location == Location::External;
         match self.external_fault().filter(|_| external) {
             Some((code, text)) => Err(Obstacle { code, text, way_out: "repair the domain first".to_owned() }),
-            None => capture::prepare(self.host, self.as_it_will_be(), request),
+            None => {
+                let neighbours = Neighbours::of(self.observed_host, self.domain);
+                capture::prepare(self.host, self.as_it_will_be(), &neighbours, request)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ImageMerge, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::text::printable;
-use crate::plan::chain::{self, Effect, Step};
+use crate::plan::chain::{Effect, Step};
 
 impl Pass<'_> {
     pub(super) fn create_external(
@@ -70,7 +70,7 @@ impl Pass<'_> {
             match (there(&path), reuse) {
                 (ImageState::Present(_), false) => return refuse(&path, "is there by now"),
                 (ImageState::Absent, true) => return refuse(&path, "is gone, which an interrupted capture had left"),
-                (ImageState::Present(_), true) if !chain::unused_leftover(fresh, &target, &path) => {
+                (_, true) if !self.is_unused_leftover(fresh, &target, &path) => {
                     return refuse(&path, "is no unused leftover of an interrupted capture any more");
                 }
                 (ImageState::Present(_) | ImageState::Absent | ImageState::Unknown(_), _) => {}

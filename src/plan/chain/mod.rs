@@ -12,7 +12,7 @@ mod repair;
 mod simulate;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::plan) mod tests;
 
 use std::collections::BTreeMap;
 

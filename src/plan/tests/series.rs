@@ -2,7 +2,7 @@
 
 use super::world::World;
 use super::*;
-use crate::model::kinds::{RetentionPolicy, SafetyPolicy, SeriesTemplate};
+use crate::model::kinds::{RetentionPolicy, SeriesTemplate};
 use ActionKind::{Create, Delete, Redefine, SetCurrent};
 use BlockCode as B;
 use ReasonCode as R;
@@ -48,19 +48,6 @@ fn members(hours_ago: impl IntoIterator<Item = i64>) -> ObservedDomain {
 fn stamped(mut snapshot: ObservedSnapshot, line: &str) -> ObservedSnapshot {
     snapshot.description = Description::parse(&format!("{}\n{line}", snapshot.description.render()));
     snapshot
-}
-
-fn document<T: serde::de::DeserializeOwned>(text: &str) -> Document<T> {
-    let value = serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    Document { file: Arc::from("more.yaml"), lines: Arc::new(BTreeMap::new()), value }
-}
-
-/// The desired state of one set that refers to a SafetyPolicy `safe` with this spec.
-fn with_safety(spec: &str, safety: &str) -> DesiredState {
-    let mut state = desired(vec![set(&spec.replacen('{', "{safety: {policyRef: safe}, ", 1))]);
-    let text = format!("{{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {{name: safe}}, spec: {safety}}}");
-    state.safety.insert("default/safe".parse().expect("valid"), document::<SafetyPolicy>(&text));
-    state
 }
 
 #[test]

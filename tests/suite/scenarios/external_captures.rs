@@ -40,7 +40,7 @@ fn captures_follow_the_run_state_and_say_where_the_disks_are() {
         outcome.domains[0].actions[0].disks.iter().map(|(target, path)| (target.as_str(), path.as_str())).collect();
     let file = |name: &str| text(&root.image(name)).to_owned();
     assert_eq!(images, [("vda", file("vm.vda.off.qcow2").as_str()), ("vdb", file("vm.vdb.off.qcow2").as_str())]);
-    chain.captured("off");
+    chain.note_capture("off");
     chain.write();
     chain.guest.start();
     let two = declared(&[("off", "full"), ("disks", "disks"), ("full", "full"), ("memory", "memory")]);
@@ -49,13 +49,13 @@ fn captures_follow_the_run_state_and_say_where_the_disks_are() {
     assert_eq!(chain.guest.snapshots(), ["disks", "full", "memory", "off"]);
     assert_eq!(chain.guest.current(), "memory");
     for name in ["disks", "full", "memory"] {
-        chain.captured(name);
+        chain.note_capture(name);
     }
     chain.guest.pause();
     let three =
         declared(&[("off", "full"), ("disks", "disks"), ("full", "full"), ("memory", "memory"), ("paused", "disks")]);
     lab.apply(&three);
-    chain.captured("paused");
+    chain.note_capture("paused");
     chain.guest.destroy();
     chain.assert_intact();
     assert!(root.image("vm.full.memory").exists() && root.image("vm.memory.memory").exists());
@@ -82,7 +82,7 @@ fn a_leftover_of_a_killed_capture_is_used(#[values(false, true)] running: bool) 
     let yaml = declared(&[("s", "disks")]);
     lab.apply(&yaml);
     lab.settled(&yaml);
-    chain.captured("s");
+    chain.note_capture("s");
     assert_eq!(text(&chain.disk("vda")), leftover);
     chain.assert_intact();
     chain.assert_no_orphans();
@@ -132,7 +132,7 @@ fn what_changed_under_the_run_stops_it() {
     assert_eq!(actions(&repaired.plan), ["setCurrent e2", "create s"]);
     let outcome = lab.carry_out(&repaired);
     assert_eq!(outcome.domains[0].result, DomainResult::Done, "{outcome:#?}");
-    chain.captured("s");
+    chain.note_capture("s");
     chain.assert_intact();
     assert_eq!(source(&chain.guest.snapshot_xml("s"), "vda"), root.image("vm-vda.e2"));
 }

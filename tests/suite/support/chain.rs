@@ -75,11 +75,6 @@ impl<'a> Chain<'a> {
         self.note_capture(name);
     }
 
-    /// Notes a snapshot that was captured by other means, of the state the disks are in.
-    pub(crate) fn captured(&mut self, name: &str) {
-        self.captured.insert(name.to_owned(), self.now);
-    }
-
     /// Reverts the stopped domain to a snapshot, and expects the state it captured. libvirt names the new overlay after the
     /// second, so a revert is repeated until that name is free.
     pub(crate) fn revert(&mut self, name: &str) {
