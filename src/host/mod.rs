@@ -7,12 +7,14 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod operation;
+mod query;
 mod read_only;
 
 pub use counting::Counting;
 pub use deadline::{Deadline, Deadlines};
 pub use error::{ErrorClass, HostError};
 pub use operation::Operation;
+pub use query::SnapshotQuery;
 pub use read_only::ReadOnly;
 
 use std::any::Any;
@@ -40,6 +42,8 @@ pub struct DomainRef {
     pub name: String,
     /// Its UUID.
     pub uuid: DomainUuid,
+    /// The number libvirt gave its run; none while it is off.
+    pub id: Option<u32>,
     /// Its run state at the time of the list.
     pub state: RunState,
     /// The implementation's own.
@@ -214,17 +218,30 @@ pub trait Host: Send + Sync {
     /// When the domain is gone, or libvirt's own list is inconsistent.
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
 
-    /// The current snapshot's name (`virDomainSnapshotCurrent`).
+    /// The snapshots that a query chooses (`virDomainListAllSnapshots`, below another one
+    /// `virDomainSnapshotListAllChildren`).
+    ///
+    /// # Errors
+    /// When the domain or the snapshot to look below is gone.
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>>;
+
+    /// The current snapshot (`virDomainSnapshotCurrent`).
     ///
     /// # Errors
     /// When the domain is gone.
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>>;
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>>;
 
     /// One snapshot, read without secrets (`virDomainSnapshotGetXMLDesc`).
     ///
     /// # Errors
     /// [`ErrorClass::NotFound`] when it is gone.
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot>;
+
+    /// One snapshot's XML as libvirt writes it, without secrets (`virDomainSnapshotGetXMLDesc`).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String>;
 
     /// One snapshot's XML with secrets, for a redefine (`virDomainSnapshotGetXMLDesc` with `SECURE`).
     ///

@@ -92,7 +92,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
         if refs.is_empty() {
             return Ok((SnapshotTree::default(), refs));
         }
-        let current = host.current(domain)?;
+        let current = host.current(domain)?.map(|current| current.name);
         let read: host::Result<Vec<ObservedSnapshot>> =
             refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
         match read {
