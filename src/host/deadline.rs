@@ -9,7 +9,7 @@ use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
     LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::Space;
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
@@ -236,7 +236,7 @@ impl Deadline {
 }
 
 impl Files for Deadline {
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         let owned = disk.clone();
         self.probe(move |files| files.image_snapshots(&owned)).unwrap_or_else(Probe::Unknown)
     }

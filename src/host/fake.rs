@@ -7,7 +7,7 @@ use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
     LedgerScope, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::{ImageState, Space};
+use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -167,7 +167,7 @@ impl Host for Fake {
 }
 
 impl Files for Fake {
-    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         Probe::Known(Vec::new())
     }
 

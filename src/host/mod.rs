@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::image::{ImageState, Space};
+use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::Capture;
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -287,7 +287,7 @@ pub trait Host: Send + Sync {
 /// File probes: what is read beside libvirt, where the files are this machine's. None of them is a libvirt call.
 pub trait Files: Send + Sync {
     /// The internal snapshots a disk's image holds.
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>>;
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>>;
 
     /// What a path leads to: its identity, the image below it, its size. `format` is what a definition or the header of the
     /// image above declares of it: of a raw image the first bytes are the guest's own, and say nothing. Without one they

@@ -21,7 +21,7 @@ use crate::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
     LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::Space;
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::kinds::{Content, Location};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -343,7 +343,7 @@ impl Host for LibvirtHost {
 }
 
 impl Files for LibvirtHost {
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         if let Err(why) = self.local() {
             return Probe::Unknown(why);
         }
@@ -354,8 +354,8 @@ impl Files for LibvirtHost {
         if disk.format != "qcow2" {
             return Probe::Unknown(format!("images of format {} are not read", printable(&disk.format)));
         }
-        match image::snapshot_names(Path::new(path)) {
-            Ok(names) => Probe::Known(names),
+        match image::snapshots(Path::new(path)) {
+            Ok(snapshots) => Probe::Known(snapshots),
             Err(error) => Probe::Unknown(format!("{}: {error}", printable(path))),
         }
     }

@@ -252,7 +252,10 @@ fn image_tags_are_those_qemu_img_lists() {
     let guest = root.guest("web").disk("vda", "qcow2", "8M").disk("vdb", "raw", "8M").define();
     let probe = |target: &str| {
         let disks = host.definition(&guest.listed(host.as_ref()), false).expect("read").disks;
-        host.files().image_snapshots(disks.iter().find(|disk| disk.target == target).expect("the disk"))
+        match host.files().image_snapshots(disks.iter().find(|disk| disk.target == target).expect("the disk")) {
+            Probe::Known(tags) => Probe::Known(tags.into_iter().map(|tag| tag.name).collect()),
+            Probe::Unknown(why) => Probe::Unknown(why),
+        }
     };
     assert_eq!(probe("vda"), Probe::Known(Vec::new()));
     let image = guest.vda();

@@ -1,5 +1,7 @@
 //! One domain on one host: which connection, which domain, which snapshot; and what was probably meant where there is none.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::super::Context;
@@ -7,9 +9,10 @@ use super::super::error::CliError;
 use super::super::interrupt::Interrupt;
 use super::super::{connections, reading};
 use super::args::Which;
-use crate::host::{DomainRef, Host, HostError, SnapshotRef};
+use crate::host::{Counting, DomainRef, Host, HostError, SnapshotRef};
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
+use crate::model::listing::AskedDomain;
 use crate::model::text::{printable, suggestion};
 use crate::observe::Connection;
 
@@ -22,9 +25,16 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     /// The domain.
     pub(super) domain: DomainRef,
-    /// Watches for signals; they end the process until the verb asks for a stop instead.
-    #[expect(dead_code, reason = "lasts as long as the verb")]
+    /// Watches for signals; they end the process until a verb that acts asks for a stop instead.
+    #[expect(dead_code, reason = "the verbs so far only ask")]
     pub(super) interrupt: Interrupt,
+    calls: Arc<Counting>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        tracing::info!(libvirt_calls = self.calls.calls(), "asked");
+    }
 }
 
 /// Connects to the one host of the command line and finds the domain there: one call to libvirt.
@@ -42,7 +52,7 @@ pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Op
     let interrupt = reading::prepare(context.output)?;
     let hosts = connections::open(candidates, access);
     let unreachable: Vec<_> = hosts.unreachable.iter().map(|host| host.error.as_str()).collect();
-    let Some(connection) = hosts.connections.into_iter().next() else {
+    let Some((connection, calls)) = hosts.connections.into_iter().zip(hosts.counters).next() else {
         return Err(CliError::failed(format!("{}; nothing was done", unreachable.join("; ")))
             .hint("check the URI with `virsh -c URI list --all`; -c URI chooses another one"));
     };
@@ -55,7 +65,7 @@ pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Op
         ));
         return Err(meant(error, domain, domains.iter().map(|domain| domain.name.as_str())));
     };
-    Ok(Opened { domain: found.clone(), connection, interrupt })
+    Ok(Opened { domain: found.clone(), connection, interrupt, calls })
 }
 
 /// As virsh: what is a number is an id first, what looks like a UUID is one before it is a name
@@ -91,6 +101,16 @@ impl Opened {
     /// The calls.
     pub(super) fn host(&self) -> &dyn Host {
         self.connection.host.as_ref()
+    }
+
+    /// The domain as answers name it.
+    pub(super) fn asked(&self) -> AskedDomain {
+        AskedDomain {
+            connection: self.connection.uri.clone(),
+            domain: self.domain.name.clone(),
+            uuid: self.domain.uuid,
+            domain_state: self.domain.state,
+        }
     }
 
     /// The snapshot of that name: one call, the list of all, which also has the names for a suggestion.
@@ -133,8 +153,6 @@ impl Opened {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::model::names::DomainUuid;
     use crate::model::observed::RunState;

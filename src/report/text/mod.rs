@@ -1,11 +1,14 @@
 //! Reports as text for people.
 
 mod layout;
+mod listing;
 mod outcome;
 mod plan;
 mod status;
+mod tree;
 mod value;
 
+pub use listing::{snapshot_info, snapshot_parents, snapshot_table, snapshot_tree};
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
 pub use status::status;
