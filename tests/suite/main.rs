@@ -10,6 +10,7 @@ mod host;
 mod host_external;
 mod host_text;
 mod manifests;
+mod parity;
 mod private_daemon;
 mod scenarios;
 mod schemas;

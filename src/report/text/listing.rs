@@ -101,20 +101,54 @@ mod tests {
         list.snapshots.truncate(2);
         list.snapshots[1].parent = Some(SnapshotName::observed("base"));
         let zone = TimeZone::get("Europe/Prague").expect("bundled");
-        insta::assert_snapshot!(snapshot_table(&list, false, &zone), @r"");
-        insta::assert_snapshot!(snapshot_table(&list, true, &zone), @r"");
+        assert_eq!(
+            snapshot_table(&list, false, &zone),
+            " Name     Creation Time               State\n\
+             -----------------------------------------------\n\
+             \x20base     2026-11-01 13:00:00 +0100   running\n\
+             \x20golden   2026-11-20 13:00:00 +0100   running\n"
+        );
+        assert_eq!(
+            snapshot_table(&list, true, &zone),
+            " Name     Creation Time               State     Parent\n\
+             --------------------------------------------------------\n\
+             \x20base     2026-11-01 13:00:00 +0100   running   \n\
+             \x20golden   2026-11-20 13:00:00 +0100   running   base\n"
+        );
         list.snapshots.clear();
-        insta::assert_snapshot!(snapshot_table(&list, false, &TimeZone::UTC), @r"");
+        assert_eq!(
+            snapshot_table(&list, false, &TimeZone::UTC),
+            " Name   Creation Time   State\n-------------------------------\n"
+        );
     }
 
     #[test]
     fn the_tree_says_whose_each_is_and_what_it_takes() {
         let now = "2026-11-23T12:00:00Z".parse().expect("valid");
-        insta::assert_snapshot!(snapshot_tree(&samples::snapshot_list(), now, Palette::Plain), @r"");
+        insta::assert_snapshot!(snapshot_tree(&samples::snapshot_list(), now, Palette::Plain), @r"
+        base  internal, running, 22 d ago, default/web, protected
+        ├─ golden * current  internal, running, 3 d ago, 32.4 MiB, default/web, series hourly, on hold: audit; 2027-01-01
+        │  └─ leaf  internal, running, 30 min ago, default/web
+        └─ manual\u{1b}[31m  external, disk-snapshot, 24 h ago, unmanaged
+        other  internal, running, 30 s ago, default/web
+        ");
     }
 
     #[test]
     fn the_lines_of_virsh_and_then_ours() {
-        insta::assert_snapshot!(snapshot_info(&samples::snapshot_info()), @r"");
+        insta::assert_snapshot!(snapshot_info(&samples::snapshot_info()), @r"
+        Name:           golden
+        Domain:         web-1
+        Current:        yes
+        State:          running
+        Location:       internal
+        Parent:         base
+        Children:       1
+        Descendants:    1
+        Metadata:       yes
+        Set:            default/web
+        Series:         hourly
+        Hold:           audit; 2027-01-01
+        ");
     }
 }
