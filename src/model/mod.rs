@@ -6,6 +6,7 @@ pub mod explanation;
 pub mod image;
 pub mod kinds;
 pub mod ledger;
+pub mod listing;
 pub mod names;
 pub mod observed;
 pub mod outcome;

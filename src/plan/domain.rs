@@ -472,7 +472,7 @@ struct Mark<'a> {
 
 /// The stamp of a snapshot that is ours: one that names the snapshot it stands on.
 pub(super) fn own_stamp(snapshot: &ObservedSnapshot) -> Option<&Stamp> {
-    snapshot.description.stamp.as_ref().filter(|stamp| stamp.snapshot == snapshot.name)
+    snapshot.own_stamp()
 }
 
 /// The snapshots that the sets want to exist, suspended or not.

@@ -2,13 +2,16 @@
 
 mod explanation;
 mod layout;
+mod listing;
 mod outcome;
 mod plan;
 mod retention;
 mod status;
+mod tree;
 mod value;
 
 pub use explanation::explanation;
+pub use listing::{snapshot_info, snapshot_parents, snapshot_table, snapshot_tree};
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
 pub use retention::{comparison, forecast, simulation};

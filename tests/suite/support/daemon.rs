@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -81,6 +81,48 @@ impl PrivateDaemon {
     /// The connection URI.
     pub(crate) fn uri(&self) -> String {
         format!("qemu+unix:///session?socket={}", self.socket().display())
+    }
+
+    /// The words before a program's arguments that make it a client on this machine of its daemon's user, for whom
+    /// `qemu:///session` is this daemon. At a socket of one's own choice ([`Self::uri`]) could be anything, so snapward looks at
+    /// no files there.
+    pub(crate) fn client(&self, program: &str) -> Vec<String> {
+        let run = self.dir.path().join("run");
+        let usual = run.join("libvirt/libvirt-sock");
+        if !usual.exists() {
+            fs::create_dir_all(run.join("libvirt")).expect("a folder");
+            symlink("../libvirt-sock", usual).expect("a link");
+        }
+        let mut words = vec!["env".to_owned(), format!("XDG_RUNTIME_DIR={}", run.display())];
+        if geteuid().is_root() {
+            // libvirt takes root's session for the system's daemon.
+            let nobody = NOBODY.to_string();
+            words.extend(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"].map(str::to_owned));
+        }
+        words.push(program.to_owned());
+        words
+    }
+
+    /// Puts a program where the daemon's user can run it, who may not see the folder it was built in.
+    pub(crate) fn lend(&self, program: &Path) -> PathBuf {
+        let folder = self.dir.path().join("bin");
+        fs::create_dir_all(&folder).expect("a folder");
+        let lent = folder.join(program.file_name().expect("a program"));
+        if !lent.exists() && fs::hard_link(program, &lent).is_err() {
+            // Another filesystem.
+            fs::copy(program, &lent).expect("copied");
+        }
+        lent
+    }
+
+    /// A file for a client to read; a second one of that name replaces the first.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let folder = self.dir.path().join("files");
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        fs::write(&path, text).expect("written");
+        self.hand_over(&path);
+        path
     }
 
     /// The folder for images. Under root, call [`Self::hand_over`] after putting a file there.

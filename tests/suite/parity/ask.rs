@@ -1,0 +1,1 @@
+//! `snapward snapshot info`, `xml`, `parent` and `current` beside virsh's commands.
