@@ -68,6 +68,8 @@ pub(super) fn interest<'a>(task: &Task<'a>) -> Interest<'a> {
     for capture in task.actions.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref()) {
         wanted.capture(capture);
     }
+    // A record that is given back can be of an external snapshot, in a domain that lists none.
+    wanted.external |= task.actions.iter().any(|action| action.definition.is_some());
     wanted
 }
 

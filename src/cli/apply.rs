@@ -78,7 +78,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
         Format::Json => output.note(&text::plan(&ready.plan, output.notes)),
     }
     let has_changes = ready.plan.summary.has_changes;
-    if has_changes && !args.yes && !confirmed(context) {
+    if has_changes && !args.yes && !confirmed(context, "Apply these changes?") {
         return Err(CliError::failed("not confirmed; nothing was changed"));
     }
     let stop = apply::Stop::new();
@@ -189,13 +189,14 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
 }
 
 /// Where the locks of this machine are.
-fn lock_dir() -> PathBuf {
+pub(super) fn lock_dir() -> PathBuf {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     apply::lock::default_dir(runtime_dir.as_deref())
 }
 
-fn confirmed(context: &Context) -> bool {
-    context.output.note("\nApply these changes? Only 'yes' is accepted: ");
+/// Asks on the terminal.
+pub(super) fn confirmed(context: &Context, question: &str) -> bool {
+    context.output.note(&format!("\n{question} Only 'yes' is accepted: "));
     let mut answer = String::new();
     match std::io::stdin().lock().read_line(&mut answer) {
         Ok(_) => answer.trim() == "yes",

@@ -88,6 +88,18 @@ macro_rules! exit_codes {
             "  130  interrupted"
         )
     };
+    (act) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  done, or nothing to do\n",
+            "    1  failed or refused, nothing was done\n",
+            "    4  the domain changed meanwhile, nothing was done\n",
+            "    5  partly: some of it was done\n",
+            "    6  another run holds the domain\n",
+            "   64  wrong usage\n",
+            "  130  interrupted"
+        )
+    };
     (print) => {
         concat!("Exit codes:\n", "    0  printed\n", "    1  the text could not be written\n", "   64  wrong usage")
     };

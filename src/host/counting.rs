@@ -101,6 +101,10 @@ impl Host for Counting {
         self.count(Operation::Delete(domain, &snapshot.name)).delete(domain, snapshot)
     }
 
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        self.count(Operation::Forget(domain, &snapshot.name)).forget(domain, snapshot)
+    }
+
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
         self.count(Operation::WriteLedger(domain)).write_ledger(domain, ledger, scope)
     }

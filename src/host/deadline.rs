@@ -205,6 +205,11 @@ impl Host for Deadline {
         self.call(Operation::Delete(domain, &snapshot.name), move |host| host.delete(&owned.0, &owned.1))
     }
 
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::Forget(domain, &snapshot.name), move |host| host.forget(&owned.0, &owned.1))
+    }
+
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
         let owned = (domain.clone(), ledger.clone());
         self.call(Operation::WriteLedger(domain), move |host| host.write_ledger(&owned.0, &owned.1, scope))

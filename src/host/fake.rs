@@ -63,6 +63,7 @@ pub(super) fn request() -> CreateRequest {
         },
         disks: vec![disk()],
         reuse: false,
+            act: crate::model::act::Act::default(),
     }
 }
 
@@ -150,6 +151,10 @@ impl Host for Fake {
 
     fn delete(&self, _: &DomainRef, _: &SnapshotRef) -> Result<()> {
         self.wait();
+        self.called(())
+    }
+
+    fn forget(&self, _: &DomainRef, _: &SnapshotRef) -> Result<()> {
         self.called(())
     }
 

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::act::Act;
 use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::Capture;
 use crate::model::ledger::Ledger;
@@ -102,6 +103,8 @@ pub struct CreateRequest {
     pub disks: Vec<ObservedDisk>,
     /// Whether the overlays exist already, left by an interrupted capture, and are to be used (`REUSE_EXT`).
     pub reuse: bool,
+    /// How it is done: `halt`, `live`, `atomic`, `no_metadata`.
+    pub act: Act,
 }
 
 /// Snapshot XML read with secrets, to be sent back. It never prints.
@@ -141,6 +144,8 @@ pub struct RedefineRequest {
     pub merged: Vec<MergedDisk>,
     /// Also move the current pointer here. In trees with external snapshots only as a proven repair.
     pub make_current: bool,
+    /// Have libvirt check the XML against its schema (`VALIDATE`).
+    pub validate: bool,
 }
 
 /// Where the ledger is written.
@@ -283,6 +288,13 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// [`ErrorClass::NotFound`] when it is gone.
     fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Drops libvirt's record of one snapshot and leaves its content (`virDomainSnapshotDelete` with `METADATA_ONLY`). Its
+    /// children move to its parent.
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()>;
 
     /// Writes the ledger (`virDomainSetMetadata`).
     ///

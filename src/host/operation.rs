@@ -39,6 +39,8 @@ pub enum Operation<'a> {
     Redefine(&'a DomainRef, Option<&'a SnapshotName>),
     /// [`super::Host::delete`].
     Delete(&'a DomainRef, &'a SnapshotName),
+    /// [`super::Host::forget`].
+    Forget(&'a DomainRef, &'a SnapshotName),
     /// [`super::Host::write_ledger`].
     WriteLedger(&'a DomainRef),
     /// [`super::Host::block_job`].
@@ -64,6 +66,7 @@ impl Operation<'_> {
             Self::Create(..) => "create",
             Self::Redefine(..) => "redefine",
             Self::Delete(..) => "delete",
+            Self::Forget(..) => "forget",
             Self::WriteLedger(_) => "write_ledger",
             Self::BlockJob(_) => "block_job",
         }
@@ -71,7 +74,10 @@ impl Operation<'_> {
 
     /// Whether it changes something on the host.
     pub fn is_write(&self) -> bool {
-        matches!(self, Self::Create(..) | Self::Redefine(..) | Self::Delete(..) | Self::WriteLedger(_))
+        matches!(
+            self,
+            Self::Create(..) | Self::Redefine(..) | Self::Delete(..) | Self::Forget(..) | Self::WriteLedger(_)
+        )
     }
 }
 
@@ -102,6 +108,9 @@ impl fmt::Display for Operation<'_> {
             }
             Self::Redefine(domain, None) => write!(f, "redefine a snapshot of domain {}", name(domain)),
             Self::Delete(domain, snapshot) => write!(f, "delete snapshot {snapshot} of domain {}", name(domain)),
+            Self::Forget(domain, snapshot) => {
+                write!(f, "drop libvirt's record of snapshot {snapshot} of domain {}", name(domain))
+            }
             Self::WriteLedger(domain) => write!(f, "write the ledger of domain {}", name(domain)),
             Self::BlockJob(domain) => write!(f, "read the progress of domain {}'s block job", name(domain)),
         }

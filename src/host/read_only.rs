@@ -90,6 +90,10 @@ impl Host for ReadOnly {
         refused(Operation::Delete(domain, &snapshot.name))
     }
 
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        refused(Operation::Forget(domain, &snapshot.name))
+    }
+
     fn write_ledger(&self, domain: &DomainRef, _: &Ledger, _: LedgerScope) -> Result<()> {
         refused(Operation::WriteLedger(domain))
     }
@@ -122,6 +126,7 @@ mod tests {
             host.create(&domain, &super::super::fake::request()).err(),
             host.redefine(&domain, &xml, &RedefineRequest::default()).err(),
             host.delete(&domain, &snapshot()).err(),
+            host.forget(&domain, &snapshot()).err(),
             host.write_ledger(&domain, &ledger, LedgerScope::Config).err(),
         ];
         for error in errors {

@@ -9,6 +9,7 @@ mod xml;
 
 pub use connect::{Access, connect, initialize};
 
+use crate::model::act::CaptureSpec;
 use crate::model::desired::{Definition, SavedSnapshot};
 
 /// Reads the XML of a snapshot that was found in a file, as `virsh snapshot-dumpxml` writes it. `path` is kept with it.
@@ -18,4 +19,12 @@ use crate::model::desired::{Definition, SavedSnapshot};
 pub fn read_saved_snapshot(path: &str, xml: &str) -> Result<SavedSnapshot, String> {
     let (snapshot, domain) = xml::snapshot::read_with_domain(xml).map_err(|error| error.to_string())?;
     Ok(SavedSnapshot { xml: Definition { path: path.into(), xml: xml.into() }, snapshot, domain })
+}
+
+/// Reads the XML by which a person describes a capture, as `virsh snapshot-create` takes it.
+///
+/// # Errors
+/// A text, when it is not that, or asks for what is not supported.
+pub fn read_capture(xml: &str) -> Result<CaptureSpec, String> {
+    xml::request::read(xml).map_err(|error| error.to_string())
 }

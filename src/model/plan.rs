@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::act::Act;
 use super::desired::{Definition, Origin};
 use super::kinds::Capture;
 use super::ledger::Ledger;
@@ -262,6 +263,9 @@ pub struct View {
     /// Whether the overlays of a capture are there already, left by an interrupted one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<bool>,
+    /// How the act is done, where a person asked for that; no plan that is saved has it.
+    #[serde(skip)]
+    pub act: Act,
 }
 
 /// One overlay that is merged into the image below it, on one disk.
@@ -331,6 +335,8 @@ pub enum ReasonCode {
     Drained,
     /// It may be deleted only in a window of a SafetyPolicy, and none is open.
     Window,
+    /// A person's order: a `snapshot` verb that names it.
+    Ordered,
 }
 
 /// What an action may cost.

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::kinds::DateOrInstant;
 use super::names::{SetId, SnapshotName};
 use super::series::{slot_name, slot_of_name};
 use super::text::fold_newlines;
@@ -54,6 +55,21 @@ pub struct StampHold {
     pub until: Option<String>,
 }
 
+impl StampHold {
+    fn parse(value: &str) -> Self {
+        match value.rsplit_once("; ") {
+            Some((reason, until)) => Self { reason: reason.to_owned(), until: Some(until.to_owned()) },
+            None => Self { reason: value.to_owned(), until: None },
+        }
+    }
+
+    /// Whether it is not over at `now`. An end that cannot be read has not come.
+    pub fn lasts(&self, now: Timestamp) -> bool {
+        let end = self.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
+        end.is_none_or(|end| end.timestamp() > now)
+    }
+}
+
 impl std::fmt::Display for StampHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.until {
@@ -78,8 +94,10 @@ pub struct Stamp {
     pub consistency: Option<ConsistencyReached>,
     /// Never deleted by snapward while this is set.
     pub protect: bool,
-    /// The hold, if there is one.
+    /// The hold that a manifest declares; it goes with the manifest's line.
     pub hold: Option<StampHold>,
+    /// The hold that a person set by hand; it stays until a person lifts it, or it ends.
+    pub hold_by_hand: Option<StampHold>,
     /// Lines with our prefix that this version does not know, or whose value it does not, as they stand. Kept, so that
     /// an older snapward does not destroy what a newer one wrote.
     pub other: Vec<(String, String)>,
@@ -96,8 +114,14 @@ impl Stamp {
             consistency: None,
             protect: false,
             hold: None,
+            hold_by_hand: None,
             other: Vec::new(),
         }
+    }
+
+    /// Its holds, over or not.
+    pub fn holds(&self) -> impl Iterator<Item = &StampHold> {
+        self.hold.iter().chain(&self.hold_by_hand)
     }
 
     /// The trailer lines.
@@ -118,6 +142,9 @@ impl Stamp {
         }
         if let Some(hold) = &self.hold {
             lines.push(line("Hold", &hold.to_string()));
+        }
+        if let Some(hold) = &self.hold_by_hand {
+            lines.push(line("Hold-By-Hand", &hold.to_string()));
         }
         lines.extend(self.other.iter().map(|(key, value)| line(key, value)));
         lines
@@ -175,7 +202,7 @@ pub fn looks_like_trailer(line: &str) -> bool {
 fn parse_trailers(paragraph: &str) -> Option<Stamp> {
     let (mut set, mut snapshot) = (None, None);
     let (mut series, mut slot) = (None, None);
-    let (mut consistency, mut protect, mut hold, mut other) = (None, false, None, Vec::new());
+    let (mut consistency, mut protect, mut hold, mut by_hand, mut other) = (None, false, None, None, Vec::new());
     for line in paragraph.lines() {
         let (key, value) = line.strip_prefix(TRAILER_PREFIX)?.split_once(": ")?;
         match key {
@@ -193,15 +220,13 @@ fn parse_trailers(paragraph: &str) -> Option<Stamp> {
             // Whoever wrote something else than `true` here did not mean that it may be deleted.
             "Protect" => protect = value != "false",
             "Hold" => {
-                hold = Some(match value.rsplit_once("; ") {
-                    Some((reason, until)) => StampHold { reason: reason.to_owned(), until: Some(until.to_owned()) },
-                    None => StampHold { reason: value.to_owned(), until: None },
-                });
+                hold = Some(StampHold::parse(value));
             }
+            "Hold-By-Hand" => by_hand = Some(StampHold::parse(value)),
             _ => other.push((key.to_owned(), value.to_owned())),
         }
     }
-    Some(Stamp { set: set?, snapshot: snapshot?, series, slot, consistency, protect, hold, other })
+    Some(Stamp { set: set?, snapshot: snapshot?, series, slot, consistency, protect, hold, hold_by_hand: by_hand, other })
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ impl StatusSnapshot {
             owner: stamp.map(|stamp| stamp.set.to_string()),
             series: stamp.and_then(|stamp| stamp.series.clone()),
             protected: stamp.is_some_and(|stamp| stamp.protect),
-            hold: stamp.and_then(|stamp| stamp.hold.as_ref()).map(ToString::to_string),
+            hold: stamp.and_then(|stamp| stamp.holds().next()).map(ToString::to_string),
             size: None,
         }
     }

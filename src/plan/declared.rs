@@ -5,9 +5,10 @@ use super::captures::Wish;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp};
 use crate::model::desired::Origin;
-use crate::model::kinds::{Content, CreateMode, DateOrInstant, Presence};
+use crate::model::kinds::{Content, CreateMode, Presence};
 use crate::model::names::SnapshotName;
-use crate::model::plan::{Action, ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::{Action, ActionKind, Address, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Description, Stamp, StampHold};
 use crate::model::text::{count, instant, printable};
@@ -122,7 +123,7 @@ impl<'a> Planner<'a> {
             None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
         };
         let description = Some(declared.description.clone().unwrap_or_default());
-        let wish = Wish { name: &declared.name, description, stamp, reason, origin: claim.origin() };
+        let wish = Wish { name: &declared.name, description, stamp: Some(stamp), reason, origin: claim.origin() };
         let lands_under = self.capture(wish, &prepared);
         if let Some(parent) = declared.parent.as_ref().filter(|parent| lands_under.as_ref() != Some(*parent)) {
             self.place(claim, lands_under.as_ref(), parent);
@@ -204,8 +205,7 @@ impl<'a> Planner<'a> {
     /// The hold in the stamp of another set that adopting would drop. An end that cannot be read has not come.
     fn foreign_hold(&self, claim: &Claim<'_>, stamp: &Stamp) -> Option<String> {
         let hold = stamp.hold.as_ref().filter(|_| claim.hold(self.context.now).is_none())?;
-        let end = hold.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
-        end.is_none_or(|end| end.timestamp() > self.context.now).then(|| hold.to_string())
+        hold.lasts(self.context.now).then(|| hold.to_string())
     }
 
     fn parent_differs(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> bool {
@@ -263,6 +263,10 @@ impl<'a> Planner<'a> {
             let until = hold.until.as_ref().map(|until| format!(" until {}", until.as_str())).unwrap_or_default();
             return Some((ReasonCode::Held, format!("it is on hold{until} ({})", printable(&hold.reason))));
         }
+        let by_hand = stamp.and_then(|stamp| stamp.hold_by_hand.as_ref());
+        if let Some(hold) = by_hand.filter(|hold| hold.lasts(self.context.now)) {
+            return Some((ReasonCode::Held, format!("it is on hold by hand: {}", printable(&hold.to_string()))));
+        }
         if self.pointed_at.contains(&snapshot.name) {
             return Some((ReasonCode::Current, "it is declared as the current snapshot".to_owned()));
         }
@@ -280,27 +284,7 @@ impl<'a> Planner<'a> {
 
     /// The deletion of a snapshot.
     pub(super) fn deletion(&self, snapshot: &ObservedSnapshot, reason: Reason, origin: Origin) -> Action {
-        let children = self.domain.tree.children(Some(&snapshot.name)).len();
-        let mut risk = "what it captured is gone for good".to_owned();
-        if children > 0 {
-            let its = count(children, "child keeps its content and moves", "children keep their content and move");
-            risk.push_str(&format!("; its {its} to its parent"));
-        }
-        Action {
-            address: self.address(Some(&snapshot.name)),
-            action: ActionKind::Delete,
-            reason,
-            origin,
-            before: Some(View {
-                description: Some(snapshot.description.human.clone()),
-                state: Some(snapshot.state.clone()),
-                created: Some(instant(snapshot.created)),
-                ..View::default()
-            }),
-            after: None,
-            risk: Risk { level: RiskLevel::Loss, text: risk },
-            definition: None,
-        }
+        deletion(self.domain, self.address(Some(&snapshot.name)), snapshot, reason, origin)
     }
 
     fn redefine(&mut self, claim: &Claim<'_>, code: ReasonCode, text: String, before: View, after: View) {
@@ -370,6 +354,37 @@ fn declared_hold(claim: &Claim<'_>, now: jiff::Timestamp) -> Option<StampHold> {
         reason: hold.reason.clone(),
         until: hold.until.as_ref().map(|until| until.as_str().to_owned()),
     })
+}
+
+/// The action of a deletion.
+pub(super) fn deletion(
+    domain: &ObservedDomain,
+    address: Address,
+    snapshot: &ObservedSnapshot,
+    reason: Reason,
+    origin: Origin,
+) -> Action {
+    let children = domain.tree.children(Some(&snapshot.name)).len();
+    let mut risk = "what it captured is gone for good".to_owned();
+    if children > 0 {
+        let its = count(children, "child keeps its content and moves", "children keep their content and move");
+        risk.push_str(&format!("; its {its} to its parent"));
+    }
+    Action {
+        address,
+        action: ActionKind::Delete,
+        reason,
+        origin,
+        before: Some(View {
+            description: Some(snapshot.description.human.clone()),
+            state: Some(snapshot.state.clone()),
+            created: Some(instant(snapshot.created)),
+            ..View::default()
+        }),
+        after: None,
+        risk: Risk { level: RiskLevel::Loss, text: risk },
+        definition: None,
+    }
 }
 
 pub(super) fn metadata_only() -> Risk {

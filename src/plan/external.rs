@@ -17,11 +17,11 @@ use crate::model::plan::{
 use crate::model::text::{bytes, count, printable};
 
 /// Below this version libvirt starts no domain with more images in a chain than [`HARD_CHAIN_LIMIT`] (12.0.0).
-const LONG_CHAINS_START: u64 = 12_000_000;
+pub(super) const LONG_CHAINS_START: u64 = 12_000_000;
 
 /// The most images with which a domain was seen to start below libvirt 12.0: one base and 23 overlays are safe, 25
 /// overlays are not ("nesting too deep").
-const HARD_CHAIN_LIMIT: u32 = 24;
+pub(super) const HARD_CHAIN_LIMIT: u32 = 24;
 
 /// How many files a warning lists before it counts the rest.
 const FILES_SHOWN: usize = 3;
@@ -407,12 +407,12 @@ fn fault_of(external: &External<'_>) -> Option<(BlockCode, String)> {
 }
 
 /// libvirt's number of a version as people write it.
-fn version(number: u64) -> String {
+pub(super) fn version(number: u64) -> String {
     format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
 }
 
 /// What a deletion does to files.
-fn files_view(effect: &chain::Effect) -> View {
+pub(super) fn files_view(effect: &chain::Effect) -> View {
     let merged = |path: &&String| effect.merges.iter().any(|merge| merge.from == **path);
     let removes: Vec<String> = effect.unlinks.iter().filter(|path| !merged(path)).cloned().collect();
     View {

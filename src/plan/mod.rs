@@ -13,6 +13,7 @@ pub mod forecast;
 mod guards;
 mod id;
 mod kinds;
+pub mod order;
 mod restore;
 mod retain;
 mod series;
@@ -76,25 +77,7 @@ impl<'a> Context<'a> {
 /// Works out what would change. `source` says what the desired state was read from; the statistics are the caller's.
 pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timestamp, source: PlanSource) -> Plan {
     let context = Context::new(desired, now);
-    let mut plan = Plan {
-        format_version: FORMAT_VERSION,
-        plan_id: String::new(),
-        created_at: instant(now.as_second()),
-        good_until: None,
-        source,
-        summary: Summary::default(),
-        domains: Vec::new(),
-        actions: Vec::new(),
-        blocked: unmatched::unsupported(desired),
-        kept: Vec::new(),
-        unchanged: 0,
-        drift: Vec::new(),
-        unmanaged: Vec::new(),
-        warnings: Vec::new(),
-        unreadable: Vec::new(),
-        stats: Stats::default(),
-        held_back: Vec::new(),
-    };
+    let mut plan = Plan { blocked: unmatched::unsupported(desired), ..empty(now, source) };
     unmatched::report(&context, observed, &mut plan);
     let mut ends: Vec<jiff::Timestamp> = Vec::new();
     for host in &observed.hosts {
@@ -138,6 +121,29 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);
     plan
+}
+
+/// A plan of nothing.
+fn empty(now: jiff::Timestamp, source: PlanSource) -> Plan {
+    Plan {
+        format_version: FORMAT_VERSION,
+        plan_id: String::new(),
+        created_at: instant(now.as_second()),
+        good_until: None,
+        source,
+        summary: Summary::default(),
+        domains: Vec::new(),
+        actions: Vec::new(),
+        blocked: Vec::new(),
+        kept: Vec::new(),
+        unchanged: 0,
+        drift: Vec::new(),
+        unmanaged: Vec::new(),
+        warnings: Vec::new(),
+        unreadable: Vec::new(),
+        stats: Stats::default(),
+        held_back: Vec::new(),
+    }
 }
 
 fn summary(plan: &Plan) -> Summary {

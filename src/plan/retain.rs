@@ -6,7 +6,7 @@ use super::claims::Claim;
 use super::deletable::deletable;
 use super::domain::{Planner, own_stamp};
 use super::series::{SeriesClaim, is_complete};
-use crate::model::kinds::{DateOrInstant, Hold, RetentionSpec};
+use crate::model::kinds::{Hold, RetentionSpec};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
 use crate::model::snapshot::ObservedSnapshot;
@@ -117,7 +117,7 @@ impl<'a> Planner<'a> {
             let until = hold.until.as_ref().map(|until| format!(" until {}", until.as_str())).unwrap_or_default();
             return Some(SetAside::Held(format!("{}{until}", printable(&hold.reason))));
         }
-        let hold = stamp.hold.as_ref().filter(|hold| self.lasts(hold))?;
+        let hold = stamp.holds().find(|hold| hold.lasts(self.context.now))?;
         Some(SetAside::Held(printable(&hold.to_string())))
     }
 
@@ -125,12 +125,6 @@ impl<'a> Planner<'a> {
         let now = self.context.now;
         let over = |hold: &Hold| hold.until.as_ref().is_some_and(|until| until.timestamp() <= now);
         claim.series.set.value.spec.holds.iter().find(|hold| hold.snapshot == *name && !over(hold))
-    }
-
-    /// Whether a hold in a stamp is not over. An end that cannot be read has not come.
-    fn lasts(&self, hold: &StampHold) -> bool {
-        let end = hold.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
-        end.is_none_or(|end| end.timestamp() > self.context.now)
     }
 
     fn prune(&mut self, claim: &SeriesClaim<'a>, declared: &BTreeSet<&SnapshotName>) {

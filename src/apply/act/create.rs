@@ -1,10 +1,10 @@
 //! Internal captures.
 
 use super::{Done, Failure, Pass, RUN_AGAIN, differs, text};
-use crate::host::{CreateRequest, ErrorClass, HostError};
+use crate::host::{CreateRequest, ErrorClass, HostError, Probe};
 use crate::model::kinds::Location;
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::Action;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 
@@ -45,11 +45,15 @@ impl Pass<'_> {
             capture,
             disks: self.observed.disks.clone(),
             reuse: false,
+            act: after.act,
         };
         let made = match self.host.create(&self.domain, &request) {
             Ok(made) => made,
             Err(error) => return Err(self.create_failed(name, &error)),
         };
+        if after.act.no_metadata {
+            return self.captured_unlisted(name);
+        }
         let read = self.read(&made, "was captured, but reading it back failed")?;
         if let Some(wrong) = differs(&read, &description, None).or_else(|| self.incomplete(&read)) {
             return Err(Failure::new(format!(
@@ -57,6 +61,22 @@ impl Pass<'_> {
             )));
         }
         self.made(made, &read).map(|()| Done::default())
+    }
+
+    /// A capture without metadata: nothing of libvirt's says that it exists, so the images must.
+    fn captured_unlisted(&self, name: &SnapshotName) -> Result<Done, Failure> {
+        let lacks = |disk: &&ObservedDisk| match self.host.files().image_snapshots(disk) {
+            Probe::Known(tags) => !tags.iter().any(|tag| tag.name == name.as_str()),
+            Probe::Unknown(_) => false,
+        };
+        let mut writable = self.observed.disks.iter().filter(|disk| !disk.readonly && !disk.is_empty_drive());
+        match writable.find(lacks) {
+            Some(disk) => {
+                let target = crate::model::text::printable(&disk.target);
+                Err(Failure::new(format!("libvirt said it was captured, and the image of disk {target} does not hold it")))
+            }
+            None => Ok(Done::default()),
+        }
     }
 
     /// What a failed capture left behind.

@@ -1,6 +1,6 @@
 //! Deletions of internal snapshots, and what every deletion ends with.
 
-use super::{Done, Failure, Pass, RUN_AGAIN, ledger_failed};
+use super::{Done, Failure, Pass, RUN_AGAIN, ledger_failed, refused};
 use crate::host::{ErrorClass, HostError};
 use crate::model::ledger::LedgerEntry;
 use crate::model::names::SnapshotName;
@@ -41,6 +41,25 @@ impl Pass<'_> {
             )));
         }
         self.gone(action, name, fresh.created)?;
+        Ok(Done::default())
+    }
+
+    /// Drops libvirt's record of a snapshot and nothing else.
+    pub(super) fn forget(&mut self, name: &SnapshotName) -> Result<Done, Failure> {
+        let snapshot = self.reference(name)?;
+        self.recheck(&snapshot)?;
+        if let Err(error) = self.host.forget(&self.domain, &snapshot)
+            && error.class != ErrorClass::NotFound
+        {
+            return Err(refused(&error, "It is still listed"));
+        }
+        let unknown = |error: HostError| {
+            Failure::new(format!("was dropped, but the list could not be read afterwards ({error}). {RUN_AGAIN}"))
+        };
+        if self.host.snapshots(&self.domain).map_err(unknown)?.iter().any(|listed| listed.name == *name) {
+            return Err(Failure::new(format!("libvirt accepted it and still lists the snapshot. {RUN_AGAIN}")));
+        }
+        self.refs.remove(name);
         Ok(Done::default())
     }
 

@@ -62,10 +62,7 @@ impl<'a> Guard<'a> {
 
     fn neighbours(&self) -> Neighbours<'_> {
         let Some(read) = &self.neighbours else { return Neighbours::default() };
-        Neighbours {
-            domains: read.domains.iter().collect(),
-            unread: read.unreadable.iter().map(|domain| domain.name.as_str()).collect(),
-        }
+        Neighbours::read(&read.domains, &read.unreadable)
     }
 
     /// Reads the domains that came to the host since.

@@ -133,9 +133,10 @@ impl<'a> Pass<'a> {
         let fresh = fresh.as_ref();
         match action.action {
             ActionKind::Create => self.create(action, &name, fresh),
-            ActionKind::Redefine if action.definition.is_some() => self.restore(action, &name),
+            ActionKind::Redefine if action.definition.is_some() => self.restore(action, &name, fresh),
             ActionKind::Redefine => self.redefine(action, &name, fresh),
             ActionKind::SetCurrent => self.set_current(&name, fresh),
+            ActionKind::Delete if action.after.as_ref().is_some_and(|after| after.act.forget) => self.forget(&name),
             ActionKind::Delete => self.delete(action, &name, fresh),
             ActionKind::Revert => Err(Failure::new("this version of snapward does not revert; nothing was done")),
         }
@@ -171,8 +172,9 @@ impl<'a> Pass<'a> {
     fn made(&mut self, snapshot: SnapshotRef, read: &ObservedSnapshot) -> Result<(), Failure> {
         self.refs.insert(read.name.clone(), snapshot);
         self.known.insert(read.name.clone(), Known::from(read));
-        // The ledger is of declared snapshots; what a series captures is known by its slot.
-        if read.description.stamp.as_ref().is_some_and(|stamp| stamp.series.is_some()) {
+        // The ledger is of declared snapshots; what a series captures is known by its slot, and what a person captures is
+        // nobody's.
+        if read.own_stamp().is_none_or(|stamp| stamp.series.is_some()) {
             return Ok(());
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };

@@ -9,27 +9,52 @@ use crate::model::snapshot::SnapshotFiles;
 use crate::plan::chain::Step;
 
 impl Pass<'_> {
-    pub(super) fn restore(&mut self, action: &Action, name: &SnapshotName) -> Result<Done, Failure> {
+    /// Gives libvirt the record of a snapshot from saved XML: one that is not listed, or another version of one that is.
+    pub(super) fn restore(
+        &mut self,
+        action: &Action,
+        name: &SnapshotName,
+        tree: Option<&ObservedDomain>,
+    ) -> Result<Done, Failure> {
         let Some(definition) = &action.definition else {
             return Err(Failure::new("the plan holds no definition; this is a defect of snapward"));
         };
+        if let Some(listed) = self.refs.get(name).cloned() {
+            self.recheck(&listed)?;
+        }
         let after = action.after.clone().unwrap_or_default();
         let description = text(&after, "");
         let request = RedefineRequest {
+            make_current: after.act.make_current,
+            validate: after.act.validate,
             description: Some(description.clone()),
             parent: Some(after.parent.as_deref().map(SnapshotName::observed)),
             ..RedefineRequest::default()
         };
-        let made = self
-            .host
-            .redefine(&self.domain, &SecureXml(definition.xml.clone()), &request)
-            .map_err(|error| refused(&error, "Its metadata was not restored"))?;
+        let made = match self.host.redefine(&self.domain, &SecureXml(definition.xml.clone()), &request) {
+            Ok(made) => made,
+            Err(error) => {
+                return Err(match self.refs.get(name) {
+                    Some(listed) => self.redefine_failed(listed, &error),
+                    None => refused(&error, "Its metadata was not restored"),
+                });
+            }
+        };
         let read = self.read(&made, "was restored, but reading it back failed")?;
         if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {
             return Err(Failure::new(format!("was restored, but reads back differently: {wrong}. {RUN_AGAIN}")));
         }
         debug_assert_eq!(read.name, *name);
-        self.made(made, &read).map(|()| Done::default())
+        self.made(made, &read)?;
+        if !after.act.make_current {
+            return Ok(Done::default());
+        }
+        self.is_current(name)?;
+        let unread = |error| Failure::new(format!("was restored, but the domain could not be read afterwards ({error})"));
+        match tree.map(|_| self.look_again()).transpose().map_err(unread)?.and_then(|after| self.not_whole(&after)) {
+            Some(wrong) => Err(Failure::new(format!("was restored, and {wrong}"))),
+            None => Ok(Done::default()),
+        }
     }
 
     pub(super) fn redefine(
@@ -126,16 +151,21 @@ impl Pass<'_> {
         if let Err(error) = self.host.redefine(&self.domain, &xml, &request) {
             return Err(self.redefine_failed(&snapshot, &error));
         }
+        self.is_current(name)?;
+        let unread =
+            |error| Failure::new(format!("the pointer was moved, but the domain could not be read ({error}). {RUN_AGAIN}"));
+        match tree.map(|_| self.look_again()).transpose().map_err(unread)?.and_then(|after| self.not_whole(&after)) {
+            Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),
+            None => Ok(Done::default()),
+        }
+    }
+
+    /// Reads back that a snapshot is the current one.
+    fn is_current(&self, name: &SnapshotName) -> Result<(), Failure> {
         let unread =
             |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
         match self.host.current(&self.domain).map_err(unread)?.map(|current| current.name) {
-            Some(current) if current == *name && tree.is_some() => {
-                match self.not_whole(&self.look_again().map_err(unread)?) {
-                    Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),
-                    None => Ok(Done::default()),
-                }
-            }
-            Some(current) if current == *name => Ok(Done::default()),
+            Some(current) if current == *name => Ok(()),
             Some(other) => {
                 Err(Failure::new(format!("libvirt accepted it and reports {other} as current. {RUN_AGAIN}")))
             }

@@ -1,11 +1,17 @@
 //! `snapward snapshot`: what virsh's snapshot commands do, for one domain and named snapshots. One file per verb.
 
+mod act;
 mod args;
+mod create;
 mod current;
+mod delete;
+mod edit;
+mod hold;
 mod info;
 mod list;
 mod open;
 mod parent;
+mod spec;
 mod xml;
 
 use clap::{Args, Subcommand};
@@ -44,6 +50,11 @@ enum SnapshotVerb {
     Xml(xml::XmlArgs),
     Parent(parent::ParentArgs),
     Current(current::CurrentArgs),
+    Create(create::CreateArgs),
+    Edit(edit::EditArgs),
+    Delete(delete::DeleteArgs),
+    Hold(hold::HoldArgs),
+    Unhold(hold::UnholdArgs),
 }
 
 /// Runs a verb; all of them reach a host.
@@ -54,5 +65,10 @@ pub(super) fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErr
         SnapshotVerb::Xml(args) => xml::run(args, context),
         SnapshotVerb::Parent(args) => parent::run(args, context),
         SnapshotVerb::Current(args) => current::run(args, context),
+        SnapshotVerb::Create(args) => create::run(args, context),
+        SnapshotVerb::Edit(args) => edit::run(args, context),
+        SnapshotVerb::Delete(args) => delete::run(args, context),
+        SnapshotVerb::Hold(args) => hold::run(args, context),
+        SnapshotVerb::Unhold(args) => hold::lift(args, context),
     }
 }

@@ -185,6 +185,7 @@ mod tests {
                 ObservedDisk { snapshot: Some("no".into()), ..disk("vdc") },
             ],
             reuse: false,
+            act: crate::model::act::Act::default(),
         }
     }
 

@@ -4,6 +4,7 @@ pub(super) mod capabilities;
 pub(super) mod create;
 pub(super) mod domain;
 pub(super) mod ledger;
+pub(super) mod request;
 pub(super) mod snapshot;
 pub(super) mod splice;
 

@@ -23,10 +23,10 @@ pub(super) use files::{Bystanders, orphans};
 pub(super) use layout::{Layout, Trust, images, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
-pub(super) use simulate::{after_create, after_repair};
+pub(super) use simulate::{after_create, after_forget, after_redefine, after_repair};
 
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDomain, ObservedHost};
+use crate::model::observed::{ObservedDomain, ObservedHost, UnreadableDomain};
 use crate::model::plan::{BlockCode, ImageMerge};
 
 /// One step on a domain with external snapshots.
@@ -59,6 +59,11 @@ pub struct Neighbours<'a> {
 }
 
 impl<'a> Neighbours<'a> {
+    /// Those that were read, and those that could not be.
+    pub fn read(domains: &'a [ObservedDomain], unread: &'a [UnreadableDomain]) -> Self {
+        Self { domains: domains.iter().collect(), unread: unread.iter().map(|domain| domain.name.as_str()).collect() }
+    }
+
     /// All domains of a host but one.
     pub fn of(host: &'a ObservedHost, domain: &ObservedDomain) -> Self {
         let others = host.domains.iter().chain(&host.others).filter(|other| other.uuid != domain.uuid);

@@ -109,6 +109,19 @@ pub(in crate::plan) fn after_create(
     after
 }
 
+/// The domain after libvirt dropped its record of a snapshot: children move to the parent, the pointer too; no file changes.
+pub(in crate::plan) fn after_forget(domain: &ObservedDomain, name: &SnapshotName) -> ObservedDomain {
+    after_delete(domain, name, &Effect::default())
+}
+
+/// The domain after the record of a snapshot was given to libvirt, a new one or another version of one that is listed.
+pub(in crate::plan) fn after_redefine(domain: &ObservedDomain, record: &ObservedSnapshot, current: bool) -> ObservedDomain {
+    let others = domain.tree.iter().filter(|snapshot| snapshot.name != record.name).cloned();
+    let pointer = if current { Some(record.name.clone()) } else { domain.tree.current().cloned() };
+    let tree = SnapshotTree::new(others.chain([record.clone()]), pointer);
+    ObservedDomain { tree, ..domain.clone() }
+}
+
 /// The domain after a repair of its pointer.
 pub(in crate::plan) fn after_repair(domain: &ObservedDomain, repair: &Repair) -> ObservedDomain {
     let mut after = domain.clone();

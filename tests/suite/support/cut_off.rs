@@ -109,6 +109,10 @@ impl Host for CutOff {
         self.call(|host| host.delete(domain, snapshot))
     }
 
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        self.call(|host| host.forget(domain, snapshot))
+    }
+
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
         self.call(|host| host.write_ledger(domain, ledger, scope))
     }

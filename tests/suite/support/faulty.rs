@@ -95,6 +95,10 @@ impl Host for Faulty {
         self.inner.delete(domain, snapshot)
     }
 
+    fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        self.inner.forget(domain, snapshot)
+    }
+
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
         self.inner.write_ledger(domain, ledger, scope)
     }
