@@ -6,6 +6,9 @@
 
 mod ask;
 mod coverage;
+mod create;
+mod delete;
+mod edit;
 mod help;
 mod list;
 mod registry;

@@ -1,6 +1,7 @@
 //! The bed of the differential tests: twin domains on a private daemon, one driven by virsh, one by snapward, and everything
 //! that must then be the same.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub(super) struct Bed {
     side: Connect,
     daemon: PrivateDaemon,
     coverage: Coverage,
+    /// What both take for $EDITOR.
+    editor: RefCell<String>,
 }
 
 impl Bed {
@@ -46,7 +49,7 @@ impl Bed {
         snapward::libvirt::initialize().expect("libvirt starts");
         let daemon = PrivateDaemon::start();
         let side = Connect::open(Some(&daemon.uri())).expect("the daemon answers");
-        Self { side, daemon, coverage: Coverage::of_this_test() }
+        Self { side, daemon, coverage: Coverage::of_this_test(), editor: RefCell::new("false".to_owned()) }
     }
 
     /// A pair of twins with these qcow2 disks of 8 MiB, the same pattern in each.
@@ -115,7 +118,8 @@ impl Bed {
     pub(super) fn virsh(&self, args: &[&str]) -> Output {
         let words = self.daemon.client("virsh");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        tools::output(words[0], &[&words[1..], &["-q", "-c", URI], args].concat())
+        let editor = self.editor.borrow();
+        tools::output_in(&[("EDITOR", &editor)], words[0], &[&words[1..], &["-q", "-c", URI], args].concat())
     }
 
     /// As [`Self::virsh`], for what must succeed; returns what it printed.
@@ -127,7 +131,13 @@ impl Bed {
 
     /// Runs `snapward snapshot` on the daemon.
     pub(super) fn snapward(&self, args: &[&str]) -> Ran {
-        snapward_by(&self.daemon, &[&["-c", URI, "snapshot"], args].concat()).run()
+        let editor = self.editor.borrow().clone();
+        snapward_by(&self.daemon, &[&["-c", URI, "snapshot"], args].concat()).env("EDITOR", editor).run()
+    }
+
+    /// The editor of both from now on, which is run with the file's path behind these words.
+    pub(super) fn editor(&self, command: &str) {
+        command.clone_into(&mut self.editor.borrow_mut());
     }
 }
 
@@ -153,6 +163,17 @@ impl Twins<'_> {
     pub(super) fn by_hand(&self, args: &[&str]) -> &Self {
         for name in &self.names {
             self.bed.virsh_ok(&borrowed(&of(args, name)));
+        }
+        self
+    }
+
+    /// Makes an empty overlay on the active image of a disk of both, where `path` with the twin's name in it says.
+    pub(super) fn overlay(&self, target: &str, path: &str) -> &Self {
+        for name in &self.names {
+            let file = path.replace(DOM, name);
+            let base = self.disk(name, target);
+            tools::run("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", tools::text(&base), &file]);
+            self.bed.daemon.hand_over(Path::new(&file));
         }
         self
     }
