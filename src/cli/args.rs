@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completions, man, plan, retention, schema, snapshot, status, validate};
+use super::{apply, completions, export, man, plan, retention, schema, snapshot, status, validate};
 
 /// Every exit code with its meaning; the same words in each verb's help.
 macro_rules! exit_codes {
@@ -240,6 +240,8 @@ pub(super) enum Verb {
     Status(status::StatusArgs),
     Retention(retention::RetentionArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Export(export::ExportArgs),
+    Detach(export::DetachArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

@@ -7,6 +7,7 @@ mod completions;
 mod connections;
 mod error;
 mod exit;
+mod export;
 mod interrupt;
 mod linked;
 mod logging;
@@ -59,6 +60,8 @@ pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Status(args) => status::run(args, context),
         Verb::Retention(args) => retention::explain(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
+        Verb::Export(args) => export::run(args, context),
+        Verb::Detach(args) => export::detach(args, context),
         _ => Err(CliError::usage("this verb needs no libvirt; run snapward")),
     })
 }
@@ -76,7 +79,12 @@ fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
     let context = Context { output: Output::new(cli.global.color), global: cli.global };
     logging::start(&context.global, context.output);
     let result = match &cli.verb {
-        verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_) | Verb::Snapshot(_)) => on_hosts(verb, &context, args),
+        verb @ (Verb::Plan(_)
+        | Verb::Apply(_)
+        | Verb::Status(_)
+        | Verb::Snapshot(_)
+        | Verb::Export(_)
+        | Verb::Detach(_)) => on_hosts(verb, &context, args),
         Verb::Validate(args) => validate::run(args, &context),
         verb @ Verb::Retention(given) if given.reaches_hosts() => on_hosts(verb, &context, args),
         Verb::Retention(args) => retention::run(args, &context),

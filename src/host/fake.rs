@@ -63,7 +63,7 @@ pub(super) fn request() -> CreateRequest {
         },
         disks: vec![disk()],
         reuse: false,
-            act: crate::model::act::Act::default(),
+        act: crate::model::act::Act::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod decode;
 mod diagnostic;
+pub mod export;
 mod gate;
 pub mod kind;
 mod load;

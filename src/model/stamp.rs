@@ -226,7 +226,17 @@ fn parse_trailers(paragraph: &str) -> Option<Stamp> {
             _ => other.push((key.to_owned(), value.to_owned())),
         }
     }
-    Some(Stamp { set: set?, snapshot: snapshot?, series, slot, consistency, protect, hold, hold_by_hand: by_hand, other })
+    Some(Stamp {
+        set: set?,
+        snapshot: snapshot?,
+        series,
+        slot,
+        consistency,
+        protect,
+        hold,
+        hold_by_hand: by_hand,
+        other,
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use crate::model::desired::Origin;
 use crate::model::kinds::{Content, CreateMode, Presence};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
-use crate::model::plan::{Action, ActionKind, Address, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::plan::{
+    Action, ActionKind, Address, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Description, Stamp, StampHold};
 use crate::model::text::{count, instant, printable};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::{self, Claim, Claims, CurrentClaim};
 use super::external::External;
+use super::restore::Restoring;
 use super::retain::SeriesDeletes;
 use super::series::{self, SeriesClaim};
 use super::{Context, DomainPass, guards, kinds};
@@ -32,6 +33,8 @@ pub(super) struct Planner<'a> {
     pub(super) external: Option<External<'a>>,
     /// The snapshots that a set of the domain, suspended or not, declares as the current one: none of them is deleted.
     pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
+    /// What is restored from saved XML.
+    pub(super) restoring: Restoring,
     /// What makes an external tree whole; before everything else.
     pub(super) repairs: Vec<Action>,
     pub(super) redefines: Vec<Action>,
@@ -72,6 +75,7 @@ pub(super) fn plan_domain<'a>(
         origin: sets.first().map(|set| set.origin("/spec/domains")),
         external: None,
         pointed_at,
+        restoring: Restoring::default(),
         repairs: Vec::new(),
         redefines: Vec::new(),
         creates: Vec::new(),
@@ -105,6 +109,7 @@ pub(super) fn plan_domain<'a>(
         None => {
             let frozen = sets.iter().all(|set| suspended(set, context.now).is_some());
             planner.begin_external(sets, frozen);
+            planner.begin_restoring(&snapshots, current.as_ref());
             for claim in &snapshots {
                 let mark = planner.mark();
                 planner.declared(claim);
@@ -112,6 +117,7 @@ pub(super) fn plan_domain<'a>(
                     planner.take_back(mark);
                 }
             }
+            planner.order_restores();
             planner.warn_of_twins();
             planner.series(&mut series, &snapshots);
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));

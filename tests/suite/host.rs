@@ -35,7 +35,7 @@ pub(crate) fn request(host: &dyn Host, domain: &DomainRef, name: &str, descripti
         },
         disks: host.definition(domain, false).expect("the definition").disks,
         reuse: false,
-            act: snapward::model::act::Act::default(),
+        act: snapward::model::act::Act::default(),
     }
 }
 

@@ -52,7 +52,7 @@ fn request(
         },
         disks: host.definition(domain, false).expect("the definition").disks,
         reuse: false,
-            act: snapward::model::act::Act::default(),
+        act: snapward::model::act::Act::default(),
     }
 }
 

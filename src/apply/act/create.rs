@@ -73,7 +73,9 @@ impl Pass<'_> {
         match writable.find(lacks) {
             Some(disk) => {
                 let target = crate::model::text::printable(&disk.target);
-                Err(Failure::new(format!("libvirt said it was captured, and the image of disk {target} does not hold it")))
+                Err(Failure::new(format!(
+                    "libvirt said it was captured, and the image of disk {target} does not hold it"
+                )))
             }
             None => Ok(Done::default()),
         }

@@ -42,7 +42,9 @@ impl Pass<'_> {
         let images = overlays(&request.capture);
         if after.act.no_metadata {
             return match self.not_on(&images) {
-                Some(wrong) => Err(Failure::new(format!("was captured, but reads back differently: {wrong}. {RUN_AGAIN}"))),
+                Some(wrong) => {
+                    Err(Failure::new(format!("was captured, but reads back differently: {wrong}. {RUN_AGAIN}")))
+                }
                 None => Ok(Done { disks: images, ..Done::default() }),
             };
         }

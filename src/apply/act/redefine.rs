@@ -50,7 +50,8 @@ impl Pass<'_> {
             return Ok(Done::default());
         }
         self.is_current(name)?;
-        let unread = |error| Failure::new(format!("was restored, but the domain could not be read afterwards ({error})"));
+        let unread =
+            |error| Failure::new(format!("was restored, but the domain could not be read afterwards ({error})"));
         match tree.map(|_| self.look_again()).transpose().map_err(unread)?.and_then(|after| self.not_whole(&after)) {
             Some(wrong) => Err(Failure::new(format!("was restored, and {wrong}"))),
             None => Ok(Done::default()),
@@ -152,8 +153,9 @@ impl Pass<'_> {
             return Err(self.redefine_failed(&snapshot, &error));
         }
         self.is_current(name)?;
-        let unread =
-            |error| Failure::new(format!("the pointer was moved, but the domain could not be read ({error}). {RUN_AGAIN}"));
+        let unread = |error| {
+            Failure::new(format!("the pointer was moved, but the domain could not be read ({error}). {RUN_AGAIN}"))
+        };
         match tree.map(|_| self.look_again()).transpose().map_err(unread)?.and_then(|after| self.not_whole(&after)) {
             Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),
             None => Ok(Done::default()),

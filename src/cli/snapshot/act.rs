@@ -18,9 +18,9 @@ use crate::plan::chain::Neighbours;
 use crate::plan::order::{Refusal, Scene};
 
 /// The domain as it was read for an order.
-pub(super) struct Seen {
-    pub(super) info: HostInfo,
-    pub(super) domain: ObservedDomain,
+pub(in crate::cli) struct Seen {
+    info: HostInfo,
+    pub(in crate::cli) domain: ObservedDomain,
     near: Neighbourhood,
     now: Timestamp,
 }
@@ -30,7 +30,7 @@ impl Opened {
     ///
     /// # Errors
     /// When a call fails.
-    pub(super) fn observe(&self, wanted: &Interest<'_>) -> Result<Seen, CliError> {
+    pub(in crate::cli) fn observe(&self, wanted: &Interest<'_>) -> Result<Seen, CliError> {
         let info = observe::identify(&self.connection).map_err(failed)?;
         let domain = observe::observe_domain(self.host(), &self.domain, wanted).map_err(failed)?;
         let near = if wanted.external || domain.tree.external().next().is_some() {
@@ -44,13 +44,13 @@ impl Opened {
 
 impl Seen {
     /// For the planner.
-    pub(super) fn scene(&self) -> Scene<'_> {
+    pub(in crate::cli) fn scene(&self) -> Scene<'_> {
         let neighbours = Neighbours::read(&self.near.domains, &self.near.unreadable);
         Scene { host: &self.info, domain: &self.domain, neighbours, now: self.now }
     }
 
     /// An order that is not carried out.
-    pub(super) fn refused(&self, refusals: &[Refusal]) -> CliError {
+    pub(in crate::cli) fn refused(&self, refusals: &[Refusal]) -> CliError {
         let domain = printable(&self.domain.name);
         let line = |refusal: &Refusal| match &refusal.snapshot {
             Some(snapshot) => format!("snapshot {snapshot} of domain {domain}: {}", refusal.text),
@@ -73,7 +73,12 @@ pub(super) fn one(refusal: Refusal) -> Vec<Refusal> {
 ///
 /// # Errors
 /// When nothing was done.
-pub(super) fn carry_out(context: &Context, opened: &Opened, seen: &Seen, plan: &Plan) -> Result<Exit, CliError> {
+pub(in crate::cli) fn carry_out(
+    context: &Context,
+    opened: &Opened,
+    seen: &Seen,
+    plan: &Plan,
+) -> Result<Exit, CliError> {
     let stop = apply::Stop::new();
     opened.interrupt.stops(stop.clone());
     let progress = progress::choose(context, plan.actions.len());
@@ -83,7 +88,8 @@ pub(super) fn carry_out(context: &Context, opened: &Opened, seen: &Seen, plan: &
     drop(progress);
     let exit = Exit::of_outcome(&outcome);
     let Some(done) = outcome.domains.first() else { return Ok(exit) };
-    let lines: String = plan.actions.iter().zip(&done.actions).filter_map(|(action, done)| told(action, done)).collect();
+    let lines: String =
+        plan.actions.iter().zip(&done.actions).filter_map(|(action, done)| told(action, done)).collect();
     let domain = printable(&seen.domain.name);
     let failure = done.actions.iter().find(|action| action.result == ActionResult::Failed);
     let went_wrong = match (failure, done.result) {

@@ -210,7 +210,9 @@ fn read_xml(file: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     reader.take(XML_LIMIT + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > XML_LIMIT {
-        return Err(CliError::failed(format!("{shown} is larger than 10 MiB, which is virsh's limit; nothing was done")));
+        return Err(CliError::failed(format!(
+            "{shown} is larger than 10 MiB, which is virsh's limit; nothing was done"
+        )));
     }
     Ok(text)
 }

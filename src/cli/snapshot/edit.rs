@@ -138,7 +138,8 @@ struct Draft {
 
 impl Draft {
     fn new(xml: &str) -> Result<Self, CliError> {
-        let failed = |error: std::io::Error| CliError::failed(format!("no file for the editor: {error}; nothing was done"));
+        let failed =
+            |error: std::io::Error| CliError::failed(format!("no file for the editor: {error}; nothing was done"));
         let (path, mut file) = Self::file().map_err(failed)?;
         file.write_all(xml.as_bytes()).map_err(failed)?;
         Ok(Self { path })

@@ -14,7 +14,9 @@ mod parent;
 mod spec;
 mod xml;
 
+pub(super) use act::{Seen, carry_out};
 use clap::{Args, Subcommand};
+pub(super) use open::{Opened, failed, open};
 
 use super::Context;
 use super::args::exit_codes;

@@ -20,13 +20,13 @@ use crate::observe::Connection;
 const LISTED: usize = 10;
 
 /// A domain that was found, and the connection to its host.
-pub(super) struct Opened {
+pub(in crate::cli) struct Opened {
     /// The host.
-    pub(super) connection: Connection,
+    pub(in crate::cli) connection: Connection,
     /// The domain.
-    pub(super) domain: DomainRef,
+    pub(in crate::cli) domain: DomainRef,
     /// Watches for signals; they end the process until a verb that acts asks for a stop instead.
-    pub(super) interrupt: Interrupt,
+    pub(super) interrupt: Arc<Interrupt>,
     calls: Arc<Counting>,
 }
 
@@ -40,7 +40,7 @@ impl Drop for Opened {
 ///
 /// # Errors
 /// When several hosts are named, the host cannot be reached, or it has no such domain.
-pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Opened, CliError> {
+pub(in crate::cli) fn open(context: &Context, domain: &str, access: Access) -> Result<Opened, CliError> {
     let candidates = connections::candidates(&context.global.connect, &DesiredState::default());
     if candidates.len() > 1 {
         let uris: Vec<_> = context.global.connect.iter().map(|uri| printable(uri)).collect();
@@ -55,6 +55,12 @@ pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Op
         return Err(CliError::failed(format!("{}; nothing was done", unreachable.join("; ")))
             .hint("check the URI with `virsh -c URI list --all`; -c URI chooses another one"));
     };
+    let domain = find(&connection, domain)?;
+    Ok(Opened { domain, connection, interrupt: Arc::new(interrupt), calls })
+}
+
+/// The domain of that name, UUID or id.
+fn find(connection: &Connection, domain: &str) -> Result<DomainRef, CliError> {
     let domains = connection.host.domains().map_err(failed)?;
     let Some(found) = choose(&domains, domain) else {
         let error = CliError::failed(format!(
@@ -64,7 +70,7 @@ pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Op
         ));
         return Err(meant(error, domain, domains.iter().map(|domain| domain.name.as_str())));
     };
-    Ok(Opened { domain: found.clone(), connection, interrupt, calls })
+    Ok(found.clone())
 }
 
 /// As virsh: what is a number is an id first, what looks like a UUID is one before it is a name
@@ -92,13 +98,26 @@ fn meant<'a>(error: CliError, given: &str, there: impl Iterator<Item = &'a str> 
 }
 
 /// A failed call ends the verb.
-pub(super) fn failed(error: HostError) -> CliError {
+pub(in crate::cli) fn failed(error: HostError) -> CliError {
     CliError::failed(error.to_string())
 }
 
 impl Opened {
+    /// Another domain of the same host.
+    ///
+    /// # Errors
+    /// When the host has no such domain.
+    pub(in crate::cli) fn another(&self, domain: &str) -> Result<Self, CliError> {
+        Ok(Self {
+            domain: find(&self.connection, domain)?,
+            connection: self.connection.clone(),
+            interrupt: Arc::clone(&self.interrupt),
+            calls: Arc::clone(&self.calls),
+        })
+    }
+
     /// The calls.
-    pub(super) fn host(&self) -> &dyn Host {
+    pub(in crate::cli) fn host(&self) -> &dyn Host {
         self.connection.host.as_ref()
     }
 

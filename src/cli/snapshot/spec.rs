@@ -83,7 +83,8 @@ fn word(location: DiskLocation) -> &'static str {
 /// The XML as `virsh snapshot-create-as --print-xml` writes it.
 pub(super) fn xml(spec: &CaptureSpec) -> String {
     let escaped = |text: &str| quick_xml::escape::escape(text).into_owned();
-    let attribute = |name: &str, value: Option<&str>| value.map(|v| format!(" {name}='{}'", escaped(v))).unwrap_or_default();
+    let attribute =
+        |name: &str, value: Option<&str>| value.map(|v| format!(" {name}='{}'", escaped(v))).unwrap_or_default();
     let mut out = "<domainsnapshot>\n".to_owned();
     for (element, text) in [("name", &spec.name), ("description", &spec.description)] {
         out.extend(text.iter().map(|text| format!("  <{element}>{}</{element}>\n", escaped(text))));
@@ -102,7 +103,8 @@ pub(super) fn xml(spec: &CaptureSpec) -> String {
                 continue;
             }
             let block = disk.source_type == Some(SourceType::Block);
-            out.push_str(&format!(" type='{}'>\n", if block { "block" } else { "file" }));
+            let kind = disk.source_type.map(|_| if block { "block" } else { "file" });
+            out.push_str(&format!("{}>\n", attribute("type", kind)));
             out.extend(disk.format.iter().map(|format| format!("      <driver type='{}'/>\n", escaped(format))));
             let kind = if block { "dev" } else { "file" };
             out.extend(disk.file.iter().map(|file| format!("      <source {kind}='{}'/>\n", escaped(file))));
@@ -132,7 +134,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_named() {
-        for (text, what) in [("", "begins"), ("vda,files=/x", "files=/x"), ("vda,snapshot=maybe", "maybe"), ("vda,", "``")] {
+        for (text, what) in
+            [("", "begins"), ("vda,files=/x", "files=/x"), ("vda,snapshot=maybe", "maybe"), ("vda,", "``")]
+        {
             let error = diskspec(text).expect_err(text);
             assert!(error.contains(what), "{error}");
         }

@@ -67,7 +67,9 @@ fn location(word: &str) -> Result<DiskLocation, XmlError> {
         "internal" => Ok(DiskLocation::Internal),
         "external" => Ok(DiskLocation::External),
         "manual" => Ok(DiskLocation::Manual),
-        other => Err(XmlError::new(format!("snapshot='{}' is none of no, internal, external, manual", printable(other)))),
+        other => {
+            Err(XmlError::new(format!("snapshot='{}' is none of no, internal, external, manual", printable(other))))
+        }
     }
 }
 
@@ -79,7 +81,9 @@ fn only(element: Node<'_, '_>, attributes: &[&str], elements: &[&str]) -> Result
     }
     let mut inside = element.children().filter(Node::is_element);
     match inside.find(|inside| !elements.contains(&inside.tag_name().name())) {
-        Some(other) => Err(XmlError::new(format!("<{}> in <{of}> is not supported", printable(other.tag_name().name())))),
+        Some(other) => {
+            Err(XmlError::new(format!("<{}> in <{of}> is not supported", printable(other.tag_name().name()))))
+        }
         None => Ok(()),
     }
 }
@@ -98,7 +102,10 @@ mod tests {
         assert_eq!((spec.name.as_deref(), spec.description.as_deref()), (Some("s"), Some("a & b")));
         let memory = spec.memory.expect("memory");
         assert_eq!((memory.location, memory.file.as_deref()), (Some(DiskLocation::External), Some("/m,1")));
-        assert_eq!((spec.disks[0].file.as_deref(), spec.disks[0].source_type), (Some("/dev/x"), Some(SourceType::Block)));
+        assert_eq!(
+            (spec.disks[0].file.as_deref(), spec.disks[0].source_type),
+            (Some("/dev/x"), Some(SourceType::Block))
+        );
         assert_eq!(spec.disks[1].location, Some(DiskLocation::No));
         assert_eq!(read("<domainsnapshot/>").expect("valid"), CaptureSpec::default());
     }

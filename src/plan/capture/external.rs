@@ -107,6 +107,9 @@ fn one_disk(
         None => overlay_file(domain, disk, request.name, &format)?,
     };
     check_name(&file)?;
+    if file.contains(',') && !domain.state.is_active() {
+        return Err(doubled_comma(&file));
+    }
     Ok(Some(CaptureDisk {
         target: disk.target.clone(),
         location: Some(DiskLocation::External),
@@ -150,6 +153,19 @@ fn memory_file(domain: &ObservedDomain, request: Request<'_>) -> Result<MemoryFi
             "give the memory image's path: capture.memory.file",
         )),
     }
+}
+
+/// libvirt 11.3 has qemu-img make another file than it puts into the domain's definition
+/// (`qemuSnapshotCreateQcow2Files`): afterwards the domain has no disk.
+fn doubled_comma(path: &str) -> Obstacle {
+    not_possible(
+        format!(
+            "the path {} holds a comma, and the domain is off: libvirt then doubles it in the file's name, and the domain would be left \
+             with a disk that is not there",
+            printable(path)
+        ),
+        "choose a path without a comma, or capture while the domain runs",
+    )
 }
 
 fn check_name(path: &str) -> Result<(), Obstacle> {

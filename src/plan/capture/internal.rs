@@ -8,6 +8,9 @@ use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
 
+/// From this libvirt on, internal snapshots of running domains are QEMU jobs (10.9.0).
+const NAMES_IN_JOBS: u64 = 10_009_000;
+
 /// Checks an internal capture.
 pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
     match obstacle(host, domain, request) {
@@ -52,7 +55,21 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
             "declare when: stopped, or give the domain an NVRAM file of format qcow2 (libvirt 10.10 or later)",
         ));
     }
-    tag_in_image(domain, name)
+    unspeakable(host, domain, name).or_else(|| tag_in_image(domain, name))
+}
+
+/// Since libvirt 10.9 the name is part of a QEMU job's id, and QEMU has few characters for those (`id_wellformed`).
+fn unspeakable(host: &HostInfo, domain: &ObservedDomain, name: &SnapshotName) -> Option<Obstacle> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let applies = domain.state.is_active() && host.libvirt_version >= NAMES_IN_JOBS && !host.is_test_driver();
+    let other = name.as_str().chars().find(|c| !fits(*c)).filter(|_| applies)?;
+    Some(not_possible(
+        format!(
+            "its name holds `{}`, and QEMU takes only letters, digits and - . _ in the name of a running domain's internal snapshot",
+            printable(&other.to_string())
+        ),
+        "choose another name, or capture while the domain is off",
+    ))
 }
 
 /// A disk that the capture itself leaves out, or takes in where it holds no state: an internal snapshot is of all

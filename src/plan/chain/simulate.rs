@@ -115,7 +115,11 @@ pub(in crate::plan) fn after_forget(domain: &ObservedDomain, name: &SnapshotName
 }
 
 /// The domain after the record of a snapshot was given to libvirt, a new one or another version of one that is listed.
-pub(in crate::plan) fn after_redefine(domain: &ObservedDomain, record: &ObservedSnapshot, current: bool) -> ObservedDomain {
+pub(in crate::plan) fn after_redefine(
+    domain: &ObservedDomain,
+    record: &ObservedSnapshot,
+    current: bool,
+) -> ObservedDomain {
     let others = domain.tree.iter().filter(|snapshot| snapshot.name != record.name).cloned();
     let pointer = if current { Some(record.name.clone()) } else { domain.tree.current().cloned() };
     let tree = SnapshotTree::new(others.chain([record.clone()]), pointer);

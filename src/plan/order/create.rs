@@ -40,7 +40,8 @@ pub fn create(scene: &Scene<'_>, order: &CaptureOrder) -> Result<Plan, Refusal> 
         return Err(refuse("the domain has a snapshot of this name".to_owned(), "choose another name"));
     }
     if let Some(line) = order.description.lines().find(|line| looks_like_trailer(line)) {
-        let text = format!("the description has the line {}, by which snapward says whose a snapshot is", printable(line));
+        let text =
+            format!("the description has the line {}, by which snapward says whose a snapshot is", printable(line));
         return Err(refuse(text, "leave such lines out; `adopt: true` in a manifest makes a set its owner"));
     }
     one_kind(scene, order)?;
@@ -94,7 +95,9 @@ pub fn create(scene: &Scene<'_>, order: &CaptureOrder) -> Result<Plan, Refusal> 
 fn one_kind(scene: &Scene<'_>, order: &CaptureOrder) -> Result<(), Refusal> {
     let external = scene.domain.tree.external().count();
     let (here, way_out) = match order.capture.location {
-        Location::Internal if external > 0 => ("external", "capture it externally: --disk-only, or --memspec file=/PATH"),
+        Location::Internal if external > 0 => {
+            ("external", "capture it externally: --disk-only, or --memspec file=/PATH")
+        }
         Location::External if scene.domain.tree.len() > external => {
             ("internal", "capture it internally, or delete the internal snapshots first")
         }

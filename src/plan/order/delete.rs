@@ -29,12 +29,7 @@ pub enum Scope {
 ///
 /// # Errors
 /// Everything that cannot go, each with what holds it; then nothing goes.
-pub fn delete(
-    scene: &Scene<'_>,
-    name: &SnapshotName,
-    scope: Scope,
-    metadata_only: bool,
-) -> Result<Plan, Vec<Refusal>> {
+pub fn delete(scene: &Scene<'_>, name: &SnapshotName, scope: Scope, metadata_only: bool) -> Result<Plan, Vec<Refusal>> {
     let domain = scene.domain;
     scene.existing(name).map_err(|refusal| vec![refusal])?;
     let below = |snapshot: &&ObservedSnapshot| domain.tree.is_within(&snapshot.name, name);

@@ -14,9 +14,9 @@ pub use redefine::{Edit, edit, hold, redefine, set_current, unhold};
 pub use resolve::resolve;
 
 use super::capture::Obstacle;
-use super::chain::{Fault, Neighbours};
-use crate::model::desired::Origin;
-use crate::model::names::SnapshotName;
+use super::chain::{Fault, Layout, Neighbours, Trust};
+use crate::model::desired::{DesiredState, Origin};
+use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, Address, Plan, PlanSource, PlannedDomain, Reason, ReasonCode};
 use crate::model::snapshot::ObservedSnapshot;
@@ -32,6 +32,23 @@ pub struct Scene<'a> {
     pub neighbours: Neighbours<'a>,
     /// The present.
     pub now: jiff::Timestamp,
+}
+
+/// The sets that are at work on a domain: those that select it and are not suspended.
+pub fn sets_at_work(desired: &DesiredState, scene: &Scene<'_>) -> Vec<SetId> {
+    let (host, domain) = (scene.host, scene.domain);
+    let sets = super::Context::new(desired, scene.now).sets_of(host, &domain.name, domain.uuid);
+    sets.into_iter().filter(|set| super::domain::suspended(set, scene.now).is_none()).map(|set| set.id()).collect()
+}
+
+/// Why the snapshots of a domain cannot be restored from what would be exported now; none where they can.
+pub fn export_obstacle(scene: &Scene<'_>) -> Option<Refusal> {
+    if let Some(problem) = super::kinds::problem(scene.domain, &[], &[]) {
+        return Some(Refusal::new(None, problem.text, problem.way_out));
+    }
+    let external = scene.is_external();
+    let fault = Layout::whole(scene.domain, Trust::Metadata).err().filter(|_| external)?;
+    Some(Refusal::fault(None, fault))
 }
 
 /// Why an order is not carried out. Nothing was done.

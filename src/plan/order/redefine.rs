@@ -45,12 +45,22 @@ pub fn redefine(scene: &Scene<'_>, saved: &SavedSnapshot, act: Act) -> Result<Pl
 ///
 /// # Errors
 /// As [`redefine`], and where the name may not change so.
-pub fn edit(scene: &Scene<'_>, old: &SnapshotName, saved: &SavedSnapshot, how: Edit, act: Act) -> Result<Plan, Refusal> {
+pub fn edit(
+    scene: &Scene<'_>,
+    old: &SnapshotName,
+    saved: &SavedSnapshot,
+    how: Edit,
+    act: Act,
+) -> Result<Plan, Refusal> {
     let before = scene.existing(old)?;
     let record = &saved.snapshot;
     if record.description.stamp != before.description.stamp {
         let text = "the lines that begin with Snapward- were changed, by which snapward says whose a snapshot is";
-        return Err(Refusal::new(Some(old), text, "leave them as they are; `hold`, `unhold` and manifests change them"));
+        return Err(Refusal::new(
+            Some(old),
+            text,
+            "leave them as they are; `hold`, `unhold` and manifests change them",
+        ));
     }
     if record.name == *old {
         return redefine(scene, saved, act);
@@ -84,6 +94,7 @@ pub fn edit(scene: &Scene<'_>, old: &SnapshotName, saved: &SavedSnapshot, how: E
         return refuse("more than the name and the texts were changed", "change its name alone");
     }
     fits(scene, saved)?;
+    kept_in_kind(scene, record)?;
     let mut actions = vec![giving(scene, saved, act, "ordered by `snapshot edit`")];
     let mut after = chain::after_redefine(scene.domain, record, act.make_current);
     if how == Edit::Rename {
@@ -222,11 +233,13 @@ fn kept_in_kind(scene: &Scene<'_>, record: &ObservedSnapshot) -> Result<(), Refu
         return refuse(text, "leave <state> as it is: libvirt reverts by it");
     }
     if listed.memory != record.memory || listed.disks != record.disks || files(listed) != files(record) {
-        let text = "the record would say that memory or disks are elsewhere than where they were captured to".to_owned();
+        let text =
+            "the record would say that memory or disks are elsewhere than where they were captured to".to_owned();
         return refuse(text, "leave <memory>, <disks>, <revertDisks> and the domain's disks as they are");
     }
     if listed.parent != record.parent && external > 0 {
-        let text = "its parent would be another; in a tree with external snapshots libvirt then deletes files that are in use";
+        let text =
+            "its parent would be another; in a tree with external snapshots libvirt then deletes files that are in use";
         return refuse(text.to_owned(), "leave <parent> as it is");
     }
     Ok(())

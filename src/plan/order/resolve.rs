@@ -38,7 +38,8 @@ pub fn resolve(spec: &CaptureSpec, disk_only: bool, domain: &ObservedDomain) -> 
         (None | Some(DiskLocation::Internal | DiskLocation::No), None) => None,
     };
     if memory_file.is_some() && (disk_only || !active) {
-        let text = if active { "--disk-only leaves the memory out" } else { "the domain is shut off, and has no memory" };
+        let text =
+            if active { "--disk-only leaves the memory out" } else { "the domain is shut off, and has no memory" };
         return Err(refuse(text, "leave the memory image out"));
     }
     let takes = |location| disks.iter().any(|disk| disk.location == Some(location));
@@ -56,8 +57,7 @@ pub fn resolve(spec: &CaptureSpec, disk_only: bool, domain: &ObservedDomain) -> 
             "give --memspec file=/PATH to capture the memory into a file, or --disk-only to leave it out",
         ));
     }
-    let external =
-        external_disks || memory_file.is_some() || (disk_only && !takes(DiskLocation::Internal));
+    let external = external_disks || memory_file.is_some() || (disk_only && !takes(DiskLocation::Internal));
     let none_of_the_disks = |disk: &crate::model::observed::ObservedDisk| {
         let chosen = disks.iter().find(|chosen| chosen.target == disk.target);
         disk.is_empty_drive() || disk.readonly || chosen.is_some_and(|chosen| chosen.location == Some(DiskLocation::No))

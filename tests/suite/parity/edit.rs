@@ -6,7 +6,8 @@ use super::twins::{Bed, DOM, State, Twins};
 
 /// An editor that puts a description behind the snapshot's own name.
 fn describing(bed: &Bed) -> String {
-    let script = bed.file("describe.sed", "0,/<\\/name>/s/<\\/name>/&<description>edited \\& seen<\\/description>/\n");
+    let script =
+        bed.file("describe.sed", "0,/<\\/name>/s/<\\/name>/&<description>edited \\&amp; seen<\\/description>/\n");
     format!("sed -i -f {script}")
 }
 

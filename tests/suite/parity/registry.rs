@@ -210,10 +210,7 @@ const ROWS: &[Rows] = &[
     Rows {
         command: "snapshot-edit",
         test: "parity::edit::a_description_in_an_external_tree",
-        flags: &[
-            ("--domain", "`snapshot edit DOMAIN`"),
-            ("--snapshotname", "`snapshot edit DOMAIN SNAPSHOT`"),
-        ],
+        flags: &[("--domain", "`snapshot edit DOMAIN`"), ("--snapshotname", "`snapshot edit DOMAIN SNAPSHOT`")],
     },
     Rows {
         command: "snapshot-edit",

@@ -1,0 +1,122 @@
+//! Snapshots that move with their domain: exported, forgotten by libvirt, and restored from the export.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::chain::backing_chain;
+use crate::support::cmd::{Ran, snapward};
+use crate::support::embed::EmbedRoot;
+use crate::support::guest::Guest;
+use crate::support::lab::{manifest, snapshot};
+use crate::support::tools;
+
+fn run(root: &EmbedRoot, args: &[&str]) -> Ran {
+    snapward([&["-c", root.uri().as_str()], args].concat()).run()
+}
+
+fn dir(root: &EmbedRoot) -> String {
+    tools::text(&root.path().join("saved")).to_owned()
+}
+
+/// The XML of all snapshots, without the lines by which a set owns them.
+fn all(guest: &Guest<'_>) -> Vec<String> {
+    let without = |xml: String| {
+        let lines = xml.lines().filter(|line| !line.contains("Snapward-")).map(|line| line.trim().to_owned());
+        lines.filter(|line| !line.is_empty() && !line.contains("description>")).collect::<Vec<_>>().join("\n")
+    };
+    guest.snapshots().iter().map(|name| without(guest.snapshot_xml(name))).collect()
+}
+
+/// `e1` with a dead branch `e2` and, after a revert, `f` in use.
+fn external(root: &EmbedRoot) -> Guest<'_> {
+    let guest = root.guest("vm").vnc_password("s3cret").define();
+    for name in ["e1", "e2"] {
+        run(root, &["snapshot", "create", "vm", name, "--disk-only"]).exits(0);
+    }
+    guest.revert("e1");
+    run(root, &["snapshot", "create", "vm", "f", "--disk-only"]).exits(0);
+    guest
+}
+
+#[test]
+fn a_detached_external_tree_is_restored_as_it_was() {
+    let root = EmbedRoot::new();
+    let guest = external(&root);
+    let (before, current, chain) = (all(&guest), guest.current(), backing_chain(&guest.vda()));
+    let saved = dir(&root);
+    let ran = run(&root, &["detach", "vm", "--export", &saved, "--yes"]).exits(0);
+    assert!(ran.stdout.contains("vm.yaml"), "{ran}");
+    assert!(guest.snapshots().is_empty());
+    assert_eq!(backing_chain(&guest.vda()), chain, "no image was touched");
+    let file = format!("{saved}/vm.yaml");
+    for path in [&file, &format!("{saved}/vm/e1.xml")] {
+        assert_eq!(fs::metadata(path).expect("written").permissions().mode() & 0o777, 0o600);
+    }
+    assert!(fs::read_to_string(format!("{saved}/vm/e1.xml")).expect("written").contains("s3cret"));
+
+    run(&root, &["validate", &file]).exits(0);
+    run(&root, &["apply", "--yes", &file]).exits(0);
+    assert_eq!(all(&guest), before);
+    assert_eq!(guest.current(), current);
+    run(&root, &["plan", "--detailed-exitcode", &file]).exits(0);
+    // What counts: it can be used again.
+    run(&root, &["snapshot", "delete", "vm", "e2", "--yes"]).exits(0);
+    guest.revert("e1");
+}
+
+#[test]
+fn half_an_external_tree_is_not_restored() {
+    let root = EmbedRoot::new();
+    let guest = external(&root);
+    let saved = dir(&root);
+    run(&root, &["detach", "vm", "--export", &saved, "--yes"]).exits(0);
+    let file = format!("{saved}/vm.yaml");
+    let text = fs::read_to_string(&file).expect("written");
+    let (head, _) = text.split_once("  - name: f\n").expect("it comes last: it is the newest");
+    fs::write(&file, format!("{head}  current: e1\n")).expect("written");
+    let ran = run(&root, &["plan", &file]).exits(0);
+    assert!(ran.stdout.contains("does not fit the images"), "{ran}");
+    run(&root, &["apply", "--yes", &file]).exits(3);
+    assert!(guest.snapshots().is_empty());
+}
+
+#[test]
+fn an_internal_tree_is_restored_with_its_parents_and_pointer() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    for name in ["z", "a", "m"] {
+        run(&root, &["snapshot", "create", "vm", name]).exits(0);
+    }
+    guest.set_current("a");
+    let before = all(&guest);
+    let saved = dir(&root);
+    run(&root, &["export", "vm", "--dir", &saved]).exits(0);
+    let ran = run(&root, &["export", "vm", "--dir", &saved]).exits(1);
+    assert!(ran.stderr.contains("cannot be written"), "nothing is overwritten: {ran}");
+    run(&root, &["snapshot", "delete", "vm", "z", "--children", "--metadata-only", "--yes"]).exits(0);
+    assert!(guest.snapshots().is_empty());
+    run(&root, &["apply", "--yes", &format!("{saved}/vm.yaml")]).exits(0);
+    assert_eq!(all(&guest), before);
+    assert_eq!(guest.current(), "a");
+    guest.revert("z");
+}
+
+#[test]
+fn a_domain_that_a_set_is_at_work_on_is_not_detached() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    let set = |more: &str| manifest(&format!("{more}  snapshots:\n{}", snapshot("a", &[])));
+    let active = root.file("set.yaml", &set(""));
+    run(&root, &["apply", "--yes", &active]).exits(0);
+    let saved = dir(&root);
+    let detach = ["detach", "vm", "--yes", "--export", &saved];
+    let ran = run(&root, &detach).exits(1);
+    assert!(ran.stderr.contains("default/lab") && ran.stderr.contains("--manifests"), "{ran}");
+    let ran = run(&root, &[&detach[..], &["--manifests", &active]].concat()).exits(1);
+    assert!(ran.stderr.contains("at work"), "{ran}");
+    assert_eq!((guest.snapshots().len(), root.path().join("saved").exists()), (1, false));
+    let suspended = root.file("suspended.yaml", &set("  suspend: {reason: moving}\n"));
+    run(&root, &[&detach[..], &["--manifests", &suspended]].concat()).exits(0);
+    assert!(guest.snapshots().is_empty());
+    guest.undefine();
+}
