@@ -23,9 +23,9 @@ use crate::model::text::printable;
 use crate::observe::Interest;
 use crate::plan::order;
 
-/// Write the snapshots of domains to files: a manifest per domain, and the XML of every snapshot.
+/// Write the snapshots of domains to files.
 ///
-/// Applied where libvirt does not know the snapshots (another host to which the images were moved, a transient domain that came
+/// A manifest per domain, and the XML of every snapshot. Applied where libvirt does not know the snapshots (another host to which the images were moved, a transient domain that came
 /// back), the manifest restores its records: parents first, the current one last, external ones only as a whole tree that fits
 /// the images. Files are made with mode 0600, and none is overwritten.
 #[derive(Debug, Args)]
@@ -51,9 +51,9 @@ pub(super) struct ExportArgs {
     security_info: bool,
 }
 
-/// Export the snapshots of domains, then have libvirt forget them, so that the domains can be undefined or migrated.
+/// Export snapshots, then have libvirt forget them.
 ///
-/// Nothing in the images changes. The export holds the secrets of the domains' definitions, and nothing is forgotten before all
+/// So the domains can be undefined or migrated. Nothing in the images changes. The export holds the secrets of the domains' definitions, and nothing is forgotten before all
 /// of it is written. A domain that a set is at work on is refused: with its snapshots gone from libvirt, the set would report them
 /// as missing or capture new ones. Where its snapshots belong to sets, give their manifests: each must be suspended or exclude the
 /// domain.

@@ -34,9 +34,10 @@ use super::exit::Exit;
         "Examples:\n",
         "  snapward snapshot list web-1 --tree\n",
         "  snapward -c qemu+ssh://kvm-017/system snapshot info web-1 golden\n",
-        "  snapward snapshot xml web-1 golden > golden.xml\n",
+        "  snapward snapshot create web-1 before-upgrade\n",
+        "  snapward snapshot delete web-1 before-upgrade --yes\n",
         "\n",
-        exit_codes!(ask)
+        exit_codes!(act)
     )
 )]
 pub(super) struct SnapshotArgs {

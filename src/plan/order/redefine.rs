@@ -228,6 +228,10 @@ fn kept_in_kind(scene: &Scene<'_>, record: &ObservedSnapshot) -> Result<(), Refu
             None => Ok(()),
         };
     };
+    if listed.created != record.created {
+        let text = "its creationTime would change, by which snapward knows the snapshot again and reckons its age";
+        return refuse(text.to_owned(), "leave <creationTime> as it is");
+    }
     if class(&listed.state) != class(&record.state) {
         let text = format!("its state would become {} from {}", printable(&record.state), printable(&listed.state));
         return refuse(text, "leave <state> as it is: libvirt reverts by it");

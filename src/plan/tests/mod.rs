@@ -3,6 +3,7 @@
 mod external;
 mod guards;
 mod hazards;
+mod orders;
 mod rules;
 mod series;
 mod world;
