@@ -181,11 +181,15 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
         )
         .hint("give --yes to apply without a question, after reading the plan: `snapward plan -`"));
     }
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+    can_ask(args.yes, "read the plan with `snapward plan`, then run `snapward apply --yes`")
+}
+
+/// Makes sure that a question can be asked, or need not be.
+pub(super) fn can_ask(yes: bool, hint: &str) -> Result<(), CliError> {
+    if yes || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
         return Ok(());
     }
-    Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done")
-        .hint("read the plan with `snapward plan`, then run `snapward apply --yes`"))
+    Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done").hint(hint))
 }
 
 /// Where the locks of this machine are.

@@ -2,14 +2,14 @@
 //! transient domain came back; and libvirt's records dropped, so that a domain can be undefined or migrated.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Context;
-use super::apply::confirmed;
+use super::apply::{can_ask, confirmed};
 use super::args::exit_codes;
 use super::clock;
 use super::error::CliError;
@@ -100,10 +100,7 @@ pub(super) fn run(args: &ExportArgs, context: &Context) -> Result<Exit, CliError
 }
 
 pub(super) fn detach(args: &DetachArgs, context: &Context) -> Result<Exit, CliError> {
-    if !args.yes && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done")
-            .hint("run it with --yes"));
-    }
+    can_ask(args.yes, "run it with --yes")?;
     let desired = match args.manifests.as_slice() {
         [] => None,
         paths => Some(manifests::desired(paths, context)?),

@@ -1,11 +1,9 @@
 //! `snapward snapshot delete`: deletes a snapshot, and what hangs below it.
 
-use std::io::IsTerminal as _;
-
 use clap::Args;
 
 use super::super::Context;
-use super::super::apply::confirmed;
+use super::super::apply::{can_ask, confirmed};
 use super::super::args::exit_codes;
 use super::super::error::CliError;
 use super::super::exit::Exit;
@@ -55,10 +53,7 @@ pub(super) struct DeleteArgs {
 }
 
 pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Exit, CliError> {
-    if !args.yes && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done")
-            .hint("run it with --yes"));
-    }
+    can_ask(args.yes, "run it with --yes")?;
     let opened = open(context, &args.domain.domain, Access::ReadWrite)?;
     let snapshot = opened.which(&args.which)?;
     let seen = opened.observe(&Interest::default())?;

@@ -98,6 +98,7 @@ fn meant<'a>(error: CliError, given: &str, there: impl Iterator<Item = &'a str> 
 }
 
 /// A failed call ends the verb.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(in crate::cli) fn failed(error: HostError) -> CliError {
     CliError::failed(error.to_string())
 }

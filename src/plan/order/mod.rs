@@ -15,7 +15,7 @@ pub use resolve::resolve;
 
 use super::capture::Obstacle;
 use super::chain::{Fault, Layout, Neighbours, Trust};
-use crate::model::desired::{DesiredState, Origin};
+use crate::model::desired::{DesiredState, Document, Origin};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, Address, Plan, PlanSource, PlannedDomain, Reason, ReasonCode};
@@ -38,7 +38,7 @@ pub struct Scene<'a> {
 pub fn sets_at_work(desired: &DesiredState, scene: &Scene<'_>) -> Vec<SetId> {
     let (host, domain) = (scene.host, scene.domain);
     let sets = super::Context::new(desired, scene.now).sets_of(host, &domain.name, domain.uuid);
-    sets.into_iter().filter(|set| super::domain::suspended(set, scene.now).is_none()).map(|set| set.id()).collect()
+    sets.into_iter().filter(|set| super::domain::suspended(set, scene.now).is_none()).map(Document::id).collect()
 }
 
 /// Why the snapshots of a domain cannot be restored from what would be exported now; none where they can.
