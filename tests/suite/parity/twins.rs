@@ -132,7 +132,11 @@ impl Bed {
     /// Runs `snapward snapshot` on the daemon.
     pub(super) fn snapward(&self, args: &[&str]) -> Ran {
         let editor = self.editor.borrow().clone();
-        snapward_by(&self.daemon, &[&["-c", URI, "snapshot"], args].concat()).env("EDITOR", editor).run()
+        snapward_by(&self.daemon, &[&["-c", URI, "snapshot"], args].concat())
+            // The texts that an edit leaves behind go with the daemon.
+            .env("TMPDIR", self.daemon.images())
+            .env("EDITOR", editor)
+            .run()
     }
 
     /// The editor of both from now on, which is run with the file's path behind these words.
