@@ -26,6 +26,10 @@ pub struct Plan {
     pub plan_id: String,
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
+    /// From then on a saved plan is refused, RFC 3339, UTC: the time of a slot that it captures is over then, or a window in
+    /// which it deletes is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_until: Option<String>,
     /// What it was made from.
     pub source: PlanSource,
     /// Counts.

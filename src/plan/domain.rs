@@ -36,6 +36,8 @@ pub(super) struct Planner<'a> {
     pub(super) drift: Vec<Drift>,
     pub(super) warnings: Vec<Warning>,
     pub(super) unchanged: usize,
+    /// When the time of each slot captured here is over.
+    pub(super) slot_ends: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
     pub(super) series_deletes: Vec<SeriesDeletes>,
     /// The limits of all sets of the domain.
@@ -68,6 +70,7 @@ pub(super) fn plan_domain<'a>(
         drift: Vec::new(),
         warnings: Vec::new(),
         unchanged: 0,
+        slot_ends: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
         pointer: domain.tree.current().cloned(),
@@ -369,6 +372,7 @@ impl Planner<'_> {
             warnings: self.warnings,
             unchanged: self.unchanged,
             series_deletes: self.series_deletes,
+            slot_ends: self.slot_ends,
             explained: Vec::new(),
         }
     }

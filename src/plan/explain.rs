@@ -71,7 +71,7 @@ impl<'a> Planner<'a> {
         let losers = candidates.iter().zip(decisions).filter(|(_, decision)| !decision.keep);
         let losers: BTreeSet<SnapshotName> = losers.map(|(candidate, _)| candidate.name.clone()).collect();
         let held: BTreeMap<SnapshotName, String> = deletable(self.domain, &losers).into_iter().collect();
-        let forecast = self.forecast(claim, retained);
+        let outlook = self.outlook(claim, retained);
         let of = |index: usize| {
             let (candidate, decision) = (&candidates[index], &decisions[index]);
             let because =
@@ -80,12 +80,12 @@ impl<'a> Planner<'a> {
             let tree = held.get(&candidate.name);
             reasons.extend(tree.map(|why| Because { code: Code::Tree, text: why.clone() }));
             let keep = decision.keep || tree.is_some();
-            let (goes, stays_until) = match forecast.as_ref().filter(|_| decision.keep && candidate.set_aside.is_none())
+            let (goes, stays_until) = match outlook.as_ref().filter(|_| decision.keep && candidate.set_aside.is_none())
             {
                 None => (None, None),
-                Some(forecast) => match forecast.goes.get(&candidate.name) {
+                Some(outlook) => match outlook.goes.get(&candidate.name) {
                     Some(goes) => (Some(goes.to_string()), None),
-                    None => (None, Some(forecast.until.to_string())),
+                    None => (None, Some(outlook.until.to_string())),
                 },
             };
             Explained {
@@ -132,7 +132,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Lets the clock run: every slot is taken, and what loses goes.
-    fn forecast(&self, claim: &SeriesClaim<'a>, retained: &Retained<'a>) -> Option<Forecast> {
+    fn outlook(&self, claim: &SeriesClaim<'a>, retained: &Retained<'a>) -> Option<Outlook> {
         let tempo = Tempo::of(claim.series.schedule?).ok()?;
         let mut kept: Vec<Candidate> = retained
             .candidates
@@ -150,12 +150,12 @@ impl<'a> Planner<'a> {
             .filter(|candidate| candidate.set_aside.is_none())
             .map(|candidate| candidate.name.clone())
             .collect();
-        let mut forecast = Forecast { goes: BTreeMap::new(), until: self.context.now };
+        let mut outlook = Outlook { goes: BTreeMap::new(), until: self.context.now };
         for slot in tempo.timetable.after(self.context.now).take(SLOTS_AHEAD) {
             if present.is_empty() {
                 break;
             }
-            forecast.until = slot;
+            outlook.until = slot;
             let name = SnapshotName::observed(claim.series.name_of(slot));
             kept.push(Candidate { name, slot, created: slot, complete: true, set_aside: None, current: false });
             kept = self.survivors(kept, retained.spec, slot)?;
@@ -163,10 +163,10 @@ impl<'a> Planner<'a> {
             let gone: Vec<_> = present.iter().filter(|name| !left.contains(name)).cloned().collect();
             for name in gone {
                 present.remove(&name);
-                forecast.goes.insert(name, slot);
+                outlook.goes.insert(name, slot);
             }
         }
-        Some(forecast)
+        Some(outlook)
     }
 
     fn survivors(&self, candidates: Vec<Candidate>, spec: &RetentionSpec, now: Timestamp) -> Option<Vec<Candidate>> {
@@ -179,7 +179,7 @@ impl<'a> Planner<'a> {
 }
 
 /// What becomes of the snapshots of a series when every slot is taken.
-struct Forecast {
+struct Outlook {
     /// When each of those goes that do.
     goes: BTreeMap<SnapshotName, Timestamp>,
     /// How far it looked.

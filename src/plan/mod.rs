@@ -76,6 +76,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         format_version: FORMAT_VERSION,
         plan_id: String::new(),
         created_at: instant(now.as_second()),
+        good_until: None,
         source,
         summary: Summary::default(),
         domains: Vec::new(),
@@ -91,6 +92,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         held_back: Vec::new(),
     };
     unmatched::report(&context, observed, &mut plan);
+    let mut ends: Vec<jiff::Timestamp> = Vec::new();
     for host in &observed.hosts {
         let from = plan.actions.len();
         let mut series_deletes = Vec::new();
@@ -105,9 +107,10 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
             plan.unmanaged.extend(pass.unmanaged);
             plan.warnings.extend(pass.warnings);
             plan.unchanged += pass.unchanged;
+            ends.extend(pass.slot_ends);
             series_deletes.extend(pass.series_deletes.into_iter().map(|deletes| (domain.name.as_str(), deletes)));
         }
-        windows::close(&context, host, &mut plan, from);
+        ends.extend(windows::close(&context, host, &mut plan, from));
         guards::limit_deletes(&context, host, &mut plan, from, &series_deletes);
         plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
             host: host.info.name.clone(),
@@ -121,6 +124,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         error: host.error.clone(),
     }));
     plan.warnings.dedup();
+    plan.good_until = ends.into_iter().min().map(|end| end.to_string());
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);
     plan
@@ -153,5 +157,7 @@ struct DomainPass {
     warnings: Vec<crate::model::plan::Warning>,
     unchanged: usize,
     series_deletes: Vec<retain::SeriesDeletes>,
+    /// When the time of each slot captured here is over.
+    slot_ends: Vec<jiff::Timestamp>,
     explained: Vec<crate::model::explanation::ExplainedSeries>,
 }

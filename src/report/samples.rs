@@ -89,6 +89,7 @@ fn plan(domains: Vec<PlannedDomain>, actions: Vec<Action>, blocked: Vec<Blocked>
         format_version: FORMAT_VERSION,
         plan_id: "5f2c9a".to_owned(),
         created_at: "2026-11-23T12:00:00Z".to_owned(),
+        good_until: None,
         source: PlanSource { paths: vec!["sets".to_owned()], at: None },
         summary,
         domains,

@@ -183,8 +183,8 @@ fn check_retention(
 
 fn check_name_template(entry: &Entry<'_>, at: &str, template: &str, series: &str, out: &mut Vec<Diagnostic>) {
     let filled = fill(template, "set", series, SAMPLE_SLOT);
-    let fault = if !template.contains("{slot}") {
-        Some("`nameTemplate` needs {slot}: every snapshot of a series has a name of its own".to_owned())
+    let fault = if template.matches("{slot}").count() != 1 {
+        Some("`nameTemplate` needs {slot}, once: every snapshot of a series has a name of its own".to_owned())
     } else if filled.contains(['{', '}']) {
         Some(format!("`nameTemplate` holds something else in braces: `{}`", shown(template)))
     } else {
