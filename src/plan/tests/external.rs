@@ -297,6 +297,16 @@ fn a_memory_image_that_is_there_is_not_written_over() {
 }
 
 #[test]
+fn a_file_name_that_no_filesystem_takes_is_refused() {
+    // vm.vda.NAME.qcow2 must fit into 255 bytes.
+    for (length, blocked) in [(242, vec![]), (243, vec![B::NotPossible])] {
+        let long = "n".repeat(length);
+        let plan = run(&list(&[disks(&long)]), owned(World::new(&["vda"])));
+        assert_eq!(plan.blocked.iter().map(|item| item.code).collect::<Vec<_>>(), blocked, "{length}");
+    }
+}
+
+#[test]
 fn two_captures_of_one_pass_stand_on_each_other() {
     let plan = run(&list(&[disks("a"), disks("b")]), owned(World::new(&["vda"])));
     assert_eq!(actions(&plan), [action(Create, "a", R::Declared), action(Create, "b", R::Declared)]);

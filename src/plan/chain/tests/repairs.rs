@@ -65,6 +65,40 @@ fn an_image_that_no_revert_made_is_not_taken_for_one() {
 }
 
 #[test]
+fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
+    let none = |world: World, why: &str| assert_eq!(find_repair(&world.domain(), STRICT), None, "{why}");
+    let twins = World::line(&["e1", "e2"]).pointing_at(None).with(|world| {
+        let mut twin = world.snapshots[1].clone();
+        twin.name = name("twin");
+        world.snapshots.push(twin);
+    });
+    none(twins, "two snapshots have the overlay");
+    let elsewhere = World::line(&["e0", "e1", "e2", "e3"]).pointing_at(Some("e1")).under("e2", "e0");
+    none(elsewhere, "with the pointer right, the parents are still wrong");
+    // The pointer was moved off a snapshot whose revert overlays are in use: of these, another domain's files aside, e2's
+    // capture is one.
+    let in_use = World::line(&["e1", "e2"]).revert("e1").with(|world| {
+        let active = world.disks["vda"].clone();
+        world.files("e2").overlays.insert("vda".into(), active.clone());
+        world.files("e2").bases.insert("vda".into(), "/i/vda".into());
+    });
+    none(in_use.clone().pointing_at(Some("e1")), "nothing is wrong");
+    let revert = World::line(&["e1", "e2"]).revert("e2").with(|world| world.files("e2").revert_overlays.clear());
+    let known = revert.clone().with(|world| {
+        let active = world.disks["vda"].clone();
+        world.files("e2").overlays.insert("vda".into(), "/i/other".into());
+        world.files("e1").revert_overlays.insert("vda".into(), active);
+    });
+    none(known, "another snapshot knows the active image");
+    let stranger = World::line(&["e1", "e2"]).with(|world| {
+        world.image("/i/other", Backing::None);
+        world.image("/i/vda.1732320000", Backing::File("/i/other".into()));
+        world.disks.insert("vda".into(), "/i/vda.1732320000".into());
+    });
+    none(stranger, "it does not stand on what a snapshot froze");
+}
+
+#[test]
 fn a_pointer_stays_where_its_revert_overlays_are_in_use() {
     let domain = World::line(&["e1", "e2"]).revert("e1").domain();
     refused(set_current(&domain, "e2"), BlockCode::CurrentUnsafe, &["forget", "in use"]);
