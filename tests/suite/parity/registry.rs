@@ -55,7 +55,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-info",
-        test: "parity::ask::info",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot info DOMAIN`"),
             ("--snapshotname", "`snapshot info DOMAIN SNAPSHOT`"),
@@ -64,7 +64,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-dumpxml",
-        test: "parity::ask::xml",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot xml DOMAIN`"),
             ("--snapshotname", "`snapshot xml DOMAIN SNAPSHOT`"),
@@ -73,7 +73,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-parent",
-        test: "parity::ask::parent",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot parent DOMAIN`"),
             ("--snapshotname", "`snapshot parent DOMAIN SNAPSHOT`"),
@@ -82,7 +82,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-current",
-        test: "parity::ask::current",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot current DOMAIN`"),
             ("--name", "`snapshot current --name`"),

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use snapward::libvirt;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
@@ -43,7 +44,7 @@ pub(super) struct Bed {
 impl Bed {
     /// A daemon without domains.
     pub(super) fn new() -> Self {
-        snapward::libvirt::initialize().expect("libvirt starts");
+        libvirt::initialize().expect("libvirt starts");
         let daemon = PrivateDaemon::start();
         let side = Connect::open(Some(&daemon.uri())).expect("the daemon answers");
         Self { side, daemon, coverage: Coverage::of_this_test() }
@@ -54,7 +55,7 @@ impl Bed {
         self.twins_with(name, state, targets, "")
     }
 
-    /// As [`Self::twins`], with more XML among the devices.
+    /// As [`Self::twins`], with more XML among the devices; `DOM` stands for the domain in it.
     pub(super) fn twins_with<'a>(
         &'a self,
         name: &str,
@@ -62,11 +63,31 @@ impl Bed {
         targets: &'static [&'static str],
         devices: &str,
     ) -> Twins<'a> {
-        let twins = Twins { bed: self, names: [format!("{name}-a"), format!("{name}-b")], targets };
-        for twin in &twins.names {
-            self.define(twin, state, targets, devices);
+        self.made(vec![format!("{name}-a"), format!("{name}-b")], state, targets, devices)
+    }
+
+    /// The first twin alone, for tests that only ask.
+    pub(super) fn only<'a>(
+        &'a self,
+        name: &str,
+        state: State,
+        targets: &'static [&'static str],
+        devices: &str,
+    ) -> Twins<'a> {
+        self.made(vec![format!("{name}-a")], state, targets, devices)
+    }
+
+    fn made<'a>(
+        &'a self,
+        names: Vec<String>,
+        state: State,
+        targets: &'static [&'static str],
+        devices: &str,
+    ) -> Twins<'a> {
+        for name in &names {
+            self.define(name, state, targets, &devices.replace(DOM, name));
         }
-        twins
+        Twins { bed: self, names, targets }
     }
 
     fn define(&self, name: &str, state: State, targets: &[&str], devices: &str) {
@@ -115,7 +136,7 @@ impl Bed {
     pub(super) fn virsh(&self, args: &[&str]) -> Output {
         let words = self.daemon.client("virsh");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        tools::output(words[0], &[&words[1..], &["-q", "-c", URI], args].concat())
+        tools::output(words[0], &[&words[1..], &["-c", URI], args].concat())
     }
 
     /// As [`Self::virsh`], for what must succeed; returns what it printed.
@@ -134,7 +155,7 @@ impl Bed {
 /// Two domains that are alike but for name, UUID and the names of their images.
 pub(super) struct Twins<'a> {
     bed: &'a Bed,
-    names: [String; 2],
+    names: Vec<String>,
     targets: &'static [&'static str],
 }
 
