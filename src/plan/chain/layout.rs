@@ -333,11 +333,9 @@ pub(in crate::plan) fn frozen_in_use(domain: &ObservedDomain) -> (Vec<(String, S
         used.extend(chain.images().iter().chain(own).map(|path| (path.clone(), what.to_owned())));
     };
     for disk in &domain.disks {
-        let what = format!("its disk {}", printable(&disk.target));
-        match chain_of(&domain.files, disk) {
-            Some(chain) => add(chain, &what, Vec::new()),
-            // A network disk, or an empty drive: no file of this machine.
-            None => {}
+        // None: a network disk, or an empty drive, which are no file of this machine.
+        if let Some(chain) = chain_of(&domain.files, disk) {
+            add(chain, &format!("its disk {}", printable(&disk.target)), Vec::new());
         }
     }
     for snapshot in domain.tree.iter() {
