@@ -1,5 +1,7 @@
 //! `snapward snapshot list`: the snapshots of a domain, chosen and shown in every way of virsh's, and as JSON.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -10,7 +12,7 @@ use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::Domain;
 use super::open::{Opened, open};
-use crate::host::{SnapshotQuery, SnapshotRef};
+use crate::host::{HostError, SnapshotQuery, SnapshotRef};
 use crate::libvirt::Access;
 use crate::model::listing::{SnapshotList, UnreadableSnapshot};
 use crate::model::plan::FORMAT_VERSION;
@@ -189,7 +191,7 @@ fn read(args: &ListArgs, opened: &Opened, query: &SnapshotQuery) -> Result<Snaps
     let start = query.below.as_ref().filter(|_| args.tree);
     let listed = listing::list(host, domain, query, start)?;
     let mut current = query.below.as_ref().filter(|_| args.chosen.current).map(|start| start.name.clone());
-    let mut sizes = std::collections::BTreeMap::new();
+    let mut sizes = BTreeMap::new();
     if (args.tree || args.output == Format::Json) && !listed.snapshots.is_empty() {
         if current.is_none() {
             current = host.current(domain)?.map(|current| current.name);
@@ -200,7 +202,7 @@ fn read(args: &ListArgs, opened: &Opened, query: &SnapshotQuery) -> Result<Snaps
         let entry = StatusSnapshot::of(snapshot, None, current.as_ref());
         StatusSnapshot { size: sizes.get(&entry.name).copied(), ..entry }
     };
-    let unreadable = |(name, error): (_, crate::host::HostError)| UnreadableSnapshot { name, error: error.to_string() };
+    let unreadable = |(name, error): (_, HostError)| UnreadableSnapshot { name, error: error.to_string() };
     Ok(SnapshotList {
         format_version: FORMAT_VERSION,
         domain: opened.asked(),
