@@ -81,6 +81,11 @@ pub(super) fn follow(files: &DomainFiles, path: &str) -> Chain {
     Chain::Cut(images, format!("it is longer than {CHAIN_END} images"))
 }
 
+/// Whether an image, or one below it, is known to be missing.
+pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
+    matches!(follow(files, path), Chain::Broken(_))
+}
+
 /// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers.
 pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain> {
     let source = disk.source.as_ref()?;
