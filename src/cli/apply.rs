@@ -83,7 +83,7 @@ pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError>
     let stop = apply::Stop::new();
     interrupt.stops(stop.clone());
     let progress = progress::choose(context, ready.plan.actions.len());
-    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
+    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop, clock: clock::now };
     let outcome = apply::apply(&ready.plan, &ready.targets, &options);
     drop(progress);
     let shown = match args.output {

@@ -159,7 +159,7 @@ mod tests {
     use crate::host::ProbedImage;
     use crate::model::image::{FileId, Space};
     use crate::model::names::{DomainUuid, SnapshotName};
-    use crate::model::observed::{ObservedDisk, RunState};
+    use crate::model::observed::{Agent, ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
     use crate::model::stamp::Description;
     use crate::model::tree::SnapshotTree;
@@ -215,6 +215,7 @@ mod tests {
             memory: Storage::No,
             disks: [("vda".to_owned(), Storage::External)].into(),
             files: Some(Box::new(files)),
+            definition: None,
             ledger: None,
             digest: [0; 32],
         });
@@ -229,6 +230,9 @@ mod tests {
             ledger_is_current: true,
             image_snapshots: BTreeMap::new(),
             files: DomainFiles::default(),
+            memory_kib: None,
+            agent: Agent::None,
+            revert: None,
             fingerprint: String::new(),
         }
     }

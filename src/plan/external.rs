@@ -7,9 +7,9 @@ use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, T
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
 use crate::model::image::directory;
-use crate::model::kinds::{Capture, SnapshotSet};
+use crate::model::kinds::{Capture, SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{
     Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
@@ -226,25 +226,13 @@ impl<'a> Planner<'a> {
     }
 
     fn chain_limit(&self) -> u32 {
-        if self.host.libvirt_version < LONG_CHAINS_START {
-            self.limits.chain_limit.min(HARD_CHAIN_LIMIT)
-        } else {
-            self.limits.chain_limit
-        }
+        chain_limit(self.host, &self.limits)
     }
 
-    /// The first directory of a capture's files with too little free space: path and percent.
+    /// The first directory of this pass's captures with too little free space: path and percent.
     fn full_filesystem(&self) -> Option<(String, u64)> {
-        let files = |capture: &Capture| -> Vec<String> {
-            let disks = capture.disks.iter().filter_map(|disk| disk.file.clone());
-            disks.chain(capture.memory.iter().map(|memory| memory.file.clone())).collect()
-        };
         let captures = self.creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref());
-        captures.flat_map(files).find_map(|file| {
-            let space = self.domain.files.space.get(directory(&file)).filter(|space| space.total > 0)?;
-            let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
-            (percent < u64::from(self.limits.free_space.min_percent.0)).then(|| (directory(&file).to_owned(), percent))
-        })
+        full_filesystem(self.domain, &self.limits, captures)
     }
 
     /// Holds back the captures of this pass, which no deletion makes room for.
@@ -310,6 +298,28 @@ impl<'a> Planner<'a> {
         );
         self.warnings.push(Warning { text, origin });
     }
+}
+
+/// How many images a chain may have.
+pub(super) fn chain_limit(host: &HostInfo, limits: &SafetySpec) -> u32 {
+    if host.libvirt_version < LONG_CHAINS_START { limits.chain_limit.min(HARD_CHAIN_LIMIT) } else { limits.chain_limit }
+}
+
+/// The first directory of the captures' files with too little free space: path and percent.
+pub(super) fn full_filesystem<'c>(
+    domain: &ObservedDomain,
+    limits: &SafetySpec,
+    captures: impl IntoIterator<Item = &'c Capture>,
+) -> Option<(String, u64)> {
+    let files = |capture: &'c Capture| {
+        let disks = capture.disks.iter().filter_map(|disk| disk.file.as_deref());
+        disks.chain(capture.memory.iter().map(|memory| memory.file.as_str()))
+    };
+    captures.into_iter().flat_map(files).find_map(|file| {
+        let space = domain.files.space.get(directory(file)).filter(|space| space.total > 0)?;
+        let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
+        (percent < u64::from(limits.free_space.min_percent.0)).then(|| (directory(file).to_owned(), percent))
+    })
 }
 
 fn captures_disks(action: &Action) -> bool {

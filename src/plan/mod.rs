@@ -13,6 +13,7 @@ mod id;
 mod kinds;
 mod restore;
 mod retain;
+pub mod revert;
 mod series;
 mod status;
 mod unmatched;
@@ -26,7 +27,8 @@ pub use id::ID_DIGITS;
 pub use status::status;
 
 use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::SnapshotSet;
+use crate::model::kinds::{RevertRequest, SnapshotSet};
+use crate::model::names::DomainUuid;
 use crate::model::observed::{HostInfo, ObservedState};
 use crate::model::plan::{
     Action, ActionKind, Blocked, FORMAT_VERSION, Plan, PlanSource, PlannedDomain, Stats, Summary, Unreadable,
@@ -40,18 +42,38 @@ struct Chooser<'a> {
     selection: Selection,
 }
 
+/// A RevertRequest with its selectors read.
+struct RevertChooser<'a> {
+    request: &'a Document<RevertRequest>,
+    selection: Selection,
+}
+
 /// What every domain of a pass is planned with.
 struct Context<'a> {
     desired: &'a DesiredState,
     now: jiff::Timestamp,
     choosers: Vec<Chooser<'a>>,
+    reverts: Vec<RevertChooser<'a>>,
 }
 
 impl<'a> Context<'a> {
     fn new(desired: &'a DesiredState, now: jiff::Timestamp) -> Self {
         let choosers =
             desired.sets.iter().map(|set| Chooser { set, selection: Selection::of(&set.value.spec) }).collect();
-        Self { desired, now, choosers }
+        let chooser = |request: &'a Document<RevertRequest>| {
+            let spec = &request.value.spec;
+            RevertChooser { request, selection: Selection::new(Some(&spec.hosts), &spec.domains) }
+        };
+        let reverts = desired.reverts.iter().map(chooser).collect();
+        Self { desired, now, choosers, reverts }
+    }
+
+    /// The RevertRequests that select a domain, in the order of the manifests.
+    fn requests_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<revert::Claim<'a>> {
+        let selects = |chooser: &&RevertChooser<'a>| {
+            chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
+        };
+        self.reverts.iter().filter(selects).map(|chooser| revert::Claim { request: chooser.request }).collect()
     }
 
     /// The sets that select a domain, in the order of the manifests.
@@ -59,7 +81,7 @@ impl<'a> Context<'a> {
         &self,
         host: &HostInfo,
         name: &str,
-        uuid: crate::model::names::DomainUuid,
+        uuid: DomainUuid,
     ) -> Vec<&'a Document<SnapshotSet>> {
         let selects = |chooser: &&Chooser<'a>| {
             chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
@@ -79,7 +101,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         summary: Summary::default(),
         domains: Vec::new(),
         actions: Vec::new(),
-        blocked: unmatched::unsupported(desired),
+        blocked: Vec::new(),
         kept: Vec::new(),
         unchanged: 0,
         drift: Vec::new(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use crate::model::kinds::{Window, WindowAction};
-use crate::model::names::SetId;
-use crate::model::observed::ObservedHost;
+use crate::model::names::{DomainUuid, SetId};
+use crate::model::observed::{HostInfo, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
 use crate::schedule::closed_until;
 
@@ -16,16 +16,8 @@ pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan,
         .domains
         .iter()
         .filter_map(|domain| {
-            let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
-            let policies: Vec<&[Window]> = sets
-                .into_iter()
-                .filter_map(|set| {
-                    let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
-                    let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
-                    Some(policy.value.spec.windows.as_slice())
-                })
-                .collect();
-            Some((domain.name.as_str(), closed_until(&policies, WindowAction::Delete, context.now)?))
+            let of = (domain.name.as_str(), domain.uuid);
+            Some((domain.name.as_str(), closed(context, &host.info, of, WindowAction::Delete)?))
         })
         .collect();
     if closed.is_empty() {
@@ -48,6 +40,25 @@ pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan,
             }),
         }
     }
+}
+
+/// When the SafetyPolicies of a domain let the action happen again, where they do not now; `Some(None)`: never all at once.
+pub(super) fn closed(
+    context: &Context<'_>,
+    host: &HostInfo,
+    (name, uuid): (&str, DomainUuid),
+    action: WindowAction,
+) -> Option<Option<jiff::Timestamp>> {
+    let policies: Vec<&[Window]> = context
+        .sets_of(host, name, uuid)
+        .into_iter()
+        .filter_map(|set| {
+            let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
+            let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
+            Some(policy.value.spec.windows.as_slice())
+        })
+        .collect();
+    closed_until(&policies, action, context.now)
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

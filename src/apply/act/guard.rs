@@ -13,12 +13,12 @@ use crate::plan::chain::{self, Effect, Neighbours, Rules, Step};
 
 /// What is known of a domain with external snapshots and of its neighbours.
 pub(in crate::apply) struct Guard<'a> {
-    rules: Rules,
+    pub(super) rules: Rules,
     /// What to look at beside the definition and the snapshots.
     wanted: Interest<'a>,
     /// The disks as this pass left them: what each is, and its active image.
     disks: BTreeMap<String, Disk>,
-    /// The other domains of the host; none where nothing is deleted.
+    /// The other domains of the host; none where nothing is deleted or reverted.
     neighbours: Option<Neighbourhood>,
 }
 
@@ -33,7 +33,7 @@ fn disks(domain: &ObservedDomain) -> BTreeMap<String, Disk> {
 }
 
 impl<'a> Guard<'a> {
-    /// Starts from the domain as it was compared with the plan. With `deletes`, the other domains of the host are read.
+    /// Starts from the domain as it was compared with the plan. With `removes`, the other domains of the host are read.
     ///
     /// # Errors
     /// When the domains cannot be listed.
@@ -42,9 +42,9 @@ impl<'a> Guard<'a> {
         domain: &ObservedDomain,
         wanted: Interest<'a>,
         rules: Rules,
-        deletes: bool,
+        removes: bool,
     ) -> host::Result<Self> {
-        let neighbours = if deletes { Some(observe::neighbours(host, domain.uuid)?) } else { None };
+        let neighbours = if removes { Some(observe::neighbours(host, domain.uuid)?) } else { None };
         // What is declared was looked for when the domain was compared with the plan.
         let wanted = Interest { declared: BTreeSet::new(), external: true, ..wanted };
         Ok(Self { rules, wanted, disks: disks(domain), neighbours })
@@ -59,7 +59,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    fn neighbours(&self) -> Neighbours<'_> {
+    pub(super) fn neighbours(&self) -> Neighbours<'_> {
         let Some(read) = &self.neighbours else { return Neighbours::default() };
         Neighbours {
             domains: read.domains.iter().collect(),

@@ -24,6 +24,12 @@ pub(crate) struct Lab<'a> {
     pub(crate) ahead: i64,
 }
 
+/// The time of day.
+#[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
+pub(crate) fn clock() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 /// A plan that can be carried out.
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
@@ -59,8 +65,7 @@ impl<'a> Lab<'a> {
     pub(crate) fn plan_desired(&self, desired: &DesiredState) -> Planned {
         let observed = observe::observe(std::slice::from_ref(&self.reader), desired);
         assert!(observed.unreachable.is_empty(), "{:?}", observed.unreachable);
-        #[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
-        let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(self.ahead);
+        let now = clock() + jiff::SignedDuration::from_secs(self.ahead);
         let plan = plan::plan(desired, &observed, now, PlanSource::default());
         Planned { plan }
     }
@@ -69,7 +74,7 @@ impl<'a> Lab<'a> {
     pub(crate) fn carry_out(&self, planned: &Planned) -> Outcome {
         let info = observe::identify(&self.reader).expect("the host answers");
         let target = Target { info, host: Arc::clone(&self.writer) };
-        let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new() };
+        let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new(), clock };
         apply::apply(&planned.plan, &[target], &options)
     }
 
