@@ -1,5 +1,7 @@
 //! The proof, clause by clause, on hand-made trees: what each one refuses, and what stays possible.
 
+mod revert;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

@@ -2,6 +2,7 @@
 
 mod guards;
 mod hazards;
+mod reverts;
 mod rules;
 mod series;
 mod world;
