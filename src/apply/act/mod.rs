@@ -5,6 +5,7 @@ mod delete;
 mod external;
 mod guard;
 mod merge;
+mod quiesce;
 mod redefine;
 mod revert;
 

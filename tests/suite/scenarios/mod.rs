@@ -12,6 +12,7 @@ mod hazards;
 mod ownership;
 mod reading;
 mod removal;
+mod reverts;
 mod saved_plans;
 mod selection;
 mod text;

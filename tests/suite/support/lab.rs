@@ -72,10 +72,19 @@ impl<'a> Lab<'a> {
 
     /// Carries out a plan.
     pub(crate) fn carry_out(&self, planned: &Planned) -> Outcome {
-        let info = observe::identify(&self.reader).expect("the host answers");
-        let target = Target { info, host: Arc::clone(&self.writer) };
+        let target = self.target(self.host());
         let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new(), clock };
         apply::apply(&planned.plan, &[target], &options)
+    }
+
+    /// The calls that may write.
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.writer)
+    }
+
+    /// This host with other calls in place of its own.
+    pub(crate) fn target(&self, host: Arc<dyn Host>) -> Target {
+        Target { info: observe::identify(&self.reader).expect("the host answers"), host }
     }
 
     /// Where the locks of this lab are.
