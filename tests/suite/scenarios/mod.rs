@@ -10,6 +10,7 @@ mod drift;
 mod external;
 mod hazards;
 mod ownership;
+mod quiesce;
 mod reading;
 mod removal;
 mod reverts;

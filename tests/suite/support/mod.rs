@@ -10,5 +10,6 @@ pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod guest;
 pub(crate) mod lab;
+pub(crate) mod linux;
 pub(crate) mod terminal;
 pub(crate) mod tools;
