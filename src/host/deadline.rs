@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
+    SnapshotRef,
 };
-use crate::model::image::Space;
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
-use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
@@ -173,7 +173,12 @@ impl Host for Deadline {
         self.call(Operation::Snapshots(domain), move |host| host.snapshots(&owned))
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        let owned = (domain.clone(), query.clone());
+        self.call(Operation::Select(domain), move |host| host.select(&owned.0, &owned.1))
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         let owned = domain.clone();
         self.call(Operation::Current(domain), move |host| host.current(&owned))
     }
@@ -181,6 +186,11 @@ impl Host for Deadline {
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         let owned = (domain.clone(), snapshot.clone());
         self.call(Operation::Snapshot(domain, &snapshot.name), move |host| host.snapshot(&owned.0, &owned.1))
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::SnapshotXml(domain, &snapshot.name), move |host| host.snapshot_xml(&owned.0, &owned.1))
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
@@ -256,7 +266,7 @@ impl Deadline {
 }
 
 impl Files for Deadline {
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         let owned = disk.clone();
         self.probe(move |files| files.image_snapshots(&owned)).unwrap_or_else(Probe::Unknown)
     }

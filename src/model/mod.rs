@@ -5,6 +5,7 @@ pub mod desired;
 pub mod image;
 pub mod kinds;
 pub mod ledger;
+pub mod listing;
 pub mod names;
 pub mod observed;
 pub mod outcome;

@@ -61,8 +61,11 @@ pub fn read_domain(
 
     let ledger_is_current = live == ledger.as_ref() && stored == ledger;
     let missing = wanted.declared.iter().any(|name| tree.get(name).is_none());
-    let image_snapshots =
-        if missing || wanted.scheduled || wanted.revert { probe_images(host, &definition.disks) } else { BTreeMap::new() };
+    let image_snapshots = if missing || wanted.scheduled || wanted.revert {
+        probe_images(host, &definition.disks)
+    } else {
+        BTreeMap::new()
+    };
     let fingerprint = fingerprint(domain, &tree, &definition.disks);
     let mut observed = ObservedDomain {
         uuid: domain.uuid,
@@ -115,7 +118,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
         if refs.is_empty() {
             return Ok((SnapshotTree::default(), refs));
         }
-        let current = host.current(domain)?;
+        let current = host.current(domain)?.map(|current| current.name);
         let read: host::Result<Vec<ObservedSnapshot>> =
             refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
         match read {
@@ -138,7 +141,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
 
 fn probe_images(host: &dyn Host, disks: &[ObservedDisk]) -> BTreeMap<String, Vec<String>> {
     let probe = |disk: &ObservedDisk| match host.files().image_snapshots(disk) {
-        Probe::Known(names) => Some((disk.target.clone(), names)),
+        Probe::Known(tags) => Some((disk.target.clone(), tags.into_iter().map(|tag| tag.name).collect())),
         Probe::Unknown(_) => None,
     };
     disks.iter().filter_map(probe).collect()

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::host::DomainRef;
 use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::{Capture, Location, Presence, RevertRequest, SnapshotSet};
-use crate::model::names::SnapshotName;
+use crate::model::kinds::{Capture, DomainSelector, Location, Presence, RevertRequest, SnapshotSet};
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::HostInfo;
 use crate::model::selector::Selection;
 use crate::model::series::EffectiveSeries;
@@ -50,6 +50,12 @@ impl<'a> Interests<'a> {
             (Selection::new(Some(&spec.hosts), &spec.domains), Interest { revert: true, ..Interest::default() })
         };
         Self { wanted: desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)).collect() }
+    }
+
+    /// The interest in reverting one domain.
+    pub(super) fn to_revert(domain: DomainUuid) -> Self {
+        let only = DomainSelector { include: vec![format!("uuid:{domain}")], exclude: Vec::new() };
+        Self { wanted: vec![(Selection::new(None, &only), Interest { revert: true, ..Interest::default() })] }
     }
 
     /// What is wanted of the domain; none where nothing selects it.

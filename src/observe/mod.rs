@@ -6,6 +6,7 @@
 mod domain;
 mod files;
 mod interest;
+pub mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +64,14 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
         }
     }
     state
+}
+
+/// Reads one domain as for a RevertRequest, with its neighbours.
+///
+/// # Errors
+/// When the host does not answer. A domain that cannot be read is in the answer.
+pub fn observe_to_revert(connection: &Connection, domain: DomainUuid) -> host::Result<ObservedHost> {
+    observe_host(connection, &Interests::to_revert(domain))
 }
 
 /// Asks a host what it is: its name, version and capabilities.

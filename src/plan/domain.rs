@@ -449,7 +449,12 @@ impl<'a> Planner<'a> {
         // The ledger is about declared snapshots; where it is lost, what a series captures does not begin another.
         let lost = self.ledger_lost();
         let mut writes = self.creates.iter().chain(&self.redefines).chain(&self.reverts);
-        let declared = |code| !matches!(code, ReasonCode::Scheduled | ReasonCode::Guard | ReasonCode::RevertRequested | ReasonCode::RevertScheduled);
+        let declared = |code| {
+            !matches!(
+                code,
+                ReasonCode::Scheduled | ReasonCode::Guard | ReasonCode::RevertRequested | ReasonCode::RevertScheduled
+            )
+        };
         let acts = writes.any(|action| !lost || declared(action.reason.code));
         let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
         ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
@@ -482,7 +487,7 @@ struct Mark<'a> {
 
 /// The stamp of a snapshot that is ours: one that names the snapshot it stands on.
 pub(super) fn own_stamp(snapshot: &ObservedSnapshot) -> Option<&Stamp> {
-    snapshot.description.stamp.as_ref().filter(|stamp| stamp.snapshot == snapshot.name)
+    snapshot.own_stamp()
 }
 
 /// The snapshots that the sets want to exist, suspended or not.

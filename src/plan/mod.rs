@@ -77,12 +77,7 @@ impl<'a> Context<'a> {
     }
 
     /// The sets that select a domain, in the order of the manifests.
-    fn sets_of(
-        &self,
-        host: &HostInfo,
-        name: &str,
-        uuid: DomainUuid,
-    ) -> Vec<&'a Document<SnapshotSet>> {
+    fn sets_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<&'a Document<SnapshotSet>> {
         let selects = |chooser: &&Chooser<'a>| {
             chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
         };

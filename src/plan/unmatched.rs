@@ -24,7 +24,12 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
     let sets = context.choosers.iter().map(|chooser| {
         let set = chooser.set;
         let origin: Box<dyn Fn(&str) -> Origin + '_> = Box::new(|at| set.origin(at));
-        Chosen { label: format!("set {}", set.id()), selection: &chooser.selection, include: &set.value.spec.domains.include, origin }
+        Chosen {
+            label: format!("set {}", set.id()),
+            selection: &chooser.selection,
+            include: &set.value.spec.domains.include,
+            origin,
+        }
     });
     let requests = context.reverts.iter().map(|chooser| {
         let request = chooser.request;

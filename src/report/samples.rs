@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Consistency, Content, Location};
+use crate::model::listing::{AskedDomain, SnapshotInfo, SnapshotList, UnreadableSnapshot};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::RunState;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult, Outcome, OutcomeSummary};
@@ -386,13 +387,15 @@ pub(crate) fn status() -> Status {
     let snapshot = |name: &str, parent: Option<&str>, depth, created: &str| StatusSnapshot {
         name: SnapshotName::observed(name),
         parent: parent.map(SnapshotName::observed),
-        depth,
+        depth: Some(depth),
         created: created.to_owned(),
         state: "running".to_owned(),
         external: false,
         current: false,
         owner: Some("default/web".to_owned()),
         protected: false,
+        series: None,
+        size: None,
         hold: None,
     };
     let base = StatusSnapshot { protected: true, ..snapshot("base", None, 0, "2026-11-01T12:00:00Z") };
@@ -447,5 +450,41 @@ pub(crate) fn status() -> Status {
         ],
         blocked: blocked().blocked[3..].to_vec(),
         unreadable: unreadable().unreadable[..1].to_vec(),
+    }
+}
+
+fn asked_domain() -> AskedDomain {
+    AskedDomain {
+        connection: "qemu:///system".to_owned(),
+        domain: "web-1".to_owned(),
+        uuid: DomainUuid(Uuid::from_u128(1)),
+        domain_state: RunState::Running,
+    }
+}
+
+/// The snapshots of web-1, two of them with what only a closer look tells.
+pub(crate) fn snapshot_list() -> SnapshotList {
+    let mut snapshots = status().domains.swap_remove(0).snapshots;
+    snapshots[1].size = Some(34_000_000);
+    snapshots[1].series = Some("hourly".to_owned());
+    let error = "could not read snapshot torn of domain web-1: libvirt's XML cannot be read".to_owned();
+    SnapshotList {
+        format_version: 1,
+        domain: asked_domain(),
+        snapshots,
+        unreadable: vec![UnreadableSnapshot { name: SnapshotName::observed("torn"), error }],
+    }
+}
+
+/// One of them.
+pub(crate) fn snapshot_info() -> SnapshotInfo {
+    SnapshotInfo {
+        format_version: 1,
+        domain: asked_domain(),
+        snapshot: snapshot_list().snapshots.swap_remove(1),
+        description: "patched".to_owned(),
+        children: 1,
+        descendants: 1,
+        metadata: true,
     }
 }

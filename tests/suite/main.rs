@@ -11,6 +11,7 @@ mod host_external;
 mod host_text;
 mod manifests;
 mod other_tools;
+mod parity;
 mod private_daemon;
 mod scenarios;
 mod schemas;

@@ -105,7 +105,8 @@ impl Pass<'_> {
             );
             (ConsistencyReached::Crash, text)
         } else {
-            let text = format!("{} frozen meanwhile", count(filesystems as usize, "filesystem was", "filesystems were"));
+            let text =
+                format!("{} frozen meanwhile", count(filesystems as usize, "filesystem was", "filesystems were"));
             (ConsistencyReached::Filesystem, text)
         };
         Ok(Quiesced { result, level: Some(level), remark, still_frozen })

@@ -121,7 +121,7 @@ impl Pass<'_> {
     pub(super) fn set_current(&mut self, name: &SnapshotName, tree: Option<&ObservedDomain>) -> Result<Done, Failure> {
         let unchanged = |error: HostError| Failure::new(format!("{error}. The pointer was not moved. {RUN_AGAIN}"));
         // Never sent as a no-op: on a tree that turned external meanwhile even that would drop files libvirt needs.
-        if self.host.current(&self.domain).map_err(unchanged)?.as_ref() == Some(name) {
+        if self.host.current(&self.domain).map_err(unchanged)?.is_some_and(|current| current.name == *name) {
             return Ok(Done::default());
         }
         let snapshot = self.reference(name)?;
@@ -140,7 +140,7 @@ impl Pass<'_> {
         }
         let unread =
             |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
-        match self.host.current(&self.domain).map_err(unread)? {
+        match self.host.current(&self.domain).map_err(unread)?.map(|current| current.name) {
             Some(current) if current == *name && tree.is_some() => {
                 match self.not_whole(&self.look_again().map_err(unread)?) {
                     Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),

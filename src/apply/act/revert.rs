@@ -93,10 +93,9 @@ impl Pass<'_> {
         let on_snapshots = fresh.tree.iter().flat_map(|snapshot| &snapshot.description.reverts);
         let in_ledger = fresh.ledger.iter().chain(&self.ledger).flat_map(|ledger| &ledger.reverts);
         match on_snapshots.chain(in_ledger).find(|note| note.is_of(&token.request, &token.token)) {
-            Some(note) => Err(Failure::new(format!(
-                "the token is used since {}; nothing was reverted. {RUN_AGAIN}",
-                note.time
-            ))),
+            Some(note) => {
+                Err(Failure::new(format!("the token is used since {}; nothing was reverted. {RUN_AGAIN}", note.time)))
+            }
             None => Ok(()),
         }
     }
@@ -237,8 +236,7 @@ impl Pass<'_> {
             .iter()
             .filter(|disk| source(&after, &disk.target) != disk.source)
             .map(|disk| {
-                let shown =
-                    |path: Option<String>| path.map_or_else(|| "nothing".to_owned(), |path| printable(&path));
+                let shown = |path: Option<String>| path.map_or_else(|| "nothing".to_owned(), |path| printable(&path));
                 let (now, then) = (shown(source(&after, &disk.target)), shown(disk.source.clone()));
                 format!("disk {} is on {now} and was on {then}", printable(&disk.target))
             })

@@ -21,7 +21,13 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
     let raw_nvram = child(root, "os")
         .and_then(|os| child(os, "nvram"))
         .is_some_and(|nvram| nvram.attribute("format").unwrap_or("raw") != "qcow2");
-    Ok(DomainDefinition { disks, raw_nvram, ledger: ledger::read(root), memory_kib: memory_kib(root), agent: agent(root) })
+    Ok(DomainDefinition {
+        disks,
+        raw_nvram,
+        ledger: ledger::read(root),
+        memory_kib: memory_kib(root),
+        agent: agent(root),
+    })
 }
 
 /// The memory of a definition. libvirt writes it in KiB, whatever unit it was given.

@@ -56,10 +56,7 @@ fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError
 
 fn read_definition(domain: Node<'_, '_>) -> Result<KeptDefinition, XmlError> {
     let disks = child(domain, "devices").into_iter().flat_map(|devices| children(devices, "disk"));
-    Ok(KeptDefinition {
-        disks: disks.map(read_domain_disk).collect::<Result<_, _>>()?,
-        memory_kib: memory_kib(domain),
-    })
+    Ok(KeptDefinition { disks: disks.map(read_domain_disk).collect::<Result<_, _>>()?, memory_kib: memory_kib(domain) })
 }
 
 /// The files of the external parts.

@@ -66,7 +66,9 @@ fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyRea
         (Consistency::Filesystem, false) => {
             let text = match domain.agent {
                 Agent::None => "its filesystems shall be frozen, and the domain has no channel for a guest agent",
-                Agent::Silent | Agent::Connected => "its filesystems shall be frozen, and no agent answers in the guest",
+                Agent::Silent | Agent::Connected => {
+                    "its filesystems shall be frozen, and no agent answers in the guest"
+                }
             };
             let way_out = "give the domain a channel org.qemu.guest_agent.0 and run qemu-guest-agent in it; or declare \
                            consistency: filesystemIfAgent, or content: full";

@@ -43,9 +43,8 @@ pub(in crate::plan) struct Guard {
 /// What is in the way of any of them.
 pub(in crate::plan) fn actions(asked: &Asked<'_>) -> Result<Vec<Action>, Fault> {
     let rules = Rules { trust_unreadable_chains: asked.limits.trust_unreadable_chains };
-    let checked = |domain: &ObservedDomain| {
-        prepare(asked.host, domain, asked.neighbours, rules, asked.target, asked.wanted)
-    };
+    let checked =
+        |domain: &ObservedDomain| prepare(asked.host, domain, asked.neighbours, rules, asked.target, asked.wanted);
     // What is in the way of the revert is said before what is in the way of its guard.
     let without = checked(asked.domain)?;
     let Some(guard) = &asked.guard else { return Ok(vec![revert(asked, &without)]) };

@@ -1,7 +1,10 @@
 //! Reverts: what must hold before one, whoever asks for it. libvirt stops the domain before it looks at most of this.
 
 mod actions;
+mod order;
 mod request;
+
+pub use order::{Order, ordered};
 
 pub(super) use request::{Claim, targets};
 
@@ -95,10 +98,7 @@ fn state_after(target: &ObservedSnapshot, power: Power) -> RunState {
 
 /// What the domain is doing.
 fn ready(domain: &ObservedDomain, target: &ObservedSnapshot, state: RunState) -> Result<(), Fault> {
-    if matches!(
-        domain.state,
-        RunState::PmSuspended | RunState::Crashed | RunState::ShuttingDown | RunState::Unknown
-    ) {
+    if matches!(domain.state, RunState::PmSuspended | RunState::Crashed | RunState::ShuttingDown | RunState::Unknown) {
         return Err(Fault::new(
             BlockCode::WrongState,
             format!("the domain is {}; libvirt reverts none such", domain.state.as_str()),
@@ -112,7 +112,10 @@ fn ready(domain: &ObservedDomain, target: &ObservedSnapshot, state: RunState) ->
         ));
     }
     let Some(facts) = &domain.revert else {
-        return Err(not_possible("the domain was not looked at for a revert; this is a defect of snapward", "report it"));
+        return Err(not_possible(
+            "the domain was not looked at for a revert; this is a defect of snapward",
+            "report it",
+        ));
     };
     if let Some(disk) = facts.block_jobs.first() {
         return Err(Fault::new(
@@ -176,13 +179,17 @@ fn remarks(
     }
     let left_out = |disk: &&ObservedDisk| target.disks.get(&disk.target).is_none_or(|part| *part == Storage::No);
     if !target.is_external() && INTERNAL_BROKEN.contains(&host.libvirt_version) && then().any(|disk| left_out(&disk)) {
-        remarks.push("libvirt 11.2 and 11.3 as released fail here (\"does not support snapshots\"); distributions have \
+        remarks.push(
+            "libvirt 11.2 and 11.3 as released fail here (\"does not support snapshots\"); distributions have \
                       fixes"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if wanted.force {
         remarks.push("with force: what libvirt calls risky is done".to_owned());
     }
-    remarks.push("the whole definition goes back to that of the snapshot; what else differs libvirt alone sees".to_owned());
+    remarks.push(
+        "the whole definition goes back to that of the snapshot; what else differs libvirt alone sees".to_owned(),
+    );
     remarks
 }

@@ -6,8 +6,8 @@ use super::super::chain::{Fault, Neighbours};
 use super::super::deletable::deletable;
 use super::super::domain::{Planner, own_stamp, suspended};
 use super::super::windows;
-use super::actions::{Asked, Guard, actions};
 use super::Wanted;
+use super::actions::{Asked, Guard, actions};
 use crate::model::desired::{Document, Origin, id_of};
 use crate::model::kinds::{RevertRequest, SnapshotSet, WindowAction};
 use crate::model::names::{SetId, SnapshotName};
@@ -191,12 +191,8 @@ impl Planner<'_> {
             self.warnings.push(Warning { text, origin: claim.origin() });
             return true;
         }
-        let closed = windows::closed(
-            self.context,
-            self.host,
-            (&self.domain.name, self.domain.uuid),
-            WindowAction::Revert,
-        );
+        let closed =
+            windows::closed(self.context, self.host, (&self.domain.name, self.domain.uuid), WindowAction::Revert);
         match closed {
             None => false,
             Some(Some(opens)) => {
@@ -209,8 +205,9 @@ impl Planner<'_> {
                 true
             }
             Some(None) => {
-                let text =
-                    format!("{label}: the SafetyPolicies of the domain allow reverts only in windows, and none that all share comes");
+                let text = format!(
+                    "{label}: the SafetyPolicies of the domain allow reverts only in windows, and none that all share comes"
+                );
                 let way_out = "give the policies of the domain's sets windows that meet";
                 self.block(Some(claim.target()), BlockCode::WindowClosed, text, way_out, vec![claim.origin()]);
                 true
@@ -218,11 +215,7 @@ impl Planner<'_> {
         }
     }
 
-    fn revert_for(
-        &self,
-        claim: &Claim<'_>,
-        token: &RevertToken,
-    ) -> Result<Vec<crate::model::plan::Action>, Fault> {
+    fn revert_for(&self, claim: &Claim<'_>, token: &RevertToken) -> Result<Vec<crate::model::plan::Action>, Fault> {
         let spec = &claim.request.value.spec;
         let now = self.context.now;
         let guard = (spec.guard.keep > 0).then(|| {

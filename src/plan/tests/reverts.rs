@@ -135,7 +135,9 @@ fn each_slot_of_a_schedule_reverts_once_and_not_long_after() {
     let order = plan.actions[0].after.as_ref().and_then(|after| after.revert.clone()).expect("an order");
     let token = order.request.expect("a token");
     assert_eq!((token.token.as_str(), token.until.as_deref()), ("20261123T000000Z", Some("2026-11-23T01:00:00Z")));
-    let note = |state: &str| format!("default/reset/20261123T000000Z; {state}; 2026-11-23T00:01:00Z; until 2026-11-23T01:00:00Z");
+    let note = |state: &str| {
+        format!("default/reset/20261123T000000Z; {state}; 2026-11-23T00:01:00Z; until 2026-11-23T01:00:00Z")
+    };
     let after = |state_of: &str| state(vec![noted(revertible("clean"), &[&note(state_of)])]);
     assert_eq!(actions(&run_at(&wanted, after("done"), NOW + 120)), []);
     assert_eq!(blocks(&run_at(&wanted, after("attempted"), NOW + 120)), [block(BlockCode::OutcomeUnknown, "clean")]);
@@ -186,15 +188,20 @@ fn what_libvirt_finds_out_too_late_is_blocked_first() {
     let facts = |domain: &mut ObservedDomain| domain.revert.clone().expect("looked at");
     let (code, text) = blocked(|domain| domain.state = RunState::PmSuspended);
     assert!(code == BlockCode::WrongState && text.contains("pmsuspended"), "{text}");
-    let managed: fn(&mut ObservedDomain) = |d| d.revert = Some(RevertFacts { managed_save: true, ..Default::default() });
+    let managed: fn(&mut ObservedDomain) =
+        |d| d.revert = Some(RevertFacts { managed_save: true, ..Default::default() });
     assert!(blocked(managed).1.contains("managed save"));
-    let job: fn(&mut ObservedDomain) = |d| d.revert = Some(RevertFacts { block_jobs: vec!["vda".into()], ..Default::default() });
+    let job: fn(&mut ObservedDomain) =
+        |d| d.revert = Some(RevertFacts { block_jobs: vec!["vda".into()], ..Default::default() });
     assert_eq!(blocked(job).0, BlockCode::WrongState);
     let transient: fn(&mut ObservedDomain) = |d| d.revert = Some(RevertFacts::default());
     assert!(blocked(transient).1.contains("transient"));
     assert!(facts(&mut state(vec![])).persistent);
     assert_eq!(blocked(|domain| domain.tree = SnapshotTree::default()).0, BlockCode::Missing);
-    assert_eq!(blocked(|domain| domain.image_snapshots = [("vda".to_owned(), vec![])].into()).0, BlockCode::NotPossible);
+    assert_eq!(
+        blocked(|domain| domain.image_snapshots = [("vda".to_owned(), vec![])].into()).0,
+        BlockCode::NotPossible
+    );
     // A guard that cannot be captured leaves the domain as it is.
     let mut raw = state(vec![revertible("clean")]);
     raw.disks.push(disk("vdb", "raw"));
@@ -204,7 +211,8 @@ fn what_libvirt_finds_out_too_late_is_blocked_first() {
 
 #[test]
 fn a_revert_says_what_else_it_changes() {
-    let mut domain = ObservedDomain { state: RunState::Running, memory_kib: Some(2048), ..state(vec![revertible("clean")]) };
+    let mut domain =
+        ObservedDomain { state: RunState::Running, memory_kib: Some(2048), ..state(vec![revertible("clean")]) };
     domain.disks.push(disk("vdb", "qcow2"));
     let plan = run_at(&only(vec![request(&format!("{TOKEN}, guard: {{keep: 0}}"))]), domain, NOW);
     let risk = &plan.actions[0].risk;

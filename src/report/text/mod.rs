@@ -1,12 +1,15 @@
 //! Reports as text for people.
 
 mod layout;
+mod listing;
 mod outcome;
 mod plan;
 mod retention;
 mod status;
+mod tree;
 mod value;
 
+pub use listing::{snapshot_info, snapshot_parents, snapshot_table, snapshot_tree};
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
 pub use retention::{comparison, simulation};

@@ -10,7 +10,7 @@ use snapward::model::plan::Action;
 use snapward::observe::{self, Connection};
 
 use crate::support::embed::EmbedRoot;
-use crate::support::lab::{Lab, clock, Planned, actions, blocks, manifest, set, snapshot};
+use crate::support::lab::{Lab, Planned, actions, blocks, clock, manifest, set, snapshot};
 use crate::support::tools::{qemu_img_snapshots, run, text};
 
 const EXTERNAL: &str = "<disks><disk name='vda' snapshot='external'/></disks>";

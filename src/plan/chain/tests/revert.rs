@@ -15,11 +15,8 @@ fn a_revert_removes_the_current_overlays_and_stands_on_what_was_frozen() {
     let domain = World::line(&["e1", "e2", "e3"]).domain();
     for (text, base) in [("e1", "/i/vda"), ("e2", "/i/vda.e1"), ("e3", "/i/vda.e2")] {
         let effect = revert_to(&domain, text).expect(text);
-        let expected = Effect {
-            unlinks: vec!["/i/vda.e3".into()],
-            overlays_on: paths(&[("vda", base)]),
-            ..Effect::default()
-        };
+        let expected =
+            Effect { unlinks: vec!["/i/vda.e3".into()], overlays_on: paths(&[("vda", base)]), ..Effect::default() };
         assert_eq!(effect, expected, "{text}");
     }
     // After a revert to one with children its own overlay is under them: the revert's is what goes.
