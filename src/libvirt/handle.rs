@@ -126,3 +126,17 @@ pub(super) fn block_job(domain: &Domain, target: &CStr) -> Result<Option<BlockJo
         _ => Err(Error::last_error()),
     }
 }
+
+/// Has the guest's agent freeze all mounted filesystems; how many it froze.
+pub(super) fn freeze(domain: &Domain) -> Result<u32, Error> {
+    // SAFETY: the domain is valid; without a list of mount points libvirt reads none.
+    let frozen = unsafe { sys::virDomainFSFreeze(domain.as_ptr(), ptr::null_mut(), 0, 0) };
+    u32::try_from(frozen).map_err(|_| Error::last_error())
+}
+
+/// Has the guest's agent thaw all mounted filesystems; how many it thawed.
+pub(super) fn thaw(domain: &Domain) -> Result<u32, Error> {
+    // SAFETY: the domain is valid; without a list of mount points libvirt reads none.
+    let thawed = unsafe { sys::virDomainFSThaw(domain.as_ptr(), ptr::null_mut(), 0, 0) };
+    u32::try_from(thawed).map_err(|_| Error::last_error())
+}

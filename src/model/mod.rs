@@ -12,6 +12,7 @@ pub mod observed;
 pub mod outcome;
 pub mod plan;
 pub mod retention;
+pub mod revert;
 pub mod saved;
 pub mod selector;
 pub mod series;

@@ -169,7 +169,7 @@ mod tests {
     use crate::host::ProbedImage;
     use crate::model::image::{FileId, ImageSnapshot, Space};
     use crate::model::names::{DomainUuid, SnapshotName};
-    use crate::model::observed::{ObservedDisk, RunState};
+    use crate::model::observed::{Agent, ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
     use crate::model::stamp::Description;
     use crate::model::tree::SnapshotTree;
@@ -225,6 +225,7 @@ mod tests {
             memory: Storage::No,
             disks: [("vda".to_owned(), Storage::External)].into(),
             files: Some(Box::new(files)),
+            definition: None,
             ledger: None,
             digest: [0; 32],
         });
@@ -239,6 +240,9 @@ mod tests {
             ledger_is_current: true,
             image_snapshots: BTreeMap::new(),
             files: DomainFiles::default(),
+            memory_kib: None,
+            agent: Agent::None,
+            revert: None,
             fingerprint: String::new(),
         }
     }

@@ -1,5 +1,5 @@
 //! Observation: from hosts to the observed state, in K + 3·D + S calls for D selected domains with S snapshots (K = 4).
-//! Where a selected domain has an external snapshot, D and S are all the host's.
+//! Where a selected domain has an external snapshot, or may be reverted, D and S are all the host's.
 //!
 //! Domains are read in parallel, and one that cannot be read does not hide the others.
 
@@ -66,6 +66,14 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
     state
 }
 
+/// Reads one domain as for a RevertRequest, with its neighbours.
+///
+/// # Errors
+/// When the host does not answer. A domain that cannot be read is in the answer.
+pub fn observe_to_revert(connection: &Connection, domain: DomainUuid) -> host::Result<ObservedHost> {
+    observe_host(connection, &Interests::to_revert(domain))
+}
+
 /// Asks a host what it is: its name, version and capabilities.
 ///
 /// # Errors
@@ -96,10 +104,12 @@ fn observe_host(connection: &Connection, interests: &Interests<'_>) -> host::Res
             None => rest.push((domain, Interest::default())),
         }
     }
+    let may_revert = selected.iter().any(|(_, wanted)| wanted.revert);
     let (mut domains, unreadable) = read_all(host, &selected);
-    // What is deleted in an external tree may be a neighbour's too: then all of them are read, with their files.
+    // What is deleted in an external tree, or reverted, may be a neighbour's too: then all of them are read, with their
+    // files.
     let (mut others, mut others_unreadable) = (Vec::new(), Vec::new());
-    if domains.iter().any(|domain| domain.tree.external().next().is_some()) {
+    if may_revert || domains.iter().any(|domain| domain.tree.external().next().is_some()) {
         (others, others_unreadable) = read_all(host, &rest);
         let without: Vec<&mut ObservedDomain> =
             domains.iter_mut().chain(&mut others).filter(|domain| domain.files.images.is_empty()).collect();

@@ -6,7 +6,8 @@ use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Location};
 use crate::model::names::SnapshotName;
-use crate::model::plan::{Action, ActionKind, Reason, Risk, RiskLevel, View, Warning};
+use crate::model::observed::ObservedDomain;
+use crate::model::plan::{Action, ActionKind, Address, Reason, Risk, RiskLevel, View, Warning};
 use crate::model::stamp::{ConsistencyReached, Stamp};
 use crate::model::text::printable;
 
@@ -15,10 +16,39 @@ pub(super) struct Wish<'w> {
     pub(super) name: &'w SnapshotName,
     /// The user's text.
     pub(super) description: Option<String>,
-    /// The stamp, but for the level of consistency.
-    pub(super) stamp: Stamp,
+    /// The stamp, but for the level of consistency; none for a snapshot that shall be nobody's.
+    pub(super) stamp: Option<Stamp>,
     pub(super) reason: Reason,
     pub(super) origin: Origin,
+}
+
+/// The action of a capture.
+pub(super) fn action(domain: &ObservedDomain, address: Address, wish: Wish<'_>, prepared: &Prepared) -> Action {
+    let external = prepared.capture.location == Location::External;
+    let risk = match (external, prepared.consistency) {
+        (true, ConsistencyReached::Memory) | (false, _) if domain.state.is_active() => {
+            (RiskLevel::Pause, "the guest stands still while its memory is written")
+        }
+        (true, _) => (RiskLevel::Metadata, "later writes go to new overlays"),
+        (false, _) => (RiskLevel::Metadata, "the domain is off; its images grow with later writes"),
+    };
+    let stamp = wish.stamp.map(|stamp| Stamp { consistency: Some(prepared.consistency), ..stamp }.lines());
+    Action {
+        address,
+        action: ActionKind::Create,
+        reason: wish.reason,
+        origin: wish.origin,
+        before: None,
+        after: Some(View {
+            description: wish.description,
+            stamp,
+            capture: Some(prepared.capture.clone()),
+            reuse: prepared.reuse.then_some(true),
+            ..View::default()
+        }),
+        risk: Risk { level: risk.0, text: risk.1.to_owned() },
+        definition: None,
+    }
 }
 
 impl Planner<'_> {
@@ -43,30 +73,7 @@ impl Planner<'_> {
             let what = "already holds a snapshot of this name, which libvirt would double";
             self.warn_of_unseen_image(name, &wish.origin, what);
         }
-        let risk = match (external, prepared.consistency) {
-            (true, ConsistencyReached::Memory) | (false, _) if self.domain.state.is_active() => {
-                (RiskLevel::Pause, "the guest stands still while its memory is written")
-            }
-            (true, _) => (RiskLevel::Metadata, "later writes go to new overlays"),
-            (false, _) => (RiskLevel::Metadata, "the domain is off; its images grow with later writes"),
-        };
-        let stamp = Stamp { consistency: Some(prepared.consistency), ..wish.stamp };
-        self.creates.push(Action {
-            address: self.address(Some(name)),
-            action: ActionKind::Create,
-            reason: wish.reason,
-            origin: wish.origin,
-            before: None,
-            after: Some(View {
-                description: wish.description,
-                stamp: Some(stamp.lines()),
-                capture: Some(prepared.capture.clone()),
-                reuse: prepared.reuse.then_some(true),
-                ..View::default()
-            }),
-            risk: Risk { level: risk.0, text: risk.1.to_owned() },
-            definition: None,
-        });
+        self.creates.push(action(self.domain, self.address(Some(name)), wish, prepared));
         if external {
             self.will_capture(name, prepared);
         }

@@ -50,6 +50,9 @@ impl<'a> Planner<'a> {
                 (ReasonCode::Protected, false) => {
                     (BlockCode::Protected, "declare protect: false, apply, and apply again")
                 }
+                (ReasonCode::RevertTarget, _) => {
+                    (BlockCode::RevertPending, "take the request away, or wait until it expires")
+                }
                 (ReasonCode::Held, _) => (BlockCode::Held, "remove the hold (spec.holds), or wait until it ends"),
                 _ => (BlockCode::CurrentUnsafe, "declare another `current`, in whichever set names this one"),
             };
@@ -122,7 +125,7 @@ impl<'a> Planner<'a> {
             None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
         };
         let description = Some(declared.description.clone().unwrap_or_default());
-        let wish = Wish { name: &declared.name, description, stamp, reason, origin: claim.origin() };
+        let wish = Wish { name: &declared.name, description, stamp: Some(stamp), reason, origin: claim.origin() };
         let lands_under = self.capture(wish, &prepared);
         if let Some(parent) = declared.parent.as_ref().filter(|parent| lands_under.as_ref() != Some(*parent)) {
             self.place(claim, lands_under.as_ref(), parent);
@@ -266,6 +269,9 @@ impl<'a> Planner<'a> {
         if self.pointed_at.contains(&snapshot.name) {
             return Some((ReasonCode::Current, "it is declared as the current snapshot".to_owned()));
         }
+        if let Some((_, label)) = self.revert_targets.iter().find(|(name, _)| **name == snapshot.name) {
+            return Some((ReasonCode::RevertTarget, format!("{label} reverts to it")));
+        }
         None
     }
 
@@ -343,7 +349,7 @@ impl<'a> Planner<'a> {
         stamp.protect = claim.snapshot.protect.unwrap_or(stamp.protect);
         stamp.hold = declared_hold(claim, self.context.now);
         let human = claim.snapshot.description.clone().unwrap_or_else(|| is.human.clone());
-        Description { human, stamp: Some(stamp) }
+        Description { human, stamp: Some(stamp), reverts: is.reverts.clone() }
     }
 
     fn note_field_drift(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {

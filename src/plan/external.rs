@@ -8,9 +8,9 @@ use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, T
 use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::SnapshotSet;
+use crate::model::kinds::{SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
     Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
@@ -296,11 +296,7 @@ impl<'a> Planner<'a> {
     }
 
     fn chain_limit(&self) -> u32 {
-        if self.host.libvirt_version < LONG_CHAINS_START {
-            self.limits.chain_limit.min(HARD_CHAIN_LIMIT)
-        } else {
-            self.limits.chain_limit
-        }
+        chain_limit(self.host, &self.limits)
     }
 
     /// Holds back the captures of this pass, which no deletion makes room for.
@@ -373,6 +369,11 @@ impl<'a> Planner<'a> {
         );
         self.warnings.push(Warning { text, origin });
     }
+}
+
+/// How many images a chain may have.
+pub(super) fn chain_limit(host: &HostInfo, limits: &SafetySpec) -> u32 {
+    if host.libvirt_version < LONG_CHAINS_START { limits.chain_limit.min(HARD_CHAIN_LIMIT) } else { limits.chain_limit }
 }
 
 fn captures_disks(action: &Action) -> bool {

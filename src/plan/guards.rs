@@ -28,7 +28,7 @@ pub(super) fn limit_deletes(
     let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
     let actions = plan.actions.split_off(from);
     let by_age = |action: &&Action| {
-        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained];
+        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained, ReasonCode::Guard];
         action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
     };
     let of_series = |action: &Action| {

@@ -7,7 +7,6 @@ use super::domain::{Planner, is_about};
 use crate::model::desired::SavedSnapshot;
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, View};
-use crate::model::stamp::Stamp;
 use crate::model::text::{instant, printable};
 
 impl<'a> Planner<'a> {
@@ -42,7 +41,8 @@ impl<'a> Planner<'a> {
             origin,
             before: None,
             after: Some(View {
-                stamp: wanted.stamp.as_ref().map(Stamp::lines),
+                // With the notes of reverts that the saved XML holds: its tokens stay used.
+                stamp: Some(wanted.lines()),
                 description: Some(wanted.human),
                 parent: parent.map(|parent| parent.as_str().to_owned()),
                 created: Some(instant(saved.snapshot.created)),

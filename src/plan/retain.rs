@@ -120,6 +120,9 @@ impl<'a> Planner<'a> {
             let until = hold.until.as_ref().map(|until| format!(" until {}", until.as_str())).unwrap_or_default();
             return Some(SetAside::Held(format!("{}{until}", printable(&hold.reason))));
         }
+        if let Some((_, label)) = self.revert_targets.iter().find(|(name, _)| **name == snapshot.name) {
+            return Some(SetAside::Held(format!("{label} reverts to it")));
+        }
         let hold = stamp.hold.as_ref().filter(|hold| self.lasts(hold))?;
         Some(SetAside::Held(printable(&hold.to_string())))
     }
@@ -131,7 +134,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a hold in a stamp is not over. An end that cannot be read has not come.
-    fn lasts(&self, hold: &StampHold) -> bool {
+    pub(super) fn lasts(&self, hold: &StampHold) -> bool {
         let end = hold.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
         end.is_none_or(|end| end.timestamp() > self.context.now)
     }

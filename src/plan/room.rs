@@ -4,28 +4,38 @@ use super::captures::captures_of;
 use super::domain::{Planner, is_about};
 use super::series::SeriesClaim;
 use crate::model::image::directory;
-use crate::model::kinds::{Capture, Location};
+use crate::model::kinds::{Capture, Location, SafetySpec};
+use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
 use crate::model::text::printable;
+
+/// The first directory of the captures with too little free space: path and percent.
+pub(super) fn full_filesystem<'c>(
+    domain: &'c ObservedDomain,
+    limits: &SafetySpec,
+    captures: impl IntoIterator<Item = &'c Capture>,
+) -> Option<(String, u64)> {
+    captures.into_iter().flat_map(|capture| written(domain, capture)).find_map(|file| {
+        let space = domain.files.space.get(directory(file)).filter(|space| space.total > 0)?;
+        let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
+        (percent < u64::from(limits.free_space.min_percent.0)).then(|| (directory(file).to_owned(), percent))
+    })
+}
+
+/// The files that a capture makes; an internal one grows the images that are there.
+fn written<'c>(domain: &'c ObservedDomain, capture: &'c Capture) -> Vec<&'c str> {
+    if capture.location == Location::Internal {
+        let disks = domain.disks.iter().filter(|disk| disk.source_type == "file" && !disk.readonly);
+        return disks.filter_map(|disk| disk.source.as_deref()).collect();
+    }
+    let disks = capture.disks.iter().filter_map(|disk| disk.file.as_deref());
+    disks.chain(capture.memory.iter().map(|memory| memory.file.as_str())).collect()
+}
 
 impl Planner<'_> {
     /// The first directory of this pass's captures with too little free space: path and percent.
     pub(super) fn full_filesystem(&self) -> Option<(String, u64)> {
-        captures_of(&self.creates).flat_map(|capture| self.written(capture)).find_map(|file| {
-            let space = self.domain.files.space.get(directory(file)).filter(|space| space.total > 0)?;
-            let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
-            (percent < u64::from(self.limits.free_space.min_percent.0)).then(|| (directory(file).to_owned(), percent))
-        })
-    }
-
-    /// The files that a capture makes; an internal one grows the images that are there.
-    fn written<'s>(&'s self, capture: &'s Capture) -> Vec<&'s str> {
-        if capture.location == Location::Internal {
-            let disks = self.domain.disks.iter().filter(|disk| disk.source_type == "file" && !disk.readonly);
-            return disks.filter_map(|disk| disk.source.as_deref()).collect();
-        }
-        let disks = capture.disks.iter().filter_map(|disk| disk.file.as_deref());
-        disks.chain(capture.memory.iter().map(|memory| memory.file.as_str())).collect()
+        full_filesystem(self.domain, &self.limits, captures_of(&self.creates))
     }
 
     /// What is said of captures that wait for space.

@@ -254,7 +254,7 @@ impl<'a> Planner<'a> {
         let cron = schedule.map(|schedule| schedule.cron.as_str()).unwrap_or_default();
         let text = format!("slot {slot} of series {} ({}, {})", claim.name(), printable(cron), printable(zone));
         let reason = Reason { code: ReasonCode::Scheduled, text };
-        let wish = Wish { name, description: None, stamp, reason, origin: claim.series.origin("") };
+        let wish = Wish { name, description: None, stamp: Some(stamp), reason, origin: claim.series.origin("") };
         self.capture(wish, prepared);
         claim.created = Some((slot, name.clone()));
     }

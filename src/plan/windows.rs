@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Context;
 use crate::model::desired::Document;
 use crate::model::kinds::{SnapshotSet, Window, WindowAction};
-use crate::model::names::SetId;
-use crate::model::observed::{ObservedDomain, ObservedHost};
+use crate::model::names::{DomainUuid, SetId};
+use crate::model::observed::{HostInfo, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
 use crate::schedule::{closed_until, open_until};
 
@@ -25,7 +25,7 @@ pub(super) fn close(
         plan.actions[from..].iter().any(here)
     };
     for domain in host.domains.iter().filter(|domain| deletes(&domain.name)) {
-        let policies = windows(context, host, domain);
+        let policies = windows(context, &host.info, (&domain.name, domain.uuid));
         match closed_until(&policies, WindowAction::Delete, context.now) {
             Some(opens) => drop(closed.insert(&domain.name, opens)),
             None => end = end.into_iter().chain(open_until(&policies, WindowAction::Delete, context.now)).min(),
@@ -65,14 +65,24 @@ fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jif
 }
 
 /// The windows of each policy that a domain's sets refer to.
-fn windows<'a>(context: &Context<'a>, host: &ObservedHost, domain: &ObservedDomain) -> Vec<&'a [Window]> {
-    let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
+fn windows<'a>(context: &Context<'a>, host: &HostInfo, (name, uuid): (&str, DomainUuid)) -> Vec<&'a [Window]> {
+    let sets = context.sets_of(host, name, uuid);
     let of_set = |set: &Document<SnapshotSet>| {
         let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
         let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
         Some(policy.value.spec.windows.as_slice())
     };
     sets.into_iter().filter_map(of_set).collect()
+}
+
+/// When the SafetyPolicies of a domain let the action happen again, where they do not now; `Some(None)`: never all at once.
+pub(super) fn closed(
+    context: &Context<'_>,
+    host: &HostInfo,
+    domain: (&str, DomainUuid),
+    action: WindowAction,
+) -> Option<Option<jiff::Timestamp>> {
+    closed_until(&windows(context, host, domain), action, context.now)
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

@@ -6,6 +6,7 @@ mod info;
 mod list;
 mod open;
 mod parent;
+mod revert;
 mod xml;
 
 use clap::{Args, Subcommand};
@@ -44,6 +45,7 @@ enum SnapshotVerb {
     Xml(xml::XmlArgs),
     Parent(parent::ParentArgs),
     Current(current::CurrentArgs),
+    Revert(revert::RevertArgs),
 }
 
 /// Runs a verb; all of them reach a host.
@@ -54,5 +56,6 @@ pub(super) fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErr
         SnapshotVerb::Xml(args) => xml::run(args, context),
         SnapshotVerb::Parent(args) => parent::run(args, context),
         SnapshotVerb::Current(args) => current::run(args, context),
+        SnapshotVerb::Revert(args) => revert::run(args, context),
     }
 }

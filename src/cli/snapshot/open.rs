@@ -26,7 +26,6 @@ pub(super) struct Opened {
     /// The domain.
     pub(super) domain: DomainRef,
     /// Watches for signals; they end the process until a verb that acts asks for a stop instead.
-    #[expect(dead_code, reason = "the verbs so far only ask")]
     pub(super) interrupt: Interrupt,
     calls: Arc<Counting>,
 }

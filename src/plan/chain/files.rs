@@ -169,7 +169,7 @@ fn own_domain(
     Ok(())
 }
 
-fn other_domains(
+pub(super) fn other_domains(
     domain: &ObservedDomain,
     touched: &[&str],
     neighbours: &Neighbours<'_>,
@@ -214,6 +214,49 @@ fn other_domains(
         )),
         None => Ok(()),
     }
+}
+
+/// Checks that what a revert removes is needed by no snapshot of the domain, nor by a disk but as its active image, which
+/// the revert discards.
+pub(super) fn needed_by_others(domain: &ObservedDomain, removed: &[&str], trust: Trust) -> Result<(), Fault> {
+    let hit = |image: &String| removed.iter().any(|path| domain.files.same(path, image));
+    let fault = |image: &str, who: String| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!("libvirt would remove {}, which {who} needs", printable(image)),
+            "the tree and the images do not fit each other: compare `qemu-img info --backing-chain` with `virsh \
+             snapshot-dumpxml`. Revert and delete nothing in this domain until then",
+        )
+    };
+    for disk in &domain.disks {
+        let Some(chain) = chain_of(&domain.files, disk) else { continue };
+        if let Some(image) = chain.images().iter().skip(1).find(|image| hit(image)) {
+            return Err(fault(image, format!("disk {}", printable(&disk.target))));
+        }
+    }
+    for snapshot in domain.tree.iter() {
+        let Some(files) = snapshot.files.as_deref() else { continue };
+        for base in files.bases.values() {
+            let chain = follow(&domain.files, base);
+            if let Chain::Cut(_, why) = &chain
+                && trust == Trust::Nothing
+            {
+                return Err(Fault::new(
+                    BlockCode::ChainUnknown,
+                    format!("what snapshot {} froze cannot be read from here: {why}", snapshot.name),
+                    "run snapward on the host itself, as a user who may read the images; or set trustUnreadableChains in the \
+                     SafetyPolicy",
+                ));
+            }
+            if let Some(image) = chain.images().iter().find(|image| hit(image)) {
+                return Err(fault(image, format!("snapshot {}", snapshot.name)));
+            }
+        }
+        if let Some(memory) = files.memory.as_ref().filter(|memory| hit(memory)) {
+            return Err(fault(memory, format!("snapshot {}", snapshot.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether other domains of the host use a file.

@@ -83,7 +83,7 @@ pub(super) fn follow(files: &DomainFiles, path: &str) -> Chain {
 
 /// Whether an image, or one below it, is known to be missing.
 pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
-    matches!(follow(files, path), Chain::Broken(_))
+    matches!(follow(files, path), Chain::Broken(..))
 }
 
 /// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers.

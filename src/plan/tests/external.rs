@@ -16,7 +16,7 @@ fn owned(world: World) -> ObservedDomain {
     let stamped = |snapshot: &ObservedSnapshot| {
         ledger.record(snapshot.name.clone(), LedgerEntry { created: NOW - 3600, released: false });
         let stamp = Stamp::new("default/web".parse().expect("valid"), snapshot.name.clone());
-        let description = Description { human: String::new(), stamp: Some(stamp) };
+        let description = Description { stamp: Some(stamp), ..Description::parse("") };
         ObservedSnapshot { created: NOW - 3600, description, ..snapshot.clone() }
     };
     let snapshots: Vec<_> = domain.tree.iter().map(stamped).collect();

@@ -5,6 +5,7 @@ mod explain;
 mod external;
 mod guards;
 mod hazards;
+mod reverts;
 mod room;
 mod rules;
 mod series;
@@ -19,7 +20,7 @@ use crate::model::image::DomainFiles;
 use crate::model::kinds::{SafetyPolicy, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
+use crate::model::observed::{Agent, HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
 use crate::model::plan::{ActionKind, BlockCode, Plan, PlanSource, ReasonCode};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, Stamp};
@@ -87,6 +88,9 @@ fn domain() -> ObservedDomain {
         ledger_is_current: false,
         image_snapshots: BTreeMap::from([("vda".to_owned(), Vec::new())]),
         files: DomainFiles::default(),
+        memory_kib: Some(1024),
+        agent: Agent::None,
+        revert: None,
         fingerprint: "f".into(),
     }
 }
@@ -111,10 +115,11 @@ fn foreign(text: &str) -> ObservedSnapshot {
         parent: None,
         created: NOW - 3600,
         state: "shutoff".into(),
-        description: Description { human: String::new(), stamp: None },
+        description: Description::default(),
         memory: Storage::No,
         disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
         files: None,
+        definition: None,
         ledger: None,
         digest: [0; 32],
     }
@@ -123,7 +128,7 @@ fn foreign(text: &str) -> ObservedSnapshot {
 /// The same, stamped by a set.
 fn owned_by(set: &str, text: &str) -> ObservedSnapshot {
     let stamp = Stamp::new(format!("default/{set}").parse().expect("valid"), name(text));
-    ObservedSnapshot { description: Description { human: String::new(), stamp: Some(stamp) }, ..foreign(text) }
+    ObservedSnapshot { description: Description { stamp: Some(stamp), ..Description::default() }, ..foreign(text) }
 }
 
 fn ours(text: &str) -> ObservedSnapshot {

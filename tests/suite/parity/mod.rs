@@ -9,5 +9,6 @@ mod coverage;
 mod help;
 mod list;
 mod registry;
+mod revert;
 mod table;
 mod twins;

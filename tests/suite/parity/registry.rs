@@ -89,6 +89,19 @@ const ROWS: &[Rows] = &[
             ("--security-info", "`snapshot current --security-info`"),
         ],
     },
+    Rows {
+        command: "snapshot-revert",
+        test: "parity::revert::internal_reverts_in_every_run_state",
+        flags: &[
+            ("--domain", "`snapshot revert DOMAIN`"),
+            ("--snapshotname", "`snapshot revert DOMAIN SNAPSHOT`; a RevertRequest's `to`"),
+            ("--current", "`snapshot revert --current`"),
+            ("--running", "`snapshot revert --running`; `power: running`"),
+            ("--paused", "`snapshot revert --paused`; `power: paused`"),
+            ("--force", "`snapshot revert --force`; `force: true`"),
+            ("--reset-nvram", "`snapshot revert --reset-nvram`"),
+        ],
+    },
 ];
 
 /// Flags without a test yet, by command. A command or flag leaves this list in the commit that gives it its row.
@@ -133,8 +146,4 @@ pub(super) const PENDING: &[(&str, &[&str])] = &[
     ("snapshot-delete", &["--domain", "--snapshotname", "--current", "--children", "--children-only", "--metadata"]),
     ("snapshot-dumpxml", &["--xpath", "--wrap"]),
     ("snapshot-edit", &["--domain", "--snapshotname", "--current", "--rename", "--clone"]),
-    (
-        "snapshot-revert",
-        &["--domain", "--snapshotname", "--current", "--running", "--paused", "--force", "--reset-nvram"],
-    ),
 ];

@@ -14,7 +14,7 @@ use crate::support::cmd::snapward;
 use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, bytes};
-use crate::support::lab::{Lab, actions, blocks, manifest, set, snapshot};
+use crate::support::lab::{Lab, actions, blocks, clock, manifest, set, snapshot};
 use crate::support::monitor::{self, Monitor};
 use crate::support::tools::{qemu_img_snapshots, run, text};
 
@@ -165,7 +165,7 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
 
     let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
     let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new() };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock };
     drop(apply::apply(&planned.plan, &[target], &options));
 
     let listed = guest.snapshots();

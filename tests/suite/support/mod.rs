@@ -11,6 +11,7 @@ pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod guest;
 pub(crate) mod lab;
+pub(crate) mod linux;
 pub(crate) mod monitor;
 pub(crate) mod slow;
 pub(crate) mod terminal;

@@ -1,6 +1,7 @@
 //! The proof, clause by clause, on hand-made trees: what each one refuses, and what stays possible.
 
 mod repairs;
+mod revert;
 pub(in crate::plan) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
