@@ -75,14 +75,12 @@ fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
     none(twins, "two snapshots have the overlay");
     let elsewhere = World::line(&["e0", "e1", "e2", "e3"]).pointing_at(Some("e1")).under("e2", "e0");
     none(elsewhere, "with the pointer right, the parents are still wrong");
-    // The pointer was moved off a snapshot whose revert overlays are in use: of these, another domain's files aside, e2's
-    // capture is one.
-    let in_use = World::line(&["e1", "e2"]).revert("e1").with(|world| {
-        let active = world.disks["vda"].clone();
-        world.files("e2").overlays.insert("vda".into(), active.clone());
-        world.files("e2").bases.insert("vda".into(), "/i/vda".into());
+    let noted = World::line(&["e1", "e2"]).revert("e1");
+    let overlay = noted.disks["vda"].clone();
+    let noted = noted.capture("f").pointing_at(Some("e1")).with(|world| {
+        world.files("e1").revert_overlays.insert("vda".into(), overlay);
     });
-    none(in_use.clone().pointing_at(Some("e1")), "nothing is wrong");
+    none(noted, "the pointer would leave e1, and libvirt forget an overlay that f stands on");
     let revert = World::line(&["e1", "e2"]).revert("e2").with(|world| world.files("e2").revert_overlays.clear());
     let known = revert.clone().with(|world| {
         let active = world.disks["vda"].clone();
@@ -95,7 +93,11 @@ fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
         world.image("/i/vda.1732320000", Backing::File("/i/other".into()));
         world.disks.insert("vda".into(), "/i/vda.1732320000".into());
     });
-    none(stranger, "it does not stand on what a snapshot froze");
+    none(stranger.clone(), "it does not stand on what a snapshot froze");
+    let overlays = BTreeMap::from([("vda".to_owned(), "/i/vda.1732320000".to_owned())]);
+    let (e2, domain) = (name("e2"), stranger.domain());
+    let given = prove(&domain, &Neighbours::default(), STRICT, Step::RestoreOverlays(&e2, &overlays));
+    refused(given, BlockCode::ChainInconsistent, &["no longer on overlays"]);
 }
 
 #[test]
