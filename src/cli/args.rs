@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completions, man, plan, retention, schema, status, validate};
+use super::{apply, completions, man, plan, retention, schema, snapshot, status, validate};
 
 /// Every exit code with its meaning; the same words in each verb's help.
 macro_rules! exit_codes {
@@ -49,6 +49,17 @@ macro_rules! exit_codes {
             "  130  interrupted"
         )
     };
+    (explain) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  explained\n",
+            "    1  failed: no host could be read\n",
+            "    5  some host or domain could not be read\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted"
+        )
+    };
     (validate) => {
         concat!(
             "Exit codes:\n",
@@ -65,6 +76,16 @@ macro_rules! exit_codes {
             "    1  the result could not be written\n",
             "   64  wrong usage\n",
             "   65  the policy or the list has an error, or cannot be read"
+        )
+    };
+    (ask) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  answered\n",
+            "    1  failed: no such domain or snapshot, or the host could not be read\n",
+            "    5  partly: a snapshot could not be read; the answer is about the others\n",
+            "   64  wrong usage\n",
+            "  130  interrupted"
         )
     };
     (print) => {
@@ -206,6 +227,7 @@ pub(super) enum Verb {
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
     Retention(retention::RetentionArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

@@ -81,7 +81,8 @@ pub(super) struct Hosts {
     pub(super) connections: Vec<Connection>,
     /// Not to be reached, in the order asked for.
     pub(super) unreachable: Vec<UnreadableHost>,
-    counters: Vec<Arc<Counting>>,
+    /// What counts the calls of each open connection.
+    pub(super) counters: Vec<Arc<Counting>>,
 }
 
 impl Hosts {

@@ -20,6 +20,7 @@ mod progress;
 mod reading;
 mod retention;
 mod schema;
+mod snapshot;
 pub mod sources;
 mod status;
 mod validate;
@@ -56,6 +57,8 @@ pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Plan(args) => plan::run(args, context),
         Verb::Apply(args) => apply::run(args, context),
         Verb::Status(args) => status::run(args, context),
+        Verb::Retention(args) => retention::explain(args, context),
+        Verb::Snapshot(args) => snapshot::run(args, context),
         _ => Err(CliError::usage("this verb needs no libvirt; run snapward")),
     })
 }
@@ -73,8 +76,9 @@ fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
     let context = Context { output: Output::new(cli.global.color), global: cli.global };
     logging::start(&context.global, context.output);
     let result = match &cli.verb {
-        verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_)) => on_hosts(verb, &context, args),
+        verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_) | Verb::Snapshot(_)) => on_hosts(verb, &context, args),
         Verb::Validate(args) => validate::run(args, &context),
+        verb @ Verb::Retention(given) if given.reaches_hosts() => on_hosts(verb, &context, args),
         Verb::Retention(args) => retention::run(args, &context),
         Verb::Schema(args) => schema::run(args, &context),
         Verb::Completions(args) => completions::run(args, &context),

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, Files, Host, LedgerScope, Operation,
-    RedefineRequest, Result, SecureXml, SnapshotRef,
+    RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::SnapshotName;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
@@ -70,12 +69,20 @@ impl Host for Counting {
         self.count(Operation::Snapshots(domain)).snapshots(domain)
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        self.count(Operation::Select(domain)).select(domain, query)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         self.count(Operation::Current(domain)).current(domain)
     }
 
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         self.count(Operation::Snapshot(domain, &snapshot.name)).snapshot(domain, snapshot)
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        self.count(Operation::SnapshotXml(domain, &snapshot.name)).snapshot_xml(domain, snapshot)
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {

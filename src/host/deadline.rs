@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::Space;
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
-use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
@@ -22,6 +21,8 @@ pub struct Deadlines {
     pub read: Duration,
     /// For calls that change something.
     pub write: Duration,
+    /// For deletions: of an external snapshot, one is a merge of images.
+    pub delete: Duration,
 }
 
 impl Default for Deadlines {
@@ -33,6 +34,8 @@ impl Default for Deadlines {
             // A capture writes the guest's memory into the image: 256 GiB at 100 MB/s are 45 minutes. Past an hour, a
             // person is better served by a message than by silence; libvirt goes on either way.
             write: Duration::from_secs(60 * 60),
+            // 8 TiB at 100 MB/s are a day. Its progress is shown all the while, so nobody waits in silence.
+            delete: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -97,7 +100,11 @@ impl Deadline {
         operation: Operation<'_>,
         call: impl FnOnce(&dyn Host) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let limit = if operation.is_write() { self.deadlines.write } else { self.deadlines.read };
+        let limit = match operation {
+            Operation::Delete(..) => self.deadlines.delete,
+            _ if operation.is_write() => self.deadlines.write,
+            _ => self.deadlines.read,
+        };
         let seconds = limit.as_secs_f32();
         let (class, message) = match self.run(limit, call) {
             Ok(result) => return result,
@@ -164,7 +171,12 @@ impl Host for Deadline {
         self.call(Operation::Snapshots(domain), move |host| host.snapshots(&owned))
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        let owned = (domain.clone(), query.clone());
+        self.call(Operation::Select(domain), move |host| host.select(&owned.0, &owned.1))
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         let owned = domain.clone();
         self.call(Operation::Current(domain), move |host| host.current(&owned))
     }
@@ -172,6 +184,11 @@ impl Host for Deadline {
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         let owned = (domain.clone(), snapshot.clone());
         self.call(Operation::Snapshot(domain, &snapshot.name), move |host| host.snapshot(&owned.0, &owned.1))
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::SnapshotXml(domain, &snapshot.name), move |host| host.snapshot_xml(&owned.0, &owned.1))
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
@@ -227,7 +244,7 @@ impl Deadline {
 }
 
 impl Files for Deadline {
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         let owned = disk.clone();
         self.probe(move |files| files.image_snapshots(&owned)).unwrap_or_else(Probe::Unknown)
     }
@@ -266,11 +283,11 @@ mod tests {
     #[test]
     fn a_late_read_is_transient_and_does_not_block_the_next_call() {
         let (gate, fake) = hanging();
-        let host = Deadline::new(fake, Deadlines { read: SHORT, write: LONG });
+        let host = Deadline::new(fake, Deadlines { read: SHORT, write: LONG, delete: LONG });
         let error = host.current(&domain()).expect_err("hangs");
         assert_eq!(error.class, ErrorClass::Transient);
         assert!(error.to_string().contains("web-1"), "{error}");
-        let other = Deadline { deadlines: Deadlines { read: LONG, write: LONG }, ..host };
+        let other = Deadline { deadlines: Deadlines { read: LONG, write: LONG, delete: LONG }, ..host };
         assert!(other.domains().is_ok(), "another thread answers");
         gate.wait();
     }
@@ -278,7 +295,7 @@ mod tests {
     #[test]
     fn a_late_write_has_an_unknown_outcome() {
         let (gate, fake) = hanging();
-        let host = Deadline::new(fake, Deadlines { read: LONG, write: SHORT });
+        let host = Deadline::new(fake, Deadlines { read: LONG, write: SHORT, delete: SHORT });
         let error = host.delete(&domain(), &snapshot()).expect_err("hangs");
         assert_eq!(error.class, ErrorClass::OutcomeUnknown);
         assert!(error.message.contains("still running in libvirt"), "{error}");
@@ -287,7 +304,7 @@ mod tests {
 
     #[test]
     fn one_thread_serves_calls_that_follow_each_other() {
-        let host = Deadline::new(Arc::new(Fake::default()), Deadlines { read: LONG, write: LONG });
+        let host = Deadline::new(Arc::new(Fake::default()), Deadlines { read: LONG, write: LONG, delete: LONG });
         for _ in 0..100 {
             assert!(host.domains().is_ok());
         }
@@ -297,7 +314,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_call_is_an_error_of_that_call_alone() {
         let fake = Fake { panic_on_version: true, ..Fake::default() };
-        let host = Deadline::new(Arc::new(fake), Deadlines { read: LONG, write: LONG });
+        let host = Deadline::new(Arc::new(fake), Deadlines { read: LONG, write: LONG, delete: LONG });
         assert_eq!(host.libvirt_version().expect_err("panics").class, ErrorClass::Bug);
         assert!(host.domains().is_ok());
     }

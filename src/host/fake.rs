@@ -5,9 +5,9 @@ use std::sync::{Arc, Barrier};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::{ImageState, Space};
+use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -27,6 +27,7 @@ pub(super) fn domain() -> DomainRef {
     DomainRef {
         name: "web-1".into(),
         uuid: DomainUuid(uuid::Uuid::nil()),
+        id: Some(1),
         state: RunState::Running,
         handle: Arc::new(()),
     }
@@ -118,12 +119,20 @@ impl Host for Fake {
         self.called(vec![snapshot()])
     }
 
-    fn current(&self, _: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, _: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        self.called(vec![snapshot()])
+    }
+
+    fn current(&self, _: &DomainRef) -> Result<Option<SnapshotRef>> {
         self.wait();
         self.called(None)
     }
 
     fn snapshot(&self, _: &DomainRef, _: &SnapshotRef) -> Result<ObservedSnapshot> {
+        self.failing()
+    }
+
+    fn snapshot_xml(&self, _: &DomainRef, _: &SnapshotRef) -> Result<String> {
         self.failing()
     }
 
@@ -158,7 +167,7 @@ impl Host for Fake {
 }
 
 impl Files for Fake {
-    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         Probe::Known(Vec::new())
     }
 

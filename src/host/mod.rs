@@ -7,12 +7,14 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod operation;
+mod query;
 mod read_only;
 
 pub use counting::Counting;
 pub use deadline::{Deadline, Deadlines};
 pub use error::{ErrorClass, HostError};
 pub use operation::Operation;
+pub use query::SnapshotQuery;
 pub use read_only::ReadOnly;
 
 use std::any::Any;
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::image::{ImageState, Space};
+use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::Capture;
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -40,6 +42,8 @@ pub struct DomainRef {
     pub name: String,
     /// Its UUID.
     pub uuid: DomainUuid,
+    /// The number libvirt gave its run; none while it is off.
+    pub id: Option<u32>,
     /// Its run state at the time of the list.
     pub state: RunState,
     /// The implementation's own.
@@ -110,6 +114,19 @@ impl fmt::Debug for SecureXml {
     }
 }
 
+/// A disk that a deletion merged before it failed on another: libvirt's records still have the overlay that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedDisk {
+    /// The disk's target.
+    pub target: String,
+    /// The overlay that is gone.
+    pub from: String,
+    /// The image that took its data.
+    pub into: String,
+    /// The format of that image.
+    pub format: String,
+}
+
 /// What a redefine changes; everything else goes back byte by byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedefineRequest {
@@ -119,6 +136,9 @@ pub struct RedefineRequest {
     pub parent: Option<Option<SnapshotName>>,
     /// The overlays of `<revertDisks>`, by disk target: a repair where libvirt has forgotten them.
     pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// The disks that leave the snapshot where it names the overlay that is gone, and are on the image that took the data
+    /// where its definition of the domain names that overlay: what libvirt itself does at the end of a deletion.
+    pub merged: Vec<MergedDisk>,
     /// Also move the current pointer here. In trees with external snapshots only as a proven repair.
     pub make_current: bool,
 }
@@ -214,17 +234,30 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
 
-    /// The current snapshot's name (`virDomainSnapshotCurrent`).
+    /// The snapshots that a query chooses (`virDomainListAllSnapshots`, below another one
+    /// `virDomainSnapshotListAllChildren`).
+    ///
+    /// # Errors
+    /// When the domain or the snapshot to look below is gone.
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>>;
+
+    /// The current snapshot (`virDomainSnapshotCurrent`).
     ///
     /// # Errors
     /// When the domain is gone.
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>>;
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>>;
 
     /// One snapshot, read without secrets (`virDomainSnapshotGetXMLDesc`).
     ///
     /// # Errors
     /// [`ErrorClass::NotFound`] when it is gone.
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot>;
+
+    /// One snapshot's XML as libvirt writes it, without secrets (`virDomainSnapshotGetXMLDesc`).
+    ///
+    /// # Errors
+    /// [`ErrorClass::NotFound`] when it is gone.
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String>;
 
     /// One snapshot's XML with secrets, for a redefine (`virDomainSnapshotGetXMLDesc` with `SECURE`).
     ///
@@ -270,7 +303,7 @@ pub trait Host: Send + Sync {
 /// File probes: what is read beside libvirt, where the files are this machine's. None of them is a libvirt call.
 pub trait Files: Send + Sync {
     /// The internal snapshots a disk's image holds.
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>>;
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>>;
 
     /// What a path leads to: its identity, the image below it, its size. `format` is what a definition or the header of the
     /// image above declares of it: of a raw image the first bytes are the guest's own, and say nothing. Without one they

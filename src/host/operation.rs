@@ -23,10 +23,14 @@ pub enum Operation<'a> {
     IsPersistent(&'a DomainRef),
     /// [`super::Host::snapshots`].
     Snapshots(&'a DomainRef),
+    /// [`super::Host::select`].
+    Select(&'a DomainRef),
     /// [`super::Host::current`].
     Current(&'a DomainRef),
     /// [`super::Host::snapshot`].
     Snapshot(&'a DomainRef, &'a SnapshotName),
+    /// [`super::Host::snapshot_xml`].
+    SnapshotXml(&'a DomainRef, &'a SnapshotName),
     /// [`super::Host::snapshot_secure`].
     SnapshotSecure(&'a DomainRef, &'a SnapshotName),
     /// [`super::Host::create`].
@@ -52,8 +56,10 @@ impl Operation<'_> {
             Self::Definition(_) => "definition",
             Self::IsPersistent(_) => "is_persistent",
             Self::Snapshots(_) => "snapshots",
+            Self::Select(_) => "select",
             Self::Current(_) => "current",
             Self::Snapshot(..) => "snapshot",
+            Self::SnapshotXml(..) => "snapshot_xml",
             Self::SnapshotSecure(..) => "snapshot_secure",
             Self::Create(..) => "create",
             Self::Redefine(..) => "redefine",
@@ -81,8 +87,12 @@ impl fmt::Display for Operation<'_> {
             Self::Definition(domain) => write!(f, "read the definition of domain {}", name(domain)),
             Self::IsPersistent(domain) => write!(f, "read whether domain {} is persistent", name(domain)),
             Self::Snapshots(domain) => write!(f, "list the snapshots of domain {}", name(domain)),
+            Self::Select(domain) => write!(f, "list the snapshots of domain {}", name(domain)),
             Self::Current(domain) => write!(f, "read the current snapshot of domain {}", name(domain)),
             Self::Snapshot(domain, snapshot) => write!(f, "read snapshot {snapshot} of domain {}", name(domain)),
+            Self::SnapshotXml(domain, snapshot) => {
+                write!(f, "read the XML of snapshot {snapshot} of domain {}", name(domain))
+            }
             Self::SnapshotSecure(domain, snapshot) => {
                 write!(f, "read snapshot {snapshot} of domain {} with its secrets", name(domain))
             }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Operation, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::SnapshotName;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
@@ -59,12 +58,20 @@ impl Host for ReadOnly {
         self.inner.snapshots(domain)
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        self.inner.select(domain, query)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         self.inner.current(domain)
     }
 
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         self.inner.snapshot(domain, snapshot)
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        self.inner.snapshot_xml(domain, snapshot)
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {

@@ -19,9 +19,9 @@ use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
 use crate::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
-use crate::model::image::Space;
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::kinds::{Content, Location};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
@@ -119,10 +119,11 @@ impl LibvirtHost {
     }
 
     fn domain_ref(&self, domain: Owned<Domain>, state: RunState) -> Result<DomainRef> {
-        // Name and UUID are in the object: no calls.
+        // Name, UUID and id are in the object: no calls.
         let name = domain.name().map_err(failed(Operation::Domains))?;
         let uuid = DomainUuid(Uuid::from_bytes(*domain.uuid().map_err(failed(Operation::Domains))?.as_bytes()));
-        Ok(DomainRef { name, uuid, state, handle: Arc::new(DomainHandle { domain, connection: self.id }) })
+        let id = domain.id();
+        Ok(DomainRef { name, uuid, id, state, handle: Arc::new(DomainHandle { domain, connection: self.id }) })
     }
 }
 
@@ -156,6 +157,26 @@ fn create_flags(request: &CreateRequest, active: bool) -> u32 {
         flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
     }
     flags
+}
+
+fn list_flags(query: &SnapshotQuery) -> u32 {
+    [
+        (query.roots, sys::VIR_DOMAIN_SNAPSHOT_LIST_ROOTS),
+        (query.below.is_some() && query.descendants, sys::VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS),
+        (query.leaves, sys::VIR_DOMAIN_SNAPSHOT_LIST_LEAVES),
+        (query.no_leaves, sys::VIR_DOMAIN_SNAPSHOT_LIST_NO_LEAVES),
+        (query.metadata, sys::VIR_DOMAIN_SNAPSHOT_LIST_METADATA),
+        (query.no_metadata, sys::VIR_DOMAIN_SNAPSHOT_LIST_NO_METADATA),
+        (query.inactive, sys::VIR_DOMAIN_SNAPSHOT_LIST_INACTIVE),
+        (query.active, sys::VIR_DOMAIN_SNAPSHOT_LIST_ACTIVE),
+        (query.disk_only, sys::VIR_DOMAIN_SNAPSHOT_LIST_DISK_ONLY),
+        (query.internal, sys::VIR_DOMAIN_SNAPSHOT_LIST_INTERNAL),
+        (query.external, sys::VIR_DOMAIN_SNAPSHOT_LIST_EXTERNAL),
+        (query.topological, sys::VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL),
+    ]
+    .into_iter()
+    .filter(|(asked, _)| *asked)
+    .fold(0, |flags, (_, flag)| flags | flag)
 }
 
 fn run_state(state: Option<u32>) -> RunState {
@@ -220,16 +241,25 @@ impl Host for LibvirtHost {
     }
 
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
-        let operation = Operation::Snapshots(domain);
-        // Not TOPOLOGICAL: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
-        let listed = self.domain(domain, operation)?.domain.list_all_snapshots(0).map_err(failed(operation))?;
+        // Not topological: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
+        self.select(domain, &SnapshotQuery::default())
+    }
+
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        let operation = Operation::Select(domain);
+        let flags = list_flags(query);
+        let listed = match &query.below {
+            Some(start) => self.snapshot_handle(domain, start, operation)?.snapshot.list_all_children(flags),
+            None => self.domain(domain, operation)?.domain.list_all_snapshots(flags),
+        };
+        let listed = listed.map_err(failed(operation))?;
         listed.into_iter().map(|snapshot| self.snapshot_ref(snapshot, operation)).collect()
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         let operation = Operation::Current(domain);
         match self.domain(domain, operation)?.domain.current_snapshot(0) {
-            Ok(snapshot) => self.snapshot_ref(snapshot, operation).map(|current| Some(current.name)),
+            Ok(snapshot) => self.snapshot_ref(snapshot, operation).map(Some),
             Err(error) if is(&error, ErrorNumber::NoDomainSnapshot) => Ok(None),
             Err(error) => Err(host_error(operation, &error)),
         }
@@ -240,6 +270,11 @@ impl Host for LibvirtHost {
         let handle = self.snapshot_handle(domain, snapshot, operation)?;
         let xml = handle.snapshot.xml_desc(0).map_err(failed(operation))?;
         xml::snapshot::read(&xml).map_err(unreadable(operation))
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        let operation = Operation::SnapshotXml(domain, &snapshot.name);
+        self.snapshot_handle(domain, snapshot, operation)?.snapshot.xml_desc(0).map_err(failed(operation))
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
@@ -309,7 +344,7 @@ impl Host for LibvirtHost {
 }
 
 impl Files for LibvirtHost {
-    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<String>> {
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
         if let Err(why) = self.local() {
             return Probe::Unknown(why);
         }
@@ -320,8 +355,8 @@ impl Files for LibvirtHost {
         if disk.format != "qcow2" {
             return Probe::Unknown(format!("images of format {} are not read", printable(&disk.format)));
         }
-        match image::snapshot_names(Path::new(path)) {
-            Ok(names) => Probe::Known(names),
+        match image::snapshots(Path::new(path)) {
+            Ok(snapshots) => Probe::Known(snapshots),
             Err(error) => Probe::Unknown(format!("{}: {error}", printable(path))),
         }
     }

@@ -35,6 +35,15 @@ pub struct Image {
     pub empty: bool,
 }
 
+/// An internal snapshot in an image's own table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSnapshot {
+    /// Its name there.
+    pub name: String,
+    /// Bytes of the guest's memory and devices that this image holds for it; 0 where it holds none.
+    pub memory: u64,
+}
+
 /// What a probe of a path found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageState {

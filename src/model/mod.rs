@@ -2,9 +2,11 @@
 //! imports from the rest of snapward.
 
 pub mod desired;
+pub mod explanation;
 pub mod image;
 pub mod kinds;
 pub mod ledger;
+pub mod listing;
 pub mod names;
 pub mod observed;
 pub mod outcome;

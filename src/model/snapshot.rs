@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::kinds::Content;
 use super::ledger::Ledger;
 use super::names::SnapshotName;
-use super::stamp::Description;
+use super::stamp::{Description, Stamp};
 
 /// One snapshot as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,11 @@ pub enum Storage {
 }
 
 impl ObservedSnapshot {
+    /// Its stamp, where that names this snapshot: the copy that a clone or a rename made is not ours.
+    pub fn own_stamp(&self) -> Option<&Stamp> {
+        self.description.stamp.as_ref().filter(|stamp| stamp.snapshot == self.name)
+    }
+
     /// Whether any part of it is external. As virsh: by memory and disks; an offline or disk-only external snapshot has
     /// external disks.
     pub fn is_external(&self) -> bool {

@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
-use super::plan::{Blocked, Unreadable};
+use super::plan::{Blocked, ChainLength, Unreadable, Warning};
+use super::snapshot::ObservedSnapshot;
+use super::text::instant;
 
 /// How the selected domains stand.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -19,6 +21,8 @@ pub struct Status {
     pub domains: Vec<DomainStatus>,
     /// Blocked items that belong to no domain, as a name that matches nothing.
     pub blocked: Vec<Blocked>,
+    /// Remarks that block nothing, as files that no snapshot uses.
+    pub warnings: Vec<Warning>,
     /// Hosts and domains that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -57,6 +61,9 @@ pub struct DomainStatus {
     /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// How long the image chains of its disks are, where it has external snapshots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainLength>,
     /// All of its snapshots, parents before children.
     pub snapshots: Vec<StatusSnapshot>,
     /// What is blocked in it.
@@ -110,8 +117,9 @@ pub struct StatusSnapshot {
     /// Its parent's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<SnapshotName>,
-    /// How deep it hangs in the tree; a root is 0.
-    pub depth: usize,
+    /// How deep it hangs in the tree; a root is 0. None where the tree was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
     /// When it was captured, RFC 3339, UTC.
     pub created: String,
     /// The state it was captured in, as libvirt writes it.
@@ -123,9 +131,37 @@ pub struct StatusSnapshot {
     /// The set in its stamp, where it is snapward's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The series of that set, where it was captured for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     /// Whether it is protected.
     pub protected: bool,
     /// The hold on it: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
+    /// Bytes that its memory, or the files it added, take on their storage; none where that was not looked at or cannot be
+    /// seen from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+impl StatusSnapshot {
+    /// How a snapshot stands at this depth of its tree. Its size is added by who has looked.
+    pub fn of(snapshot: &ObservedSnapshot, depth: Option<usize>, current: Option<&SnapshotName>) -> Self {
+        let stamp = snapshot.own_stamp();
+        Self {
+            name: snapshot.name.clone(),
+            parent: snapshot.parent.clone(),
+            depth,
+            created: instant(snapshot.created),
+            state: snapshot.state.clone(),
+            external: snapshot.is_external(),
+            current: current == Some(&snapshot.name),
+            owner: stamp.map(|stamp| stamp.set.to_string()),
+            series: stamp.and_then(|stamp| stamp.series.clone()),
+            protected: stamp.is_some_and(|stamp| stamp.protect),
+            hold: stamp.and_then(|stamp| stamp.hold.as_ref()).map(ToString::to_string),
+            size: None,
+        }
+    }
 }

@@ -92,7 +92,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
         if refs.is_empty() {
             return Ok((SnapshotTree::default(), refs));
         }
-        let current = host.current(domain)?;
+        let current = host.current(domain)?.map(|current| current.name);
         let read: host::Result<Vec<ObservedSnapshot>> =
             refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
         match read {
@@ -115,7 +115,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
 
 fn probe_images(host: &dyn Host, disks: &[ObservedDisk]) -> BTreeMap<String, Vec<String>> {
     let probe = |disk: &ObservedDisk| match host.files().image_snapshots(disk) {
-        Probe::Known(names) => Some((disk.target.clone(), names)),
+        Probe::Known(tags) => Some((disk.target.clone(), tags.into_iter().map(|tag| tag.name).collect())),
         Probe::Unknown(_) => None,
     };
     disks.iter().filter_map(probe).collect()

@@ -157,7 +157,7 @@ fn below(state: &ImageState) -> Option<String> {
 mod tests {
     use super::*;
     use crate::host::ProbedImage;
-    use crate::model::image::{FileId, Space};
+    use crate::model::image::{FileId, ImageSnapshot, Space};
     use crate::model::names::{DomainUuid, SnapshotName};
     use crate::model::observed::{ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
@@ -168,7 +168,7 @@ mod tests {
     struct Disk(BTreeMap<&'static str, (Option<&'static str>, Option<&'static str>)>);
 
     impl Files for Disk {
-        fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<String>> {
+        fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
             Probe::Known(Vec::new())
         }
 

@@ -6,6 +6,7 @@
 mod domain;
 mod files;
 mod interest;
+pub mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::capture::Prepared;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
 use crate::model::image::directory;
 use crate::model::kinds::{Capture, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::{
-    Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
 use crate::model::text::{bytes, count, printable};
 
@@ -24,6 +25,9 @@ const HARD_CHAIN_LIMIT: u32 = 24;
 
 /// How many files a warning lists before it counts the rest.
 const FILES_SHOWN: usize = 3;
+
+/// How many snapshots a warning lists before it counts the rest.
+const NAMES_SHOWN: usize = 3;
 
 /// What planning a domain with external snapshots keeps track of.
 #[derive(Clone)]
@@ -56,12 +60,36 @@ impl<'a> Planner<'a> {
                     self.pointer = Some(repair.target);
                 }
                 None => {
+                    let fault = self.halfway(&external).unwrap_or(fault);
                     self.block(None, fault.code, fault.text.clone(), fault.way_out.clone(), origins);
                     external.fault = Some(fault);
                 }
             }
         }
         self.external = Some(external);
+    }
+
+    /// What is the matter where a deletion failed when some of its disks were merged: the same deletion is proven, and
+    /// nothing else.
+    fn halfway(&self, external: &External<'_>) -> Option<Fault> {
+        let begun = self.domain.tree.iter().find(|snapshot| self.finishes(external, &snapshot.name).is_some())?;
+        Some(Fault {
+            code: BlockCode::ChainInconsistent,
+            text: format!(
+                "a deletion of snapshot {} failed halfway: some of its disks are merged, the others are not",
+                begun.name
+            ),
+            way_out: format!(
+                "delete {} again (state: absent): snapward brings libvirt's records up to the images first. What it captured is not \
+                 whole any more, do not revert to it",
+                begun.name
+            ),
+        })
+    }
+
+    /// What deleting a snapshot does, where that makes a domain whole again that is not.
+    fn finishes(&self, external: &External<'_>, name: &SnapshotName) -> Option<chain::Effect> {
+        chain::prove(self.domain, &external.neighbours, external.rules, chain::Step::Delete(name)).ok()
     }
 
     fn new_external(&self) -> External<'a> {
@@ -104,6 +132,16 @@ impl<'a> Planner<'a> {
                 definition: None,
             });
         }
+    }
+
+    /// Of the snapshots that retention wants gone, those that libvirt cannot delete as things stand, each with why.
+    pub(super) fn held_by_tree(&self, wanted: &BTreeSet<SnapshotName>) -> Vec<(SnapshotName, String)> {
+        let Some(external) = &self.external else { return deletable(self.domain, wanted) };
+        if let Some((_, why)) = fault_of(external) {
+            return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
+        }
+        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted);
+        arranged.held.into_iter().map(|(name, fault)| (name, format!("{}; {}", fault.text, fault.way_out))).collect()
     }
 
     /// Whether the domain has external snapshots, or this pass captures one.
@@ -151,9 +189,17 @@ impl<'a> Planner<'a> {
         let Some(external) = self.external.take() else { return false };
         let deletes = std::mem::take(&mut self.deletes);
         let mut first = false;
-        if external.fault.is_some() {
-            for action in deletes {
+        if let Some(fault) = &external.fault {
+            for mut action in deletes {
                 let Some((code, text)) = fault_of(&external) else { continue };
+                let finishing = action.address.snapshot.as_ref().and_then(|name| self.finishes(&external, name));
+                if let (Some(effect), true, true) = (finishing, self.deletes.is_empty(), self.host.external_snapshots) {
+                    // With it done the domain is whole, so the item about the domain falls.
+                    self.blocked.retain(|item| item.address.snapshot.is_some() || item.text != fault.text);
+                    action.after = Some(files_view(&effect));
+                    self.deletes.push(action);
+                    continue;
+                }
                 let (name, origin) = (action.address.snapshot, action.origin);
                 self.block(name.as_ref(), code, text, "repair the domain first", vec![origin]);
             }
@@ -170,6 +216,7 @@ impl<'a> Planner<'a> {
         } else {
             first = self.order_external(&external, deletes);
         }
+        self.report_shared(&external);
         self.report_files(&external);
         self.external = Some(external);
         first
@@ -223,6 +270,19 @@ impl<'a> Planner<'a> {
         let longest = domain.disks.iter().filter_map(|disk| chain::images(domain, disk)).max().unwrap_or(0);
         let taking_disks = |action: &&Action| captures_disks(action);
         longest + self.creates.iter().filter(taking_disks).count()
+    }
+
+    /// How long the chains of a domain with external snapshots are.
+    pub(super) fn chain_lengths(&self) -> Vec<ChainLength> {
+        if self.domain.tree.external().next().is_none() {
+            return Vec::new();
+        }
+        let limit = self.chain_limit();
+        let length = |disk: &ObservedDisk| {
+            let images = chain::images(self.domain, disk).filter(|_| !disk.readonly)?;
+            Some(ChainLength { target: disk.target.clone(), images, limit })
+        };
+        self.domain.disks.iter().filter_map(length).collect()
     }
 
     fn chain_limit(&self) -> u32 {
@@ -282,6 +342,27 @@ impl<'a> Planner<'a> {
             }
         }
         self.pointer = external.start.tree.current().cloned();
+    }
+
+    /// Snapshots that another domain's image stands on: none of them can be merged, which is better known before it is due.
+    fn report_shared(&mut self, external: &External<'_>) {
+        if external.fault.is_some() {
+            return;
+        }
+        let shared = self.domain.tree.iter().filter_map(|snapshot| {
+            let step = chain::Step::Delete(&snapshot.name);
+            let fault = chain::prove(&external.start, &external.neighbours, external.rules, step).err()?;
+            (fault.code == BlockCode::SharedBase).then_some((&snapshot.name, fault))
+        });
+        let shared: Vec<_> = shared.collect();
+        let (Some((_, fault)), Some(origin)) = (shared.first(), self.origin.clone()) else { return };
+        let names: Vec<_> = shared.iter().take(NAMES_SHOWN).map(|(name, _)| name.to_string()).collect();
+        let more = match shared.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!("{}: {}{more} cannot be deleted: {}", self.address(None), names.join(", "), fault.text);
+        self.warnings.push(Warning { text, origin });
     }
 
     /// Files that nothing uses: an interrupted capture or a forgotten revert left them.

@@ -1,7 +1,6 @@
 //! The status: the conditions of every selected domain, from the same plan that apply would carry out.
 
 use super::domain::own_stamp;
-use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDomain, ObservedState};
 use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, PlannedDomain};
 use crate::model::snapshot::ObservedSnapshot;
@@ -30,6 +29,7 @@ pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
         },
         domains,
         blocked,
+        warnings: plan.warnings.clone(),
         unreadable: plan.unreadable.clone(),
     }
 }
@@ -89,6 +89,7 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) 
         ],
         newest_good: newest_good(domain),
         next_due: planned.next_due.clone(),
+        chains: planned.chains.clone(),
         snapshots: snapshots(domain),
         blocked,
     }
@@ -116,24 +117,8 @@ fn snapshots(domain: &ObservedDomain) -> Vec<StatusSnapshot> {
     // A stack and not recursion: a chain of snapshots can be as deep as there are snapshots.
     let mut stack: Vec<(&ObservedSnapshot, usize)> = tree.children(None).into_iter().rev().map(|s| (s, 0)).collect();
     while let Some((snapshot, depth)) = stack.pop() {
-        out.push(entry(snapshot, depth, tree.current()));
+        out.push(StatusSnapshot::of(snapshot, Some(depth), tree.current()));
         stack.extend(tree.children(Some(&snapshot.name)).into_iter().rev().map(|child| (child, depth + 1)));
     }
     out
-}
-
-fn entry(snapshot: &ObservedSnapshot, depth: usize, current: Option<&SnapshotName>) -> StatusSnapshot {
-    let stamp = own_stamp(snapshot);
-    StatusSnapshot {
-        name: snapshot.name.clone(),
-        parent: snapshot.parent.clone(),
-        depth,
-        created: instant(snapshot.created),
-        state: snapshot.state.clone(),
-        external: snapshot.is_external(),
-        current: current == Some(&snapshot.name),
-        owner: stamp.map(|stamp| stamp.set.to_string()),
-        protected: stamp.is_some_and(|stamp| stamp.protect),
-        hold: stamp.and_then(|stamp| stamp.hold.as_ref()).map(ToString::to_string),
-    }
 }

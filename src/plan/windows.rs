@@ -3,33 +3,36 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use crate::model::kinds::{Window, WindowAction};
+use crate::model::desired::Document;
+use crate::model::kinds::{SnapshotSet, Window, WindowAction};
 use crate::model::names::SetId;
-use crate::model::observed::ObservedHost;
+use crate::model::observed::{ObservedDomain, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
-use crate::schedule::closed_until;
+use crate::schedule::{closed_until, open_until};
 
 /// Takes the deletions out of a host's actions, which begin at `from`, whose domain has no open window now. They are kept:
-/// a closed window is no matter for a person.
-pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan, from: usize) {
-    let closed: BTreeMap<&str, Option<jiff::Timestamp>> = host
-        .domains
-        .iter()
-        .filter_map(|domain| {
-            let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
-            let policies: Vec<&[Window]> = sets
-                .into_iter()
-                .filter_map(|set| {
-                    let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
-                    let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
-                    Some(policy.value.spec.windows.as_slice())
-                })
-                .collect();
-            Some((domain.name.as_str(), closed_until(&policies, WindowAction::Delete, context.now)?))
-        })
-        .collect();
+/// a closed window is no matter for a person. Returns when the first of the windows closes in which something is deleted.
+pub(super) fn close(
+    context: &Context<'_>,
+    host: &ObservedHost,
+    plan: &mut Plan,
+    from: usize,
+) -> Option<jiff::Timestamp> {
+    let mut closed: BTreeMap<&str, Option<jiff::Timestamp>> = BTreeMap::new();
+    let mut end: Option<jiff::Timestamp> = None;
+    let deletes = |name: &str| {
+        let here = |action: &Action| action.action == ActionKind::Delete && action.address.domain == name;
+        plan.actions[from..].iter().any(here)
+    };
+    for domain in host.domains.iter().filter(|domain| deletes(&domain.name)) {
+        let policies = windows(context, host, domain);
+        match closed_until(&policies, WindowAction::Delete, context.now) {
+            Some(opens) => drop(closed.insert(&domain.name, opens)),
+            None => end = end.into_iter().chain(open_until(&policies, WindowAction::Delete, context.now)).min(),
+        }
+    }
     if closed.is_empty() {
-        return;
+        return end;
     }
     for action in plan.actions.split_off(from) {
         let opens = closed.get(action.address.domain.as_str()).filter(|_| action.action == ActionKind::Delete);
@@ -48,6 +51,18 @@ pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan,
             }),
         }
     }
+    end
+}
+
+/// The windows of each policy that a domain's sets refer to.
+fn windows<'a>(context: &Context<'a>, host: &ObservedHost, domain: &ObservedDomain) -> Vec<&'a [Window]> {
+    let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
+    let of_set = |set: &Document<SnapshotSet>| {
+        let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
+        let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
+        Some(policy.value.spec.windows.as_slice())
+    };
+    sets.into_iter().filter_map(of_set).collect()
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

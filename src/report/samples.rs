@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Consistency, Content, Location};
+use crate::model::listing::{AskedDomain, SnapshotInfo, SnapshotList, UnreadableSnapshot};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::RunState;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult, Outcome, OutcomeSummary};
 use crate::model::plan::{
-    Action, ActionKind, Address, BlockCode, Blocked, Drift, FORMAT_VERSION, Kept, Plan, PlanSource, PlannedDomain,
-    Reason, ReasonCode, Risk, RiskLevel, Stats, Summary, Unmanaged, Unreadable, View, Warning,
+    Action, ActionKind, Address, BlockCode, Blocked, ChainLength, Drift, FORMAT_VERSION, Kept, Plan, PlanSource,
+    PlannedDomain, Reason, ReasonCode, Risk, RiskLevel, Stats, Summary, Unmanaged, Unreadable, View, Warning,
 };
 use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
 
@@ -51,6 +52,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         sets: vec!["default/web".to_owned()],
         suspended: None,
         next_due: None,
+        chains: Vec::new(),
         ledger: None,
         declared: std::collections::BTreeSet::new(),
         lost: std::collections::BTreeMap::new(),
@@ -90,6 +92,7 @@ fn plan(domains: Vec<PlannedDomain>, actions: Vec<Action>, blocked: Vec<Blocked>
         format_version: FORMAT_VERSION,
         plan_id: "5f2c9a".to_owned(),
         created_at: "2026-11-23T12:00:00Z".to_owned(),
+        good_until: None,
         source: PlanSource { paths: vec!["sets".to_owned()], at: None },
         summary,
         domains,
@@ -386,13 +389,15 @@ pub(crate) fn status() -> Status {
     let snapshot = |name: &str, parent: Option<&str>, depth, created: &str| StatusSnapshot {
         name: SnapshotName::observed(name),
         parent: parent.map(SnapshotName::observed),
-        depth,
+        depth: Some(depth),
         created: created.to_owned(),
         state: "running".to_owned(),
         external: false,
         current: false,
         owner: Some("default/web".to_owned()),
         protected: false,
+        series: None,
+        size: None,
         hold: None,
     };
     let base = StatusSnapshot { protected: true, ..snapshot("base", None, 0, "2026-11-01T12:00:00Z") };
@@ -425,6 +430,7 @@ pub(crate) fn status() -> Status {
                     created: "2026-11-23T11:30:00Z".to_owned(),
                 }),
                 next_due: None,
+                chains: vec![ChainLength { target: "vda".to_owned(), images: 4, limit: 20 }],
                 snapshots: vec![base, golden, manual, leaf, other],
                 blocked: Vec::new(),
             },
@@ -441,11 +447,52 @@ pub(crate) fn status() -> Status {
                 ],
                 newest_good: None,
                 next_due: None,
+                chains: Vec::new(),
                 snapshots: Vec::new(),
                 blocked: blocked().blocked[..1].to_vec(),
             },
         ],
         blocked: blocked().blocked[3..].to_vec(),
+        warnings: vec![Warning {
+            text: "kvm-017/web-1: 1 overlay lies beside its images that no snapshot uses".to_owned(),
+            origin: origin(4),
+        }],
         unreadable: unreadable().unreadable[..1].to_vec(),
+    }
+}
+
+fn asked_domain() -> AskedDomain {
+    AskedDomain {
+        connection: "qemu:///system".to_owned(),
+        domain: "web-1".to_owned(),
+        uuid: DomainUuid(Uuid::from_u128(1)),
+        domain_state: RunState::Running,
+    }
+}
+
+/// The snapshots of web-1, two of them with what only a closer look tells.
+pub(crate) fn snapshot_list() -> SnapshotList {
+    let mut snapshots = status().domains.swap_remove(0).snapshots;
+    snapshots[1].size = Some(34_000_000);
+    snapshots[1].series = Some("hourly".to_owned());
+    let error = "could not read snapshot torn of domain web-1: libvirt's XML cannot be read".to_owned();
+    SnapshotList {
+        format_version: 1,
+        domain: asked_domain(),
+        snapshots,
+        unreadable: vec![UnreadableSnapshot { name: SnapshotName::observed("torn"), error }],
+    }
+}
+
+/// One of them.
+pub(crate) fn snapshot_info() -> SnapshotInfo {
+    SnapshotInfo {
+        format_version: 1,
+        domain: asked_domain(),
+        snapshot: snapshot_list().snapshots.swap_remove(1),
+        description: "patched".to_owned(),
+        children: 1,
+        descendants: 1,
+        metadata: true,
     }
 }

@@ -32,7 +32,7 @@ impl Tempo {
     }
 
     /// The instant until which a slot may be taken, itself excluded: its deadline, and never later than the next slot.
-    fn end(&self, slot: Timestamp) -> Timestamp {
+    pub fn end(&self, slot: Timestamp) -> Timestamp {
         let next = self.timetable.next_after(slot).unwrap_or(Timestamp::MAX);
         let deadline = self.starting_deadline.as_ref().and_then(|span| span.after(slot));
         deadline.map_or(next, |deadline| deadline.min(next))

@@ -36,7 +36,7 @@ fn refresh(document: &str, generate: &mut dyn FnMut(&str) -> String) -> String {
 
 /// Compares a document with its refreshed form, or writes that.
 #[track_caller]
-fn assert_fresh(name: &str, generate: &mut dyn FnMut(&str) -> String) {
+pub(crate) fn assert_fresh(name: &str, generate: &mut dyn FnMut(&str) -> String) {
     let path = repository().join(name);
     let committed = fs::read_to_string(&path).expect(name);
     let fresh = refresh(&committed, generate);

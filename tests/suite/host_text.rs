@@ -92,7 +92,7 @@ fn the_longest_name_works_in_every_way() {
     for odd in [longest.as_str(), "with spaces & <marks> \"'", "日本語", "-leading-dash"] {
         let made = host.create(&domain, &request(host.as_ref(), &domain, odd, "text")).expect(odd);
         assert_eq!(tools::qemu_img_snapshots(&guest.vda()), [odd]);
-        assert_eq!(host.current(&domain).expect("read"), Some(name(odd)));
+        assert_eq!(host.current(&domain).expect("read").map(|current| current.name), Some(name(odd)));
         let xml = host.snapshot_secure(&domain, &made).expect("read");
         let request = RedefineRequest { description: Some("new".into()), ..Default::default() };
         let again = host.redefine(&domain, &xml, &request).expect(odd);

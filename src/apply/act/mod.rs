@@ -161,7 +161,7 @@ impl<'a> Pass<'a> {
     /// The disk whose image holds an internal snapshot of that name.
     fn tagged(&self, name: &SnapshotName) -> Option<&str> {
         let holds = |disk: &&ObservedDisk| match self.host.files().image_snapshots(disk) {
-            Probe::Known(tags) => tags.iter().any(|tag| tag == name.as_str()),
+            Probe::Known(tags) => tags.iter().any(|tag| tag.name == name.as_str()),
             Probe::Unknown(_) => false,
         };
         self.observed.disks.iter().find(holds).map(|disk| disk.target.as_str())

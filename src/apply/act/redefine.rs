@@ -50,7 +50,7 @@ impl Pass<'_> {
                 .as_deref()
                 .map(|parent| Some(parent).filter(|parent| !parent.is_empty()).map(SnapshotName::observed)),
             revert_overlays: after.revert_overlays.clone(),
-            make_current: false,
+            ..RedefineRequest::default()
         };
         if let Some(domain) = tree.filter(|domain| domain.tree.external().next().is_some()) {
             if request.parent.is_some() {
@@ -109,7 +109,7 @@ impl Pass<'_> {
     pub(super) fn set_current(&mut self, name: &SnapshotName, tree: Option<&ObservedDomain>) -> Result<Done, Failure> {
         let unchanged = |error: HostError| Failure::new(format!("{error}. The pointer was not moved. {RUN_AGAIN}"));
         // Never sent as a no-op: on a tree that turned external meanwhile even that would drop files libvirt needs.
-        if self.host.current(&self.domain).map_err(unchanged)?.as_ref() == Some(name) {
+        if self.host.current(&self.domain).map_err(unchanged)?.is_some_and(|current| current.name == *name) {
             return Ok(Done::default());
         }
         let snapshot = self.reference(name)?;
@@ -128,7 +128,7 @@ impl Pass<'_> {
         }
         let unread =
             |error| Failure::new(format!("was sent, but reading the pointer back failed ({error}). {RUN_AGAIN}"));
-        match self.host.current(&self.domain).map_err(unread)? {
+        match self.host.current(&self.domain).map_err(unread)?.map(|current| current.name) {
             Some(current) if current == *name && tree.is_some() => {
                 match self.not_whole(&self.look_again().map_err(unread)?) {
                     Some(wrong) => Err(Failure::new(format!("the pointer was moved, and {wrong}"))),

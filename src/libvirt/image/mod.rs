@@ -5,7 +5,7 @@ mod qcow2;
 mod snapshots;
 
 pub(super) use probe::{directory, image, space};
-pub(super) use snapshots::snapshot_names;
+pub(super) use snapshots::snapshots;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;

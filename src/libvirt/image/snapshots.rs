@@ -1,11 +1,12 @@
-//! The names of the internal snapshots that a qcow2 image holds, without a tool and without trusting the image.
+//! The internal snapshots that a qcow2 image holds, without a tool and without trusting the image.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::qcow2::{Header, read_header};
-use super::{be16, be32, invalid, open};
+use super::{be16, be32, be64, invalid, open};
+use crate::model::image::ImageSnapshot;
 
 /// QEMU opens no image with a longer snapshot table (`QCOW_MAX_SNAPSHOTS_SIZE`); it also bounds what is held in memory.
 const MAX_TABLE_BYTES: u64 = 64 * 1024 * 1024;
@@ -16,21 +17,21 @@ const MAX_EXTRA_BYTES: u32 = 1024;
 /// The fixed part of a table entry.
 const ENTRY_BYTES: u64 = 40;
 
-/// The names in the image's snapshot table, in its order. A running QEMU may change the table meanwhile; that is noticed
+/// The image's snapshot table, in its order. A running QEMU may change the table meanwhile; that is noticed
 /// and is an error.
-pub(in crate::libvirt) fn snapshot_names(path: &Path) -> io::Result<Vec<String>> {
+pub(in crate::libvirt) fn snapshots(path: &Path) -> io::Result<Vec<ImageSnapshot>> {
     let (file, _) = open(path)?;
     let mut file = BufReader::new(file);
     let header = read_header(&mut file)?;
-    let names = read_table(&mut file, header);
+    let snapshots = read_table(&mut file, header);
     if read_header(&mut file)? != header {
         return Err(io::Error::other("the image changed while it was read"));
     }
-    names
+    snapshots
 }
 
-fn read_table(file: &mut BufReader<File>, header: Header) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
+fn read_table(file: &mut BufReader<File>, header: Header) -> io::Result<Vec<ImageSnapshot>> {
+    let mut snapshots = Vec::new();
     let mut at: u64 = 0;
     for _ in 0..header.snapshots {
         let start =
@@ -42,17 +43,21 @@ fn read_table(file: &mut BufReader<File>, header: Header) -> io::Result<Vec<Stri
         if extra_bytes > MAX_EXTRA_BYTES {
             return Err(invalid("an entry of the snapshot table has more extra data than QEMU allows"));
         }
-        file.seek_relative(i64::from(extra_bytes) + i64::from(id_bytes))?;
+        let mut extra = vec![0; extra_bytes as usize];
+        file.read_exact(&mut extra)?;
+        // The first field of the extra data is the size where it is there, the one of the entry for older readers.
+        let memory = if extra_bytes >= 8 { be64(&extra, 0) } else { u64::from(be32(&entry, 32)) };
+        file.seek_relative(i64::from(id_bytes))?;
         let mut name = vec![0; usize::from(name_bytes)];
         file.read_exact(&mut name)?;
-        names.push(String::from_utf8_lossy(&name).into_owned());
+        snapshots.push(ImageSnapshot { name: String::from_utf8_lossy(&name).into_owned(), memory });
         let length = ENTRY_BYTES + u64::from(extra_bytes) + u64::from(id_bytes) + u64::from(name_bytes);
         at += length.next_multiple_of(8);
         if at > MAX_TABLE_BYTES {
             return Err(invalid("the snapshot table is longer than QEMU allows"));
         }
     }
-    Ok(names)
+    Ok(snapshots)
 }
 
 #[cfg(test)]
@@ -86,7 +91,7 @@ mod tests {
     fn names(bytes: &[u8]) -> io::Result<Vec<String>> {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         std::fs::write(file.path(), bytes).expect("written");
-        snapshot_names(file.path())
+        Ok(snapshots(file.path())?.into_iter().map(|snapshot| snapshot.name).collect())
     }
 
     #[test]
@@ -106,8 +111,8 @@ mod tests {
         assert!(names(&image(3, 1, u64::MAX, &entry("a", 0))).is_err());
         assert!(names(&image(3, 1, 104, &entry("a", 1025))).is_err());
         assert!(names(&image(3, 2, 104, &entry("a", 0))).is_err(), "the table ends early");
-        assert!(snapshot_names(Path::new("/dev/null")).is_err());
-        assert!(snapshot_names(Path::new("/")).is_err());
+        assert!(snapshots(Path::new("/dev/null")).is_err());
+        assert!(snapshots(Path::new("/")).is_err());
     }
 
     #[test]
@@ -115,7 +120,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).expect("made");
-        assert!(snapshot_names(&path).is_err());
+        assert!(snapshots(&path).is_err());
     }
 
     #[test]

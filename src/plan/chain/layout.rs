@@ -133,7 +133,8 @@ impl<'a> Layout<'a> {
             let holders: Vec<_> = holders(&path, target).collect();
             let checked = agrees(domain, target, &holders, &chain, (trust, None));
             let unfinished = || {
-                let marked = |holder: &(&ObservedSnapshot, &SnapshotFiles)| holder.1.unfinished.contains(target);
+                // The mark of a merged disk is gone by then; the one of the disk that failed is not.
+                let marked = |holder: &(&ObservedSnapshot, &SnapshotFiles)| !holder.1.unfinished.is_empty();
                 deleting.is_some()
                     && holders.iter().any(marked)
                     && agrees(domain, target, &holders, &chain, (trust, deleting)).is_ok()

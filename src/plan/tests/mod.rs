@@ -1,5 +1,6 @@
 //! The decision table, rule by rule, on hand-made states.
 
+mod explain;
 mod external;
 mod guards;
 mod hazards;

@@ -16,7 +16,7 @@ use crate::support::slow::Slowed;
 use crate::support::tools;
 
 /// A manifest in which these snapshots of `vm` are adopted, and those shall be absent.
-fn wanted(present: &[&str], absent: &[&str]) -> String {
+pub(super) fn wanted(present: &[&str], absent: &[&str]) -> String {
     let kept = present
         .iter()
         .map(|name| format!("    - {{name: {name}, adopt: true, capture: {{content: disks, location: external}}}}\n"));
@@ -26,7 +26,7 @@ fn wanted(present: &[&str], absent: &[&str]) -> String {
 }
 
 /// Adopts snapshots that were made by hand.
-fn adopt(lab: &Lab<'_>, names: &[&str]) {
+pub(super) fn adopt(lab: &Lab<'_>, names: &[&str]) {
     lab.apply(&wanted(names, &[]));
 }
 

@@ -10,6 +10,8 @@ mod drift;
 mod external;
 mod external_captures;
 mod external_deletions;
+mod external_interrupted;
+mod external_partial;
 mod hazards;
 mod ownership;
 mod reading;

@@ -10,6 +10,7 @@ use snapward::libvirt::Access;
 use snapward::model::plan::ActionKind;
 use snapward::observe::{self, Connection};
 
+use crate::support::cmd::snapward;
 use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, bytes};
@@ -206,4 +207,38 @@ fn a_scheduled_run_killed_before_any_of_its_calls_is_completed_by_the_next() {
 #[test]
 fn a_scheduled_run_that_misses_any_one_answer_is_completed_by_the_next() {
     every_call(Fault::AnswerLost);
+}
+
+#[test]
+fn from_the_command_line_a_slot_is_taken_once_and_explained() {
+    let root = EmbedRoot::new();
+    let guest = root.guest("vm").define();
+    // Once a year, so that no slot comes due while the test runs.
+    let series = "  series:\n    - name: yearly\n      schedule: {cron: '@yearly'}\n      capture: {content: full, location: \
+                  internal}\n      prune: true\n      retention: {spec: {keep: {last: 2}}}\n";
+    let file = root.file("lab.yaml", &manifest(series));
+    let run = |args: &[&str]| snapward([&["-c", root.uri().as_str()], args].concat()).run();
+    let ran = run(&["plan", &file]).exits(0);
+    assert!(ran.stdout.contains("of series yearly (@yearly, UTC)"), "{ran}");
+    run(&["apply", "--yes", &file]).exits(0);
+    let taken = guest.snapshots();
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    assert!(taken[0].starts_with("lab-yearly-") && taken[0].ends_with("0101T000000Z"), "{taken:?}");
+    let ran = run(&["apply", "--yes", &file]).exits(0);
+    assert!(ran.stdout.contains("No changes."), "{ran}");
+    assert!(ran.stdout.contains("1 scheduled snapshot by retention"), "{ran}");
+    let ran = run(&["status", &file]).exits(0);
+    assert!(ran.stdout.contains("next due"), "{ran}");
+
+    let ran = run(&["retention", "explain", &file]).exits(0);
+    assert!(ran.stdout.contains("/vm: series yearly of set default/lab"), "{ran}");
+    assert!(ran.stdout.contains("the newest of its series"), "{ran}");
+    assert!(ran.stdout.contains("1 of 1 snapshot in 1 series kept"), "{ran}");
+    let ran = run(&["retention", "explain", "--domain", "vm", "-o", "json", &file]).exits(0);
+    let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let schemas = snapward::report::schemas();
+    let (_, schema) = schemas.iter().find(|(name, _)| name == "retention-explanation.v1.json").expect("published");
+    assert!(jsonschema::validator_for(schema).expect("a schema").is_valid(&told), "{told}");
+    assert_eq!(told["series"][0]["snapshots"][0]["reasons"][0]["code"], "current", "{told}");
+    run(&["retention", "explain", "--domain", "other", &file]).exits(64);
 }

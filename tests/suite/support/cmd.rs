@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::daemon::PrivateDaemon;
+use super::tools;
+
 /// A command line of snapward, with nothing of the caller's environment that could change what it does.
 pub(crate) struct Snapward {
     command: Command,
@@ -45,6 +48,21 @@ pub(crate) fn ended(child: Child) -> Ran {
 pub(crate) fn snapward<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Snapward {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snapward"));
     command.args(args);
+    alone(command)
+}
+
+/// `snapward` with these arguments, as a user of the daemon's own, on whose machine it is.
+pub(crate) fn snapward_by(daemon: &PrivateDaemon, args: &[&str]) -> Snapward {
+    // The second is found beside the first.
+    let [snapward, _] = [env!("CARGO_BIN_EXE_snapward"), env!("CARGO_BIN_EXE_snapward-libvirt")]
+        .map(|program| daemon.lend(Path::new(program)));
+    let words = daemon.client(tools::text(&snapward));
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).args(args);
+    alone(command)
+}
+
+fn alone(mut command: Command) -> Snapward {
     for variable in ["LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(variable);
     }

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
-use snapward::model::names::SnapshotName;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// What happens at the chosen call, which is counted from 0.
@@ -78,12 +77,20 @@ impl Host for CutOff {
         self.call(|host| host.snapshots(domain))
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        self.call(|host| host.select(domain, query))
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         self.call(|host| host.current(domain))
     }
 
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         self.call(|host| host.snapshot(domain, snapshot))
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        self.call(|host| host.snapshot_xml(domain, snapshot))
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {

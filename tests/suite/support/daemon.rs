@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +15,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use super::{capabilities, tools};
 
 /// The user and group `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
@@ -31,6 +33,9 @@ const LONGEST_DIR: usize = 40;
 
 /// Where distributions keep the tools of libvirt and QEMU.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where the daemon keeps what QEMU can do, below its folder.
+const CAPABILITIES: &str = "cache/libvirt/qemu/cache/capabilities";
 
 /// libvirt's own settings: no virtlogd, and nothing that only root could do.
 const QEMU_CONF: &str = "\
@@ -56,6 +61,10 @@ impl PrivateDaemon {
 
     /// As [`Self::start`], with another PATH to find its tools by.
     pub(crate) fn start_with_path(path: &str) -> Self {
+        Self::start_probed(path, true)
+    }
+
+    fn start_probed(path: &str, probed: bool) -> Self {
         // Directly under /tmp: TMPDIR may be too deep for a socket's path, or closed to `nobody`.
         let dir = tempfile::Builder::new().prefix("swd").tempdir_in("/tmp").expect("a folder in /tmp");
         assert!(dir.path().as_os_str().len() <= LONGEST_DIR, "{} is too long for sockets", dir.path().display());
@@ -71,6 +80,13 @@ impl PrivateDaemon {
         )
         .expect("libvirtd.conf");
         fs::set_permissions(daemon.dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        if probed {
+            capabilities::install("daemon", &daemon.dir.path().join(CAPABILITIES), |filled| {
+                let probe = Self::start_probed(PATH, false);
+                tools::run("virsh", &["-q", "-c", &probe.uri(), "capabilities"]);
+                filled(&probe.dir.path().join(CAPABILITIES));
+            });
+        }
         if geteuid().is_root() {
             give_to_nobody(daemon.dir.path()).expect("the daemon's folder to change hands");
         }
@@ -81,6 +97,48 @@ impl PrivateDaemon {
     /// The connection URI.
     pub(crate) fn uri(&self) -> String {
         format!("qemu+unix:///session?socket={}", self.socket().display())
+    }
+
+    /// The words before a program's arguments that make it a client on this machine of its daemon's user, for whom
+    /// `qemu:///session` is this daemon. At a socket of one's own choice ([`Self::uri`]) could be anything, so snapward looks at
+    /// no files there.
+    pub(crate) fn client(&self, program: &str) -> Vec<String> {
+        let run = self.dir.path().join("run");
+        let usual = run.join("libvirt/libvirt-sock");
+        if !usual.exists() {
+            fs::create_dir_all(run.join("libvirt")).expect("a folder");
+            symlink("../libvirt-sock", usual).expect("a link");
+        }
+        let mut words = vec!["env".to_owned(), format!("XDG_RUNTIME_DIR={}", run.display())];
+        if geteuid().is_root() {
+            // libvirt takes root's session for the system's daemon.
+            let nobody = NOBODY.to_string();
+            words.extend(["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"].map(str::to_owned));
+        }
+        words.push(program.to_owned());
+        words
+    }
+
+    /// Puts a program where the daemon's user can run it, who may not see the folder it was built in.
+    pub(crate) fn lend(&self, program: &Path) -> PathBuf {
+        let folder = self.dir.path().join("bin");
+        fs::create_dir_all(&folder).expect("a folder");
+        let lent = folder.join(program.file_name().expect("a program"));
+        if !lent.exists() && fs::hard_link(program, &lent).is_err() {
+            // Another filesystem.
+            fs::copy(program, &lent).expect("copied");
+        }
+        lent
+    }
+
+    /// A file for a client to read; a second one of that name replaces the first.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let folder = self.dir.path().join("files");
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        fs::write(&path, text).expect("written");
+        self.hand_over(&path);
+        path
     }
 
     /// The folder for images. Under root, call [`Self::hand_over`] after putting a file there.
@@ -114,6 +172,18 @@ impl PrivateDaemon {
         }
         drop(child.kill());
         drop(child.wait());
+    }
+
+    /// Kills the daemon at once; guests run on.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        drop(child.kill());
+        drop(child.wait());
+    }
+
+    /// The process of the guest that runs, once there is one.
+    pub(crate) fn guest_pid(&self) -> Option<i32> {
+        self.guests().first().and_then(|pid| i32::try_from(*pid).ok())
     }
 
     fn socket(&self) -> PathBuf {

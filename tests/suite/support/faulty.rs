@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotRef,
+    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
-use snapward::model::names::SnapshotName;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// Passes every call on but the definitions of the domains it was told of.
@@ -64,12 +63,20 @@ impl Host for Faulty {
         self.inner.snapshots(domain)
     }
 
-    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotName>> {
+    fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        self.inner.select(domain, query)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
         self.inner.current(domain)
     }
 
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         self.inner.snapshot(domain, snapshot)
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        self.inner.snapshot_xml(domain, snapshot)
     }
 
     fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {

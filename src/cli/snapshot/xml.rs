@@ -1,0 +1,68 @@
+//! `snapward snapshot xml`: a snapshot's XML as libvirt writes it.
+
+use clap::Args;
+
+use super::super::Context;
+use super::super::args::exit_codes;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::args::Domain;
+use super::open::{Opened, failed, open};
+use crate::host::SnapshotRef;
+use crate::libvirt::Access;
+
+/// Print a snapshot's XML as libvirt writes it.
+#[derive(Debug, Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  snapward snapshot xml web-1 golden\n",
+    "  snapward snapshot xml web-1 golden --security-info > golden.xml\n",
+    "\n",
+    exit_codes!(ask)
+))]
+pub(super) struct XmlArgs {
+    #[command(flatten)]
+    domain: Domain,
+
+    /// The snapshot's name.
+    #[arg(value_name = "SNAPSHOT")]
+    snapshot: String,
+
+    #[command(flatten)]
+    secrets: Secrets,
+}
+
+/// Whether secrets are printed.
+#[derive(Debug, Args)]
+pub(super) struct Secrets {
+    /// With the secrets in the domain's definition, as a VNC password; needs a connection that may write.
+    #[arg(long)]
+    security_info: bool,
+}
+
+impl Secrets {
+    /// The least access that answers.
+    pub(super) fn access(&self) -> Access {
+        if self.security_info { Access::ReadWrite } else { Access::ReadOnly }
+    }
+
+    /// A snapshot's XML: one call.
+    ///
+    /// # Errors
+    /// When the snapshot is gone.
+    pub(super) fn xml(&self, opened: &Opened, snapshot: &SnapshotRef) -> Result<String, CliError> {
+        let (host, domain) = (opened.host(), &opened.domain);
+        if self.security_info {
+            host.snapshot_secure(domain, snapshot).map(|xml| xml.0.to_string()).map_err(failed)
+        } else {
+            host.snapshot_xml(domain, snapshot).map_err(failed)
+        }
+    }
+}
+
+pub(super) fn run(args: &XmlArgs, context: &Context) -> Result<Exit, CliError> {
+    let opened = open(context, &args.domain.domain, args.secrets.access())?;
+    let snapshot = opened.snapshot(&args.snapshot)?;
+    context.output.data(&args.secrets.xml(&opened, &snapshot)?)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,54 @@
+//! Notes which flags a test exercises, and holds that against the registry when the test ends.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::thread;
+
+use super::help;
+use super::registry::{PENDING, rows};
+
+/// The flags that the running test has exercised.
+pub(super) struct Coverage {
+    /// The test, as nextest names it.
+    test: String,
+    seen: RefCell<BTreeSet<(String, String)>>,
+}
+
+impl Coverage {
+    /// Of the test that runs in this thread.
+    pub(super) fn of_this_test() -> Self {
+        let test = thread::current().name().expect("a test's thread has its name").to_owned();
+        Self { test, seen: RefCell::default() }
+    }
+
+    /// Notes the flags of a virsh command line that was run beside snapward.
+    pub(super) fn ran(&self, virsh: &[&str]) {
+        self.seen.borrow_mut().extend(help::used(virsh));
+    }
+
+    /// Notes a flag that was exercised without running virsh.
+    #[expect(dead_code, reason = "for flags whose virsh command could not be run beside snapward's")]
+    pub(super) fn exercised(&self, command: &str, flag: &str) {
+        self.seen.borrow_mut().insert((command.to_owned(), flag.to_owned()));
+    }
+}
+
+impl Drop for Coverage {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let seen = self.seen.borrow();
+        let of_this = |test: &str| self.test == test || self.test.starts_with(&format!("{test}::case_"));
+        for row in rows().filter(|row| of_this(row.test)) {
+            let flag = (row.command.to_owned(), row.flag.to_owned());
+            assert!(seen.contains(&flag), "{} is registered for {flag:?} and does not exercise it", row.test);
+        }
+        for (command, flags) in PENDING {
+            for flag in *flags {
+                let flag = ((*command).to_owned(), (*flag).to_owned());
+                assert!(!seen.contains(&flag), "{flag:?} is no longer pending: give it a row in the registry");
+            }
+        }
+    }
+}
