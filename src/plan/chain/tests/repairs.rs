@@ -1,6 +1,7 @@
 //! Repairs of the pointer and of revert overlays, and files that nothing uses.
 
 use super::*;
+use crate::model::observed::ObservedDisk;
 
 fn set_current(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
     prove(domain, &Neighbours::default(), STRICT, Step::SetCurrent(&name(text)))
@@ -129,6 +130,11 @@ fn leftovers_and_orphans_are_told_from_what_is_used() {
     assert!(!unused_leftover(&domain, &used, "vda", "/i/vm.vda.e2.qcow2"), "two domains would write to it");
     let unread = Neighbours { domains: Vec::new(), unread: vec!["hung"] };
     assert!(!unused_leftover(&domain, &unread, "vda", "/i/vm.vda.e2.qcow2"), "it may be that one's");
+    let mut other_disk = domain.clone();
+    let second =
+        ObservedDisk { target: "vdb".into(), source: Some("/i/vm.vda.e2.qcow2".into()), ..domain.disks[0].clone() };
+    other_disk.disks.push(second);
+    assert!(!unused_leftover(&other_disk, &Neighbours::default(), "vda", "/i/vm.vda.e2.qcow2"), "vdb is on it");
     let written = World::line(&["e1"]).with(|world| world.image("/i/x", Backing::File("/i/vda.e1".into()))).domain();
     assert!(!unused_leftover(&written, &Neighbours::default(), "vda", "/i/x"), "it holds data");
     let elsewhere = World::line(&["e1"]).with(|world| {
