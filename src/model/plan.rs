@@ -125,7 +125,8 @@ pub struct PlannedDomain {
     /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a series.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
+    /// deletions wait for. None without either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// How long the image chains of its disks are, where it has external snapshots.

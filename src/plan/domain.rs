@@ -114,7 +114,9 @@ pub(super) fn plan_domain<'a>(
             }
             planner.warn_of_twins();
             planner.series(&mut series, &snapshots);
+            planner.hold_back_internal();
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
+            planner.count_on_no_capture(&mut series);
             planner.retain(&series, &snapshots);
             planner.explain(&series, &snapshots, None)
         }

@@ -34,6 +34,7 @@ pub(super) fn close(
     if closed.is_empty() {
         return end;
     }
+    note_openings(plan, &host.info.name, &closed);
     for action in plan.actions.split_off(from) {
         let opens = closed.get(action.address.domain.as_str()).filter(|_| action.action == ActionKind::Delete);
         match opens {
@@ -52,6 +53,15 @@ pub(super) fn close(
         }
     }
     end
+}
+
+/// An opening window is a reason to run, as a due slot is.
+fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jiff::Timestamp>>) {
+    for planned in plan.domains.iter_mut().filter(|planned| planned.host == host) {
+        let Some(Some(opens)) = closed.get(planned.domain.as_str()) else { continue };
+        let due = planned.next_due.as_ref().and_then(|due| due.parse::<jiff::Timestamp>().ok());
+        planned.next_due = due.into_iter().chain([*opens]).min().map(|due| due.to_string());
+    }
 }
 
 /// The windows of each policy that a domain's sets refer to.

@@ -81,6 +81,11 @@ pub(super) fn follow(files: &DomainFiles, path: &str) -> Chain {
     Chain::Cut(images, format!("it is longer than {CHAIN_END} images"))
 }
 
+/// Whether an image, or one below it, is known to be missing.
+pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
+    matches!(follow(files, path), Chain::Broken(..))
+}
+
 /// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers.
 pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain> {
     let source = disk.source.as_ref()?;
@@ -333,11 +338,9 @@ pub(in crate::plan) fn frozen_in_use(domain: &ObservedDomain) -> (Vec<(String, S
         used.extend(chain.images().iter().chain(own).map(|path| (path.clone(), what.to_owned())));
     };
     for disk in &domain.disks {
-        let what = format!("its disk {}", printable(&disk.target));
-        match chain_of(&domain.files, disk) {
-            Some(chain) => add(chain, &what, Vec::new()),
-            // A network disk, or an empty drive: no file of this machine.
-            None => {}
+        // None: a network disk, or an empty drive, which are no file of this machine.
+        if let Some(chain) = chain_of(&domain.files, disk) {
+            add(chain, &format!("its disk {}", printable(&disk.target)), Vec::new());
         }
     }
     for snapshot in domain.tree.iter() {

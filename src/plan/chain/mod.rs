@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
 pub(super) use files::{Bystanders, orphans};
-pub(super) use layout::{Layout, Trust, images, parents_are_listed};
+pub(super) use layout::{Layout, Trust, images, is_broken, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
 pub(super) use simulate::{after_create, after_repair};

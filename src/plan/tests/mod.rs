@@ -1,9 +1,11 @@
 //! The decision table, rule by rule, on hand-made states.
 
+mod complete;
 mod explain;
 mod external;
 mod guards;
 mod hazards;
+mod room;
 mod rules;
 mod series;
 mod world;
@@ -135,7 +137,9 @@ fn domain_with(present: Vec<ObservedSnapshot>, made: &[&str]) -> ObservedDomain 
     for made in made {
         ledger.record(name(made), LedgerEntry { created: NOW - 3600, released: false });
     }
+    let tags = present.iter().map(|snapshot| snapshot.name.to_string()).collect();
     ObservedDomain {
+        image_snapshots: BTreeMap::from([("vda".to_owned(), tags)]),
         tree: SnapshotTree::new(present, current),
         ledger: Some(ledger),
         ledger_is_current: true,

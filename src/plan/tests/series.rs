@@ -337,6 +337,23 @@ fn deletions_wait_for_a_window_and_captures_do_not() {
 }
 
 #[test]
+fn an_opening_window_is_a_reason_to_run() {
+    let yearly = series(&keep("last: 2")).replace("0 * * * *", "0 0 1 1 *");
+    let due = |policy: &str, hours_ago: &[i64]| {
+        let state = observed(vec![members(hours_ago.iter().copied())]);
+        plan_at(&with_safety(&yearly, policy), &state, NOW).domains[0].next_due.clone().expect("due")
+    };
+    let nightly = "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 90m}]}";
+    assert_eq!(due(nightly, &[5, 4, 3]), "2026-11-23T22:00:00Z", "a deletion waits for it");
+    assert_eq!(due(nightly, &[5, 4]), "2027-01-01T00:00:00Z", "nothing does");
+    assert_eq!(
+        due(&nightly.replace("0 22 * * *", "0 0 2 1 *"), &[5, 4, 3]),
+        "2027-01-01T00:00:00Z",
+        "the slot is first"
+    );
+}
+
+#[test]
 fn a_plan_is_good_until_its_slots_or_windows_are_over() {
     let until = |plan: Plan| plan.good_until.unwrap_or_default();
     assert_eq!(until(run(&series(&hourly("")), domain())), "2026-11-23T01:00:00Z");

@@ -20,4 +20,5 @@ mod removal;
 mod saved_plans;
 mod selection;
 mod series;
+mod series_external;
 mod text;

@@ -18,7 +18,7 @@ use crate::support::lab::{Lab, actions, blocks, manifest, set, snapshot};
 use crate::support::monitor::{self, Monitor};
 use crate::support::tools::{qemu_img_snapshots, run, text};
 
-const ZONE: &str = "Europe/Prague";
+pub(super) const ZONE: &str = "Europe/Prague";
 
 /// An hourly internal series with more fields, each on a line.
 fn hourly(fields: &[&str]) -> String {
@@ -112,7 +112,7 @@ fn three_months_under_gfs_on_a_running_domain_lose_nothing_that_was_to_be_kept()
             for (name, pass) in captured.values().filter(|(name, _)| expected.contains(name)) {
                 assert!(holds(&root, &guest, name, *pass), "{now}: {name} holds something else");
             }
-            covers(&captured, &expected, &zone);
+            covers(&captured, &expected, &zone, &[("%Y%m%d %H %z", 12), ("%Y%m%d", 7), ("%G %V", 4), ("%Y %m", 3)]);
         }
         now += pace(now, start, change);
     }
@@ -123,10 +123,14 @@ fn three_months_under_gfs_on_a_running_domain_lose_nothing_that_was_to_be_kept()
     assert_eq!(guest_runs.as_str(), "running", "the guest was never stopped");
 }
 
-/// Each of the last hours, days, weeks and months that had a capture still has one.
-fn covers(captured: &BTreeMap<Timestamp, (String, usize)>, kept: &BTreeSet<String>, zone: &TimeZone) {
-    let rules = [("%Y%m%d %H %z", 12), ("%Y%m%d", 7), ("%G %V", 4), ("%Y %m", 3)];
-    for (bucket, count) in rules {
+/// Each of the last hours, days and so on that had a capture still has one: buckets as strftime writes them, and how many.
+pub(super) fn covers(
+    captured: &BTreeMap<Timestamp, (String, usize)>,
+    kept: &BTreeSet<String>,
+    zone: &TimeZone,
+    rules: &[(&str, usize)],
+) {
+    for &(bucket, count) in rules {
         let bucket = |slot: &Timestamp| slot.to_zoned(zone.clone()).strftime(bucket).to_string();
         let mut buckets: Vec<String> = captured.keys().rev().map(bucket).collect();
         buckets.dedup();
