@@ -74,10 +74,12 @@ fn each_follows_the_schema_it_names() {
 fn each_is_planned_and_applied_on_domains_of_the_names_it_selects() {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
-    let guests = ["snapward-demo", "golden-debian", "runner-1", "runner-debug", "cache-1", "legacy-erp", "db-1"];
-    let [demo, _golden, runner, _debug, _cache, legacy, _db] = guests.map(|name| root.guest(name).define());
+    let guests =
+        ["snapward-demo", "golden-debian", "runner-1", "runner-debug", "cache-1", "legacy-erp", "db-1", "app-server"];
+    let [demo, _golden, runner, _debug, _cache, legacy, _db, app] = guests.map(|name| root.guest(name).define());
     demo.start();
     runner.start();
+    app.start();
     legacy.snapshot("before-upgrade", "");
     legacy.snapshot("quarter-end", "");
     let mut directories: Vec<_> = fs::read_dir(repository().join("examples"))
@@ -100,5 +102,5 @@ fn each_is_planned_and_applied_on_domains_of_the_names_it_selects() {
         assert!(after.actions.is_empty() && after.blocked.is_empty(), "{name}: {:?}", actions(&after));
         seen.push(name);
     }
-    assert_eq!(seen, ["adopt", "ci-farm", "golden-image", "quickstart", "scheduled"]);
+    assert_eq!(seen, ["adopt", "ci-farm", "external", "golden-image", "quickstart", "scheduled"]);
 }

@@ -195,6 +195,24 @@ fn a_domain_that_is_not_whole_is_described_once_and_left_alone() {
     assert_eq!(blocks(&described), [block(B::ChainInconsistent, "")]);
 }
 
+/// Of e2, vda was merged into e1's overlay and vdb was not.
+#[test]
+fn a_deletion_that_failed_halfway_is_finished_and_nothing_else_is_done() {
+    let half = || {
+        owned(World::new(&["vda", "vdb"]).capture("e1").capture("e2").capture("e3").with(|world| {
+            world.image("/i/vda.e3", Backing::File("/i/vda.e1".into()));
+            world.images.insert("/i/vda.e2".into(), ImageState::Absent);
+            world.files("e1").unfinished.insert("vda".into());
+        }))
+    };
+    let plan = run(&list(&[absent("e1"), absent("e2"), disks("e3"), disks("new")]), half());
+    assert_eq!(actions(&plan), [action(Delete, "e2", R::Absent)]);
+    assert_eq!(blocks(&plan), [block(B::ChainInconsistent, "new"), block(B::ChainInconsistent, "e1")]);
+    let plan = run(&list(&[disks("e1"), disks("e2"), disks("e3")]), half());
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::ChainInconsistent, "")]));
+    assert!(plan.blocked[0].way_out.contains("delete e2 again"), "{}", plan.blocked[0].way_out);
+}
+
 #[test]
 fn a_repair_comes_before_everything_else() {
     let wrong = || owned(World::line(&["e1", "e2"]).pointing_at(Some("e1")));

@@ -13,6 +13,7 @@ mod external_deletions;
 mod external_interrupted;
 mod external_partial;
 mod hazards;
+mod many_hosts;
 mod ownership;
 mod quiesce;
 mod reading;

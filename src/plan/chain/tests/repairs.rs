@@ -1,6 +1,7 @@
 //! Repairs of the pointer and of revert overlays, and files that nothing uses.
 
 use super::*;
+use crate::model::observed::ObservedDisk;
 
 fn set_current(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
     prove(domain, &Neighbours::default(), STRICT, Step::SetCurrent(&name(text)))
@@ -75,14 +76,12 @@ fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
     none(twins, "two snapshots have the overlay");
     let elsewhere = World::line(&["e0", "e1", "e2", "e3"]).pointing_at(Some("e1")).under("e2", "e0");
     none(elsewhere, "with the pointer right, the parents are still wrong");
-    // The pointer was moved off a snapshot whose revert overlays are in use: of these, another domain's files aside, e2's
-    // capture is one.
-    let in_use = World::line(&["e1", "e2"]).revert("e1").with(|world| {
-        let active = world.disks["vda"].clone();
-        world.files("e2").overlays.insert("vda".into(), active.clone());
-        world.files("e2").bases.insert("vda".into(), "/i/vda".into());
+    let noted = World::line(&["e1", "e2"]).revert("e1");
+    let overlay = noted.disks["vda"].clone();
+    let noted = noted.capture("f").pointing_at(Some("e1")).with(|world| {
+        world.files("e1").revert_overlays.insert("vda".into(), overlay);
     });
-    none(in_use.clone().pointing_at(Some("e1")), "nothing is wrong");
+    none(noted, "the pointer would leave e1, and libvirt forget an overlay that f stands on");
     let revert = World::line(&["e1", "e2"]).revert("e2").with(|world| world.files("e2").revert_overlays.clear());
     let known = revert.clone().with(|world| {
         let active = world.disks["vda"].clone();
@@ -95,7 +94,11 @@ fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
         world.image("/i/vda.1732320000", Backing::File("/i/other".into()));
         world.disks.insert("vda".into(), "/i/vda.1732320000".into());
     });
-    none(stranger, "it does not stand on what a snapshot froze");
+    none(stranger.clone(), "it does not stand on what a snapshot froze");
+    let overlays = BTreeMap::from([("vda".to_owned(), "/i/vda.1732320000".to_owned())]);
+    let (e2, domain) = (name("e2"), stranger.domain());
+    let given = prove(&domain, &Neighbours::default(), STRICT, Step::RestoreOverlays(&e2, &overlays));
+    refused(given, BlockCode::ChainInconsistent, &["no longer on overlays"]);
 }
 
 #[test]
@@ -127,6 +130,11 @@ fn leftovers_and_orphans_are_told_from_what_is_used() {
     assert!(!unused_leftover(&domain, &used, "vda", "/i/vm.vda.e2.qcow2"), "two domains would write to it");
     let unread = Neighbours { domains: Vec::new(), unread: vec!["hung"] };
     assert!(!unused_leftover(&domain, &unread, "vda", "/i/vm.vda.e2.qcow2"), "it may be that one's");
+    let mut other_disk = domain.clone();
+    let second =
+        ObservedDisk { target: "vdb".into(), source: Some("/i/vm.vda.e2.qcow2".into()), ..domain.disks[0].clone() };
+    other_disk.disks.push(second);
+    assert!(!unused_leftover(&other_disk, &Neighbours::default(), "vda", "/i/vm.vda.e2.qcow2"), "vdb is on it");
     let written = World::line(&["e1"]).with(|world| world.image("/i/x", Backing::File("/i/vda.e1".into()))).domain();
     assert!(!unused_leftover(&written, &Neighbours::default(), "vda", "/i/x"), "it holds data");
     let elsewhere = World::line(&["e1"]).with(|world| {
