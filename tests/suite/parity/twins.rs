@@ -352,6 +352,21 @@ fn twins_are_the_same_until_one_is_changed() {
 }
 
 #[test]
+fn the_same_done_to_both_leaves_them_the_same() {
+    let bed = Bed::new();
+    let memory = format!("file={}", bed.image("DOM.memory"));
+    for (name, state) in [("running", State::Running), ("transient", State::Transient)] {
+        let twins = bed.twins(name, state, &["vda", "vdb"]);
+        twins.by_hand(&["snapshot-create-as", DOM, "disks", "--disk-only"]).assert_same();
+        twins.by_hand(&["snapshot-create-as", DOM, "full", "--memspec", &memory]).assert_same();
+        twins.by_hand(&["destroy", DOM]);
+        if state != State::Transient {
+            twins.by_hand(&["snapshot-revert", DOM, "disks"]).assert_same();
+        }
+    }
+}
+
+#[test]
 fn what_tells_twins_apart_is_taken_out() {
     let text = "<name>web-a</name> /i/web-a.1764000000 1234 uuid-1 1764000001";
     assert_eq!(normalised(text, "web-a", "uuid-1"), "<name>DOM</name> /i/DOM.TIME 1234 UUID TIME");
