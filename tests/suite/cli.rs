@@ -150,7 +150,7 @@ fn the_manual_has_a_page_for_every_verb() {
     let verbs = ["validate", "plan", "apply", "status", "retention", "snapshot", "schema", "completions", "man"];
     let nested = |verb| match verb {
         "retention" => vec!["explain", "simulate", "compare"],
-        "snapshot" => vec!["list", "info", "xml", "parent", "current"],
+        "snapshot" => vec!["list", "info", "xml", "parent", "current", "revert"],
         _ => Vec::new(),
     };
     let mut expected = vec!["snapward".to_owned()];
