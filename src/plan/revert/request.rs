@@ -68,7 +68,7 @@ impl<'a> Claim<'a> {
     fn stand(&self, notes: &[RevertNote], uuid: crate::model::names::DomainUuid, now: jiff::Timestamp) -> Stand {
         let spec = &self.request.value.spec;
         let id = self.id();
-        let expires = spec.expires_at.as_ref().map(|end| end.timestamp());
+        let expires = spec.expires_at.as_ref().map(crate::model::kinds::DateOrInstant::timestamp);
         if let Some(token) = &spec.token {
             let note = notes.iter().find(|note| note.is_of(&id, token));
             return match (note, expires) {
