@@ -83,8 +83,14 @@ fn guard<'a>(target: &Target, task: &Task<'a>, observed: &ObservedDomain) -> hos
         return Ok(None);
     }
     let rules = Rules { trust_unreadable_chains: task.planned.trust_unreadable_chains };
-    let removes = wanted.revert || external && task.actions.iter().any(|action| action.action == ActionKind::Delete);
-    Guard::new(target.host.as_ref(), observed, wanted, rules, removes).map(Some)
+    let touches_files = |action: &Action| match action.action {
+        ActionKind::Delete => external,
+        ActionKind::Revert => true,
+        ActionKind::Create => action.after.as_ref().is_some_and(|after| after.reuse == Some(true)),
+        ActionKind::Redefine | ActionKind::SetCurrent => false,
+    };
+    let neighbours = task.actions.iter().any(|action| touches_files(action));
+    Guard::new(target.host.as_ref(), observed, wanted, rules, neighbours).map(Some)
 }
 
 enum Reread {

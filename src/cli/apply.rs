@@ -4,6 +4,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::Context;
 use super::args::{Format, exit_codes, path_names};
@@ -136,6 +137,7 @@ fn from_file(file: &Path, args: &ApplyArgs, context: &Context) -> Result<(Ready,
     let saved = plan_file::read(file)?;
     let mut plan = saved.plan;
     expected(args, &plan, "the file holds another plan")?;
+    still_good(&plan, clock::now())?;
     // Whoever is asked sees the deletions and answers for them. With --yes nobody is, and a job that saves and applies
     // by itself must not get past the breaker: there the id has to be named.
     if !args.yes || args.expect_plan.is_some() {
@@ -145,6 +147,18 @@ fn from_file(file: &Path, args: &ApplyArgs, context: &Context) -> Result<(Ready,
     let interrupt = reading::prepare(context.output)?;
     let targets = planned_hosts::open(&saved.hosts, &mut plan, &context.global.connect)?;
     Ok((Ready { plan, targets }, interrupt))
+}
+
+/// Makes sure that what the plan does is still to be done: a slot has its time, and a window closes.
+fn still_good(plan: &Plan, now: Timestamp) -> Result<(), CliError> {
+    let Some(end) = plan.good_until.as_ref().filter(|end| end.parse().is_ok_and(|end: Timestamp| end <= now)) else {
+        return Ok(());
+    };
+    let text = format!(
+        "the plan was good until {}: a slot that it captures is over, or a window in which it deletes is closed; nothing was done",
+        printable(end)
+    );
+    Err(CliError::stale(text).hint("make a new plan"))
 }
 
 /// Makes sure that the plan is the one that was asked for.
@@ -202,5 +216,22 @@ fn confirmed(context: &Context) -> bool {
     match std::io::stdin().lock().read_line(&mut answer) {
         Ok(_) => answer.trim() == "yes",
         Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    #[test]
+    fn a_saved_plan_whose_time_is_over_is_refused() {
+        let at = |text: &str| text.parse::<Timestamp>().expect(text);
+        let mut plan = samples::create();
+        assert!(still_good(&plan, at("2030-01-01T00:00:00Z")).is_ok(), "bound to no time");
+        plan.good_until = Some("2026-11-23T04:30:00Z".to_owned());
+        assert!(still_good(&plan, at("2026-11-23T04:29:59Z")).is_ok());
+        let refused = still_good(&plan, at("2026-11-23T04:30:00Z")).expect_err("over");
+        assert_eq!(refused.exit, Exit::Stale);
     }
 }

@@ -49,6 +49,17 @@ macro_rules! exit_codes {
             "  130  interrupted"
         )
     };
+    (explain) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  explained\n",
+            "    1  failed: no host could be read\n",
+            "    5  some host or domain could not be read\n",
+            "   64  wrong usage\n",
+            "   65  a manifest has an error\n",
+            "  130  interrupted"
+        )
+    };
     (validate) => {
         concat!(
             "Exit codes:\n",
@@ -215,8 +226,8 @@ pub(super) enum Verb {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
-    Snapshot(snapshot::SnapshotArgs),
     Retention(retention::RetentionArgs),
+    Snapshot(snapshot::SnapshotArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),

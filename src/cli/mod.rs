@@ -57,6 +57,7 @@ pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Plan(args) => plan::run(args, context),
         Verb::Apply(args) => apply::run(args, context),
         Verb::Status(args) => status::run(args, context),
+        Verb::Retention(args) => retention::explain(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         _ => Err(CliError::usage("this verb needs no libvirt; run snapward")),
     })
@@ -77,6 +78,7 @@ fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
     let result = match &cli.verb {
         verb @ (Verb::Plan(_) | Verb::Apply(_) | Verb::Status(_) | Verb::Snapshot(_)) => on_hosts(verb, &context, args),
         Verb::Validate(args) => validate::run(args, &context),
+        verb @ Verb::Retention(given) if given.reaches_hosts() => on_hosts(verb, &context, args),
         Verb::Retention(args) => retention::run(args, &context),
         Verb::Schema(args) => schema::run(args, &context),
         Verb::Completions(args) => completions::run(args, &context),

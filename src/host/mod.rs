@@ -129,6 +129,19 @@ impl fmt::Debug for SecureXml {
     }
 }
 
+/// A disk that a deletion merged before it failed on another: libvirt's records still have the overlay that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedDisk {
+    /// The disk's target.
+    pub target: String,
+    /// The overlay that is gone.
+    pub from: String,
+    /// The image that took its data.
+    pub into: String,
+    /// The format of that image.
+    pub format: String,
+}
+
 /// What a redefine changes; everything else goes back byte by byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedefineRequest {
@@ -138,6 +151,9 @@ pub struct RedefineRequest {
     pub parent: Option<Option<SnapshotName>>,
     /// The overlays of `<revertDisks>`, by disk target: a repair where libvirt has forgotten them.
     pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// The disks that leave the snapshot where it names the overlay that is gone, and are on the image that took the data
+    /// where its definition of the domain names that overlay: what libvirt itself does at the end of a deletion.
+    pub merged: Vec<MergedDisk>,
     /// Also move the current pointer here. In trees with external snapshots only as a proven repair.
     pub make_current: bool,
 }

@@ -84,6 +84,11 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
         (_, Code::OperationFailed) if matches!(operation, Operation::Create(..)) => {
             Some("where the text says that the name exists, somebody else made it since the domain was read")
         }
+        _ if matches!(operation, Operation::Delete(..)) && error.message().contains("active block job") => Some(
+            "it may be left of a deletion that was interrupted: libvirt starts a stopped domain, paused, to merge its images, \
+             and where libvirt ends meanwhile, the domain and the job stay. Where nobody uses the paused domain, virsh destroy \
+             ends both and loses nothing; else virsh blockjob --abort ends the job",
+        ),
         _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
             Some("where the domain was started or stopped since it was read, run again")
         }

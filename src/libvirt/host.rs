@@ -254,7 +254,7 @@ impl Host for LibvirtHost {
     }
 
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
-        // Not TOPOLOGICAL: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
+        // Not topological: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
         self.select(domain, &SnapshotQuery::default())
     }
 

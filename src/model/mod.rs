@@ -2,6 +2,7 @@
 //! imports from the rest of snapward.
 
 pub mod desired;
+pub mod explanation;
 pub mod image;
 pub mod kinds;
 pub mod ledger;

@@ -27,6 +27,10 @@ pub struct Plan {
     pub plan_id: String,
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
+    /// From then on a saved plan is refused, RFC 3339, UTC: the time of a slot that it captures is over then, or a window in
+    /// which it deletes is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good_until: Option<String>,
     /// What it was made from.
     pub source: PlanSource,
     /// Counts.
@@ -122,9 +126,13 @@ pub struct PlannedDomain {
     /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a series.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
+    /// deletions wait for. None without either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// How long the image chains of its disks are, where it has external snapshots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainLength>,
     /// The ledger as it should be written, where a copy lacks something.
     #[serde(skip)]
     pub ledger: Option<Ledger>,
@@ -138,6 +146,18 @@ pub struct PlannedDomain {
     /// Whether its SafetyPolicies trust image chains that cannot be read.
     #[serde(skip)]
     pub trust_unreadable_chains: bool,
+}
+
+/// How long a disk's image chain is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChainLength {
+    /// The disk's target.
+    pub target: String,
+    /// How many images it has, as far as they can be read.
+    pub images: usize,
+    /// The most it may have: the SafetyPolicies' `chainLimit`, or what libvirt still starts.
+    pub limit: u32,
 }
 
 /// What an action or item is about.

@@ -256,3 +256,89 @@ pub struct Verdict {
     /// Why, or why not.
     pub reasons: Vec<Because>,
 }
+
+/// What series come to on a clock that runs ahead: every slot is taken, and retention deletes right after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Forecast {
+    /// The version of this form.
+    pub format_version: u32,
+    /// The first instant, RFC 3339.
+    pub from: String,
+    /// The last instant, RFC 3339.
+    pub to: String,
+    /// Counts.
+    pub summary: ForecastSummary,
+    /// The series and templates with a schedule and a policy.
+    pub series: Vec<SeriesForecast>,
+}
+
+/// Counts of a forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastSummary {
+    /// How many series there are.
+    pub series: usize,
+    /// The sum of their peaks: what one domain may hold that has them all.
+    pub peak: usize,
+}
+
+/// What one series comes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SeriesForecast {
+    /// The set or the template, as namespace/name.
+    pub owner: String,
+    /// The series; none for a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    /// The cron expression.
+    pub cron: String,
+    /// How many snapshots were taken.
+    pub taken: usize,
+    /// The most there were at a time, with the one just taken.
+    pub peak: usize,
+    /// The fewest and the most after a pass, in the second half of the time.
+    pub steady: Steady,
+    /// For external captures: the most images in a disk's chain, if the series has it for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<usize>,
+    /// How far apart snapshots lie, by age, in the second half of the time.
+    pub gaps: Vec<Gap>,
+    /// What is there at the end, oldest first, RFC 3339.
+    pub left: Vec<String>,
+    /// The life of every snapshot, in epoch seconds; for drawing.
+    #[serde(skip)]
+    pub lives: Vec<Life>,
+}
+
+/// The counts of a steady state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Steady {
+    /// The fewest.
+    pub least: usize,
+    /// The most.
+    pub most: usize,
+    /// Whether the last quarter of the time has more than the one before it: then the time is too short to tell.
+    pub growing: bool,
+}
+
+/// The longest time between neighbours, of which the newer is younger than an age.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The age in days.
+    pub days: i64,
+    /// The gap in seconds.
+    pub seconds: i64,
+}
+
+/// From when to when a snapshot was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Its slot.
+    pub taken: i64,
+    /// When it was deleted; none: it is there at the end.
+    pub gone: Option<i64>,
+}

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
-use super::plan::{Blocked, Unreadable};
+use super::plan::{Blocked, ChainLength, Unreadable, Warning};
 use super::snapshot::ObservedSnapshot;
 use super::text::instant;
 
@@ -21,6 +21,8 @@ pub struct Status {
     pub domains: Vec<DomainStatus>,
     /// Blocked items that belong to no domain, as a name that matches nothing.
     pub blocked: Vec<Blocked>,
+    /// Remarks that block nothing, as files that no snapshot uses.
+    pub warnings: Vec<Warning>,
     /// Hosts and domains that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -56,9 +58,13 @@ pub struct DomainStatus {
     /// The newest snapshot of ours that is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_good: Option<NewestGood>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
+    /// deletions wait for. None without either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// How long the image chains of its disks are, where it has external snapshots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainLength>,
     /// All of its snapshots, parents before children.
     pub snapshots: Vec<StatusSnapshot>,
     /// What is blocked in it.

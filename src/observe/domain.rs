@@ -88,6 +88,8 @@ pub fn read_domain(
     }
     if wanted.external || wanted.revert || observed.tree.external().next().is_some() {
         observed.files = files::all(host.files(), &observed, wanted);
+    } else if missing || wanted.scheduled {
+        observed.files.space = files::space(host.files(), &observed);
     }
     Ok((observed, refs))
 }

@@ -191,7 +191,7 @@ fn add_chains(files: &dyn Files, domains: Vec<&mut ObservedDomain>) {
         for _ in 0..readers {
             scope.spawn(|| {
                 while let Some(domain) = next() {
-                    domain.files = files::chains(files, domain);
+                    domain.files.images = files::chains(files, domain).images;
                 }
             });
         }

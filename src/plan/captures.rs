@@ -1,9 +1,10 @@
 //! Planning one capture, whoever asks for it: checked, with its files named, and with what it does to the pointer.
 
 use super::capture::{self, Obstacle, Prepared, Request};
+use super::chain::Neighbours;
 use super::domain::Planner;
 use crate::model::desired::Origin;
-use crate::model::kinds::Location;
+use crate::model::kinds::{Capture, Location};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, Address, Reason, Risk, RiskLevel, View, Warning};
@@ -56,7 +57,10 @@ impl Planner<'_> {
         let external = request.capture.location == Location::External;
         match self.external_fault().filter(|_| external) {
             Some((code, text)) => Err(Obstacle { code, text, way_out: "repair the domain first".to_owned() }),
-            None => capture::prepare(self.host, self.as_it_will_be(), request),
+            None => {
+                let neighbours = Neighbours::of(self.observed_host, self.domain);
+                capture::prepare(self.host, self.as_it_will_be(), &neighbours, request)
+            }
         }
     }
 
@@ -85,4 +89,9 @@ impl Planner<'_> {
             format!("{address}: the image of disk {target} cannot be read from here; whether it {what} is not known");
         self.warnings.push(Warning { text, origin: origin.clone() });
     }
+}
+
+/// What the captures among some actions are of.
+pub(super) fn captures_of(creates: &[Action]) -> impl Iterator<Item = &Capture> {
+    creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref())
 }

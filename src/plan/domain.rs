@@ -48,6 +48,8 @@ pub(super) struct Planner<'a> {
     pub(super) drift: Vec<Drift>,
     pub(super) warnings: Vec<Warning>,
     pub(super) unchanged: usize,
+    /// When the time of each slot captured here is over.
+    pub(super) slot_ends: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
     pub(super) series_deletes: Vec<SeriesDeletes>,
     /// The limits of all sets of the domain.
@@ -87,6 +89,7 @@ pub(super) fn plan_domain<'a>(
         drift: Vec::new(),
         warnings: Vec::new(),
         unchanged: 0,
+        slot_ends: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
         pointer: domain.tree.current().cloned(),
@@ -103,10 +106,11 @@ pub(super) fn plan_domain<'a>(
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    match kinds::problem(domain, &snapshots, &series::locations(&series)) {
+    let explained = match kinds::problem(domain, &snapshots, &series::locations(&series)) {
         Some(problem) => {
             planner.block_all(&snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);
+            planner.explain(&series, &snapshots, Some(&problem.text))
         }
         None => {
             let frozen = sets.iter().all(|set| suspended(set, context.now).is_some());
@@ -120,16 +124,19 @@ pub(super) fn plan_domain<'a>(
             }
             planner.warn_of_twins();
             planner.series(&mut series, &snapshots);
+            planner.hold_back_internal();
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
+            planner.count_on_no_capture(&mut series);
             planner.retain(&series, &snapshots);
             planner.prune_guards(&requests, sets);
+            planner.explain(&series, &snapshots, None)
         }
-    }
+    };
     planner.order_deletes();
     let deletes_first = planner.arrange_external();
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(&snapshots, &series, &requests);
-    planner.finish(sets, (&snapshots, &series), set_current, unmanaged, deletes_first)
+    DomainPass { explained, ..planner.finish(sets, (&snapshots, &series), set_current, unmanaged, deletes_first) }
 }
 
 impl<'a> Planner<'a> {
@@ -385,6 +392,7 @@ impl<'a> Planner<'a> {
         let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
         let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
         let lost = self.lost();
+        let chains = self.chain_lengths();
         let mut actions = self.repairs;
         actions.extend(self.redefines);
         let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
@@ -405,6 +413,7 @@ impl<'a> Planner<'a> {
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
                 next_due: series::next_due(series, self.domain, self.context.now),
+                chains,
                 declared: declared(sets),
                 lost,
                 trust_unreadable_chains: self.limits.trust_unreadable_chains,
@@ -418,6 +427,8 @@ impl<'a> Planner<'a> {
             unchanged: self.unchanged,
             series_deletes: self.series_deletes,
             needs_room: deletes_first,
+            slot_ends: self.slot_ends,
+            explained: Vec::new(),
         }
     }
 

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::capture::Prepared;
+use super::captures::captures_of;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
-use crate::model::image::directory;
-use crate::model::kinds::{Capture, SafetySpec, SnapshotSet};
+use crate::model::kinds::{SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
-    Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
 use crate::model::text::{bytes, count, printable};
 
@@ -24,6 +25,9 @@ const HARD_CHAIN_LIMIT: u32 = 24;
 
 /// How many files a warning lists before it counts the rest.
 const FILES_SHOWN: usize = 3;
+
+/// How many snapshots a warning lists before it counts the rest.
+const NAMES_SHOWN: usize = 3;
 
 /// What planning a domain with external snapshots keeps track of.
 #[derive(Clone)]
@@ -56,12 +60,36 @@ impl<'a> Planner<'a> {
                     self.pointer = Some(repair.target);
                 }
                 None => {
+                    let fault = self.halfway(&external).unwrap_or(fault);
                     self.block(None, fault.code, fault.text.clone(), fault.way_out.clone(), origins);
                     external.fault = Some(fault);
                 }
             }
         }
         self.external = Some(external);
+    }
+
+    /// What is the matter where a deletion failed when some of its disks were merged: the same deletion is proven, and
+    /// nothing else.
+    fn halfway(&self, external: &External<'_>) -> Option<Fault> {
+        let begun = self.domain.tree.iter().find(|snapshot| self.finishes(external, &snapshot.name).is_some())?;
+        Some(Fault {
+            code: BlockCode::ChainInconsistent,
+            text: format!(
+                "a deletion of snapshot {} failed halfway: some of its disks are merged, the others are not",
+                begun.name
+            ),
+            way_out: format!(
+                "delete {} again (state: absent): snapward brings libvirt's records up to the images first. What it captured is not \
+                 whole any more, do not revert to it",
+                begun.name
+            ),
+        })
+    }
+
+    /// What deleting a snapshot does, where that makes a domain whole again that is not.
+    fn finishes(&self, external: &External<'_>, name: &SnapshotName) -> Option<chain::Effect> {
+        chain::prove(self.domain, &external.neighbours, external.rules, chain::Step::Delete(name)).ok()
     }
 
     fn new_external(&self) -> External<'a> {
@@ -106,6 +134,16 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Of the snapshots that retention wants gone, those that libvirt cannot delete as things stand, each with why.
+    pub(super) fn held_by_tree(&self, wanted: &BTreeSet<SnapshotName>) -> Vec<(SnapshotName, String)> {
+        let Some(external) = &self.external else { return deletable(self.domain, wanted) };
+        if let Some((_, why)) = fault_of(external) {
+            return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
+        }
+        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted);
+        arranged.held.into_iter().map(|(name, fault)| (name, format!("{}; {}", fault.text, fault.way_out))).collect()
+    }
+
     /// Whether the domain has external snapshots, or this pass captures one.
     pub(super) fn is_external(&self) -> bool {
         self.external.is_some()
@@ -124,6 +162,16 @@ impl<'a> Planner<'a> {
     /// The domain as it will be when the next capture of this pass is made.
     pub(super) fn as_it_will_be(&self) -> &ObservedDomain {
         self.external.as_ref().map_or(self.domain, |external| &external.now)
+    }
+
+    /// The domain as it was read, with the repair made.
+    pub(super) fn as_it_was(&self) -> &ObservedDomain {
+        self.external.as_ref().map_or(self.domain, |external| &external.start)
+    }
+
+    /// Whether the external captures of this pass keep within the limits before anything is deleted.
+    pub(super) fn has_room(&self) -> bool {
+        self.external.as_ref().is_none_or(|external| self.within_limits(external, None))
     }
 
     /// Notes an external capture of this pass.
@@ -151,9 +199,17 @@ impl<'a> Planner<'a> {
         let Some(external) = self.external.take() else { return false };
         let deletes = std::mem::take(&mut self.deletes);
         let mut first = false;
-        if external.fault.is_some() {
-            for action in deletes {
+        if let Some(fault) = &external.fault {
+            for mut action in deletes {
                 let Some((code, text)) = fault_of(&external) else { continue };
+                let finishing = action.address.snapshot.as_ref().and_then(|name| self.finishes(&external, name));
+                if let (Some(effect), true, true) = (finishing, self.deletes.is_empty(), self.host.external_snapshots) {
+                    // With it done the domain is whole, so the item about the domain falls.
+                    self.blocked.retain(|item| item.address.snapshot.is_some() || item.text != fault.text);
+                    action.after = Some(files_view(&effect));
+                    self.deletes.push(action);
+                    continue;
+                }
                 let (name, origin) = (action.address.snapshot, action.origin);
                 self.block(name.as_ref(), code, text, "repair the domain first", vec![origin]);
             }
@@ -170,6 +226,7 @@ impl<'a> Planner<'a> {
         } else {
             first = self.order_external(&external, deletes);
         }
+        self.report_shared(&external);
         self.report_files(&external);
         self.external = Some(external);
         first
@@ -225,14 +282,21 @@ impl<'a> Planner<'a> {
         longest + self.creates.iter().filter(taking_disks).count()
     }
 
-    fn chain_limit(&self) -> u32 {
-        chain_limit(self.host, &self.limits)
+    /// How long the chains of a domain with external snapshots are.
+    pub(super) fn chain_lengths(&self) -> Vec<ChainLength> {
+        if self.domain.tree.external().next().is_none() {
+            return Vec::new();
+        }
+        let limit = self.chain_limit();
+        let length = |disk: &ObservedDisk| {
+            let images = chain::images(self.domain, disk).filter(|_| !disk.readonly)?;
+            Some(ChainLength { target: disk.target.clone(), images, limit })
+        };
+        self.domain.disks.iter().filter_map(length).collect()
     }
 
-    /// The first directory of this pass's captures with too little free space: path and percent.
-    fn full_filesystem(&self) -> Option<(String, u64)> {
-        let captures = self.creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref());
-        full_filesystem(self.domain, &self.limits, captures)
+    fn chain_limit(&self) -> u32 {
+        chain_limit(self.host, &self.limits)
     }
 
     /// Holds back the captures of this pass, which no deletion makes room for.
@@ -243,20 +307,9 @@ impl<'a> Planner<'a> {
         for action in std::mem::take(&mut self.creates) {
             let (name, origins) = (action.address.snapshot, vec![action.origin]);
             match &full {
-                Some((directory, percent)) if images <= limit as usize => {
-                    let text = format!(
-                        "the filesystem of {} has {percent} % free, and the SafetyPolicy wants {} % to remain; nothing was \
-                         captured",
-                        printable(directory),
-                        self.limits.free_space.min_percent.0
-                    );
-                    self.block(
-                        name.as_ref(),
-                        BlockCode::NoSpace,
-                        text,
-                        "make room, or lower freeSpace.minPercent",
-                        origins,
-                    );
+                Some(full) if images <= limit as usize => {
+                    let (text, way_out) = self.no_space(full);
+                    self.block(name.as_ref(), BlockCode::NoSpace, text, way_out, origins);
                 }
                 _ => {
                     let text = format!(
@@ -272,13 +325,31 @@ impl<'a> Planner<'a> {
         self.pointer = external.start.tree.current().cloned();
     }
 
+    /// Snapshots that another domain's image stands on: none of them can be merged, which is better known before it is due.
+    fn report_shared(&mut self, external: &External<'_>) {
+        if external.fault.is_some() {
+            return;
+        }
+        let shared = self.domain.tree.iter().filter_map(|snapshot| {
+            let step = chain::Step::Delete(&snapshot.name);
+            let fault = chain::prove(&external.start, &external.neighbours, external.rules, step).err()?;
+            (fault.code == BlockCode::SharedBase).then_some((&snapshot.name, fault))
+        });
+        let shared: Vec<_> = shared.collect();
+        let (Some((_, fault)), Some(origin)) = (shared.first(), self.origin.clone()) else { return };
+        let names: Vec<_> = shared.iter().take(NAMES_SHOWN).map(|(name, _)| name.to_string()).collect();
+        let more = match shared.len().saturating_sub(NAMES_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!("{}: {}{more} cannot be deleted: {}", self.address(None), names.join(", "), fault.text);
+        self.warnings.push(Warning { text, origin });
+    }
+
     /// Files that nothing uses: an interrupted capture or a forgotten revert left them.
     fn report_files(&mut self, external: &External<'_>) {
         let orphans = chain::orphans(self.domain, &Bystanders::new(&external.neighbours));
-        let planned: BTreeSet<&str> = self
-            .creates
-            .iter()
-            .filter_map(|action| action.after.as_ref()?.capture.as_ref())
+        let planned: BTreeSet<&str> = captures_of(&self.creates)
             .flat_map(|capture| capture.disks.iter().filter_map(|disk| disk.file.as_deref()))
             .collect();
         let orphans: Vec<_> = orphans.into_iter().filter(|(path, _)| !planned.contains(path)).collect();
@@ -303,23 +374,6 @@ impl<'a> Planner<'a> {
 /// How many images a chain may have.
 pub(super) fn chain_limit(host: &HostInfo, limits: &SafetySpec) -> u32 {
     if host.libvirt_version < LONG_CHAINS_START { limits.chain_limit.min(HARD_CHAIN_LIMIT) } else { limits.chain_limit }
-}
-
-/// The first directory of the captures' files with too little free space: path and percent.
-pub(super) fn full_filesystem<'c>(
-    domain: &ObservedDomain,
-    limits: &SafetySpec,
-    captures: impl IntoIterator<Item = &'c Capture>,
-) -> Option<(String, u64)> {
-    let files = |capture: &'c Capture| {
-        let disks = capture.disks.iter().filter_map(|disk| disk.file.as_deref());
-        disks.chain(capture.memory.iter().map(|memory| memory.file.as_str()))
-    };
-    captures.into_iter().flat_map(files).find_map(|file| {
-        let space = domain.files.space.get(directory(file)).filter(|space| space.total > 0)?;
-        let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
-        (percent < u64::from(limits.free_space.min_percent.0)).then(|| (directory(file).to_owned(), percent))
-    })
 }
 
 fn captures_disks(action: &Action) -> bool {

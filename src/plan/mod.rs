@@ -4,16 +4,20 @@ mod capture;
 mod captures;
 pub mod chain;
 mod claims;
+mod complete;
 mod declared;
 mod deletable;
 mod domain;
+mod explain;
 mod external;
+pub mod forecast;
 mod guards;
 mod id;
 mod kinds;
 mod restore;
 mod retain;
 pub mod revert;
+mod room;
 mod series;
 mod status;
 mod unmatched;
@@ -22,6 +26,7 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 pub use guards::release;
 pub use id::ID_DIGITS;
 pub use status::status;
@@ -54,6 +59,8 @@ struct Context<'a> {
     now: jiff::Timestamp,
     choosers: Vec<Chooser<'a>>,
     reverts: Vec<RevertChooser<'a>>,
+    /// Whether the decisions of retention are to be told, of each snapshot.
+    explain: bool,
 }
 
 impl<'a> Context<'a> {
@@ -65,7 +72,7 @@ impl<'a> Context<'a> {
             RevertChooser { request, selection: Selection::new(Some(&spec.hosts), &spec.domains) }
         };
         let reverts = desired.reverts.iter().map(chooser).collect();
-        Self { desired, now, choosers, reverts }
+        Self { desired, now, choosers, reverts, explain: false }
     }
 
     /// The RevertRequests that select a domain, in the order of the manifests.
@@ -92,6 +99,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         format_version: FORMAT_VERSION,
         plan_id: String::new(),
         created_at: instant(now.as_second()),
+        good_until: None,
         source,
         summary: Summary::default(),
         domains: Vec::new(),
@@ -107,6 +115,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         held_back: Vec::new(),
     };
     unmatched::report(&context, observed, &mut plan);
+    let mut ends: Vec<jiff::Timestamp> = Vec::new();
     for host in &observed.hosts {
         let from = plan.actions.len();
         let mut series_deletes = Vec::new();
@@ -126,9 +135,10 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
             plan.unmanaged.extend(pass.unmanaged);
             plan.warnings.extend(pass.warnings);
             plan.unchanged += pass.unchanged;
+            ends.extend(pass.slot_ends);
             series_deletes.extend(pass.series_deletes.into_iter().map(|deletes| (domain.name.as_str(), deletes)));
         }
-        windows::close(&context, host, &mut plan, from);
+        ends.extend(windows::close(&context, host, &mut plan, from));
         guards::limit_deletes(&context, host, &mut plan, from, &series_deletes);
         external::without_room(&mut plan, from, &needs_room);
         plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
@@ -143,6 +153,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         error: host.error.clone(),
     }));
     plan.warnings.dedup();
+    plan.good_until = ends.into_iter().min().map(|end| end.to_string());
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);
     plan
@@ -177,4 +188,7 @@ struct DomainPass {
     series_deletes: Vec<retain::SeriesDeletes>,
     /// Whether the captures come after the deletions, which make room for them.
     needs_room: bool,
+    /// When the time of each slot captured here is over.
+    slot_ends: Vec<jiff::Timestamp>,
+    explained: Vec<crate::model::explanation::ExplainedSeries>,
 }

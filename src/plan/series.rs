@@ -15,7 +15,7 @@ use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::series::EffectiveSeries;
 use crate::model::snapshot::ObservedSnapshot;
-use crate::model::stamp::{ConsistencyReached, Stamp};
+use crate::model::stamp::Stamp;
 use crate::model::text::printable;
 use crate::schedule::{Due, Tempo, TimePattern, due, jitter};
 
@@ -133,13 +133,16 @@ impl<'a> Planner<'a> {
     }
 
     /// Two sets that declare a series of one name for a domain: which of them a snapshot's retention follows would hang on
-    /// the order of files.
+    /// the order of files. One that is drained is none: it may be on its way from one set to the other.
     fn block_rivals(&mut self, claims: &mut [SeriesClaim<'_>]) {
         let mut owners: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (index, claim) in claims.iter().enumerate() {
+        for (index, claim) in claims.iter().enumerate().filter(|(_, claim)| claim.series.is_present()) {
             owners.entry(claim.name().to_owned()).or_default().push(index);
         }
         for (name, rivals) in owners.into_iter().filter(|(_, rivals)| rivals.len() > 1) {
+            if rivals.iter().all(|&index| !claims[index].is_active()) {
+                continue;
+            }
             let sets: Vec<_> = rivals.iter().map(|&index| claims[index].id.to_string()).collect();
             let text = format!(
                 "sets {} both declare the series {} for this domain; none of it is captured or deleted",
@@ -158,7 +161,7 @@ impl<'a> Planner<'a> {
     /// A snapshot of a slot that lies ahead says that the clock is, or was, wrong. Until a person has looked, the series
     /// rests: by a wrong clock everything could be too old, and nothing due for years.
     fn ahead_of_clock(&mut self, claim: &SeriesClaim<'_>) -> bool {
-        let Some(latest) = self.limits.clock.max_future.after(self.context.now) else { return false };
+        let latest = self.latest_sane();
         let of_slot = |snapshot: &&&ObservedSnapshot| own_stamp(snapshot).and_then(|stamp| stamp.slot);
         let Some(newest) = claim.members.iter().max_by_key(of_slot) else { return false };
         let Some(slot) = of_slot(&newest).filter(|slot| *slot > latest) else { return false };
@@ -170,6 +173,11 @@ impl<'a> Planner<'a> {
         let way_out = "set the clock right; if it is, delete this snapshot by hand";
         self.block(Some(&newest.name), BlockCode::Clock, text, way_out, vec![claim.series.origin("")]);
         true
+    }
+
+    /// The latest time that a sane clock has written.
+    fn latest_sane(&self) -> jiff::Timestamp {
+        self.limits.clock.max_future.after(self.context.now).unwrap_or(jiff::Timestamp::MAX)
     }
 
     fn capture_due(&mut self, claim: &mut SeriesClaim<'_>) {
@@ -210,7 +218,10 @@ impl<'a> Planner<'a> {
         }
         let Some(capture) = claim.series.capture else { return };
         let obstacle = match self.prepare(Request { name: &name, capture, when: claim.series.when }) {
-            Ok(prepared) => return self.capture_slot(claim, slot, &name, &prepared),
+            Ok(prepared) => {
+                self.slot_ends.push(tempo.end(slot));
+                return self.capture_slot(claim, slot, &name, &prepared);
+            }
             Err(obstacle) => obstacle,
         };
         if obstacle.code == BlockCode::WrongState {
@@ -268,6 +279,15 @@ impl<'a> Planner<'a> {
                 patterns.iter().enumerate().filter_map(|(index, pattern)| Some((index, fits(pattern)?))).collect();
             match takers.as_slice() {
                 [] => {}
+                [(index, slot)] if *slot > self.latest_sane() => {
+                    let text = format!(
+                        "its name fits the pattern of {} and says {slot}, which has not come; it is left as it is",
+                        claims[*index].label()
+                    );
+                    let way_out = "correct the pattern's timeZone, or the clock";
+                    let origin = claims[*index].series.origin("/adopt");
+                    self.block(Some(name), BlockCode::Clock, text, way_out, vec![origin]);
+                }
                 [(index, slot)] => {
                     let claim = &mut claims[*index];
                     claim.adopted.insert(name, *slot);
@@ -315,13 +335,4 @@ pub(super) fn names<'c>(claims: &'c [SeriesClaim<'_>]) -> impl Iterator<Item = &
     claims
         .iter()
         .flat_map(|claim| claim.members.iter().map(|snapshot| &snapshot.name).chain(claim.adopted.keys().copied()))
-}
-
-/// Whether a capture reached what its series asks for. Of one that was taken over nothing is known: it is as good as a
-/// power cut.
-pub(super) fn is_complete(claim: &SeriesClaim<'_>, snapshot: &ObservedSnapshot) -> bool {
-    use crate::model::kinds::Consistency;
-    let wanted = claim.series.capture.map(|capture| capture.consistency).unwrap_or_default();
-    let reached = own_stamp(snapshot).and_then(|stamp| stamp.consistency).unwrap_or(ConsistencyReached::Crash);
-    wanted != Consistency::Filesystem || reached != ConsistencyReached::Crash
 }

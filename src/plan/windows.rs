@@ -3,26 +3,38 @@
 use std::collections::BTreeMap;
 
 use super::Context;
-use crate::model::kinds::{Window, WindowAction};
+use crate::model::desired::Document;
+use crate::model::kinds::{SnapshotSet, Window, WindowAction};
 use crate::model::names::{DomainUuid, SetId};
 use crate::model::observed::{HostInfo, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
-use crate::schedule::closed_until;
+use crate::schedule::{closed_until, open_until};
 
 /// Takes the deletions out of a host's actions, which begin at `from`, whose domain has no open window now. They are kept:
-/// a closed window is no matter for a person.
-pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan, from: usize) {
-    let closed: BTreeMap<&str, Option<jiff::Timestamp>> = host
-        .domains
-        .iter()
-        .filter_map(|domain| {
-            let of = (domain.name.as_str(), domain.uuid);
-            Some((domain.name.as_str(), closed(context, &host.info, of, WindowAction::Delete)?))
-        })
-        .collect();
-    if closed.is_empty() {
-        return;
+/// a closed window is no matter for a person. Returns when the first of the windows closes in which something is deleted.
+pub(super) fn close(
+    context: &Context<'_>,
+    host: &ObservedHost,
+    plan: &mut Plan,
+    from: usize,
+) -> Option<jiff::Timestamp> {
+    let mut closed: BTreeMap<&str, Option<jiff::Timestamp>> = BTreeMap::new();
+    let mut end: Option<jiff::Timestamp> = None;
+    let deletes = |name: &str| {
+        let here = |action: &Action| action.action == ActionKind::Delete && action.address.domain == name;
+        plan.actions[from..].iter().any(here)
+    };
+    for domain in host.domains.iter().filter(|domain| deletes(&domain.name)) {
+        let policies = windows(context, &host.info, (&domain.name, domain.uuid));
+        match closed_until(&policies, WindowAction::Delete, context.now) {
+            Some(opens) => drop(closed.insert(&domain.name, opens)),
+            None => end = end.into_iter().chain(open_until(&policies, WindowAction::Delete, context.now)).min(),
+        }
     }
+    if closed.is_empty() {
+        return end;
+    }
+    note_openings(plan, &host.info.name, &closed);
     for action in plan.actions.split_off(from) {
         let opens = closed.get(action.address.domain.as_str()).filter(|_| action.action == ActionKind::Delete);
         match opens {
@@ -40,25 +52,37 @@ pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan,
             }),
         }
     }
+    end
+}
+
+/// An opening window is a reason to run, as a due slot is.
+fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jiff::Timestamp>>) {
+    for planned in plan.domains.iter_mut().filter(|planned| planned.host == host) {
+        let Some(Some(opens)) = closed.get(planned.domain.as_str()) else { continue };
+        let due = planned.next_due.as_ref().and_then(|due| due.parse::<jiff::Timestamp>().ok());
+        planned.next_due = due.into_iter().chain([*opens]).min().map(|due| due.to_string());
+    }
+}
+
+/// The windows of each policy that a domain's sets refer to.
+fn windows<'a>(context: &Context<'a>, host: &HostInfo, (name, uuid): (&str, DomainUuid)) -> Vec<&'a [Window]> {
+    let sets = context.sets_of(host, name, uuid);
+    let of_set = |set: &Document<SnapshotSet>| {
+        let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
+        let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
+        Some(policy.value.spec.windows.as_slice())
+    };
+    sets.into_iter().filter_map(of_set).collect()
 }
 
 /// When the SafetyPolicies of a domain let the action happen again, where they do not now; `Some(None)`: never all at once.
 pub(super) fn closed(
     context: &Context<'_>,
     host: &HostInfo,
-    (name, uuid): (&str, DomainUuid),
+    domain: (&str, DomainUuid),
     action: WindowAction,
 ) -> Option<Option<jiff::Timestamp>> {
-    let policies: Vec<&[Window]> = context
-        .sets_of(host, name, uuid)
-        .into_iter()
-        .filter_map(|set| {
-            let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
-            let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
-            Some(policy.value.spec.windows.as_slice())
-        })
-        .collect();
-    closed_until(&policies, action, context.now)
+    closed_until(&windows(context, host, domain), action, context.now)
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

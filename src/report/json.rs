@@ -5,10 +5,11 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::model::explanation::Explanation;
 use crate::model::listing::{SnapshotInfo, SnapshotList};
 use crate::model::outcome::Outcome;
 use crate::model::plan::Plan;
-use crate::model::retention::{Comparison, Simulation};
+use crate::model::retention::{Comparison, Forecast, Simulation};
 use crate::model::saved::SavedPlan;
 use crate::model::status::Status;
 
@@ -21,6 +22,8 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("status.v1.json".to_owned(), schema::<Status>()),
         ("retention-simulation.v1.json".to_owned(), schema::<Simulation>()),
         ("retention-comparison.v1.json".to_owned(), schema::<Comparison>()),
+        ("retention-forecast.v1.json".to_owned(), schema::<Forecast>()),
+        ("retention-explanation.v1.json".to_owned(), schema::<Explanation>()),
         ("snapshot-list.v1.json".to_owned(), schema::<SnapshotList>()),
         ("snapshot-info.v1.json".to_owned(), schema::<SnapshotInfo>()),
     ]

@@ -7,6 +7,7 @@ pub mod markdown;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod style;
+pub mod svg;
 pub mod text;
 
 pub use json::schemas;

@@ -11,8 +11,8 @@ use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::RunState;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult, Outcome, OutcomeSummary};
 use crate::model::plan::{
-    Action, ActionKind, Address, BlockCode, Blocked, Drift, FORMAT_VERSION, Kept, Plan, PlanSource, PlannedDomain,
-    Reason, ReasonCode, Risk, RiskLevel, Stats, Summary, Unmanaged, Unreadable, View, Warning,
+    Action, ActionKind, Address, BlockCode, Blocked, ChainLength, Drift, FORMAT_VERSION, Kept, Plan, PlanSource,
+    PlannedDomain, Reason, ReasonCode, Risk, RiskLevel, Stats, Summary, Unmanaged, Unreadable, View, Warning,
 };
 use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
 
@@ -52,6 +52,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         sets: vec!["default/web".to_owned()],
         suspended: None,
         next_due: None,
+        chains: Vec::new(),
         ledger: None,
         declared: std::collections::BTreeSet::new(),
         lost: std::collections::BTreeMap::new(),
@@ -91,6 +92,7 @@ fn plan(domains: Vec<PlannedDomain>, actions: Vec<Action>, blocked: Vec<Blocked>
         format_version: FORMAT_VERSION,
         plan_id: "5f2c9a".to_owned(),
         created_at: "2026-11-23T12:00:00Z".to_owned(),
+        good_until: None,
         source: PlanSource { paths: vec!["sets".to_owned()], at: None },
         summary,
         domains,
@@ -428,6 +430,7 @@ pub(crate) fn status() -> Status {
                     created: "2026-11-23T11:30:00Z".to_owned(),
                 }),
                 next_due: None,
+                chains: vec![ChainLength { target: "vda".to_owned(), images: 4, limit: 20 }],
                 snapshots: vec![base, golden, manual, leaf, other],
                 blocked: Vec::new(),
             },
@@ -444,11 +447,16 @@ pub(crate) fn status() -> Status {
                 ],
                 newest_good: None,
                 next_due: None,
+                chains: Vec::new(),
                 snapshots: Vec::new(),
                 blocked: blocked().blocked[..1].to_vec(),
             },
         ],
         blocked: blocked().blocked[3..].to_vec(),
+        warnings: vec![Warning {
+            text: "kvm-017/web-1: 1 overlay lies beside its images that no snapshot uses".to_owned(),
+            origin: origin(4),
+        }],
         unreadable: unreadable().unreadable[..1].to_vec(),
     }
 }

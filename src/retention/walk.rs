@@ -213,7 +213,7 @@ impl<'a> Walk<'a> {
         self.kept[range.clone()].iter().position(|kept| *kept).map(|place| range.start + place)
     }
 
-    /// The count rule of a period comes to a place as its so manieth: kept, or beyond the limit.
+    /// The count rule of a period comes to a place, having counted it: kept, or beyond the limit.
     fn pick(&mut self, place: usize, period: Period, bucket: Bucket, counted: u32, limit: u32) {
         if counted <= limit {
             self.keep(place, Rule::count(period), bucket, counted);

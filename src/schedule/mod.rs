@@ -19,4 +19,4 @@ pub use cron::{Cron, CronError};
 pub use due::{Due, Tempo, due, jitter};
 pub use pattern::TimePattern;
 pub use slots::{Slots, Timetable};
-pub use windows::{closed_until, open};
+pub use windows::{closed_until, open, open_until};

@@ -99,6 +99,14 @@ impl Timetable {
         }
     }
 
+    /// The shortest time between two slots, as far as some hundred of them show: schedules repeat within days or a year.
+    pub fn shortest_gap(&self) -> Option<jiff::SignedDuration> {
+        const SLOTS: usize = 400;
+        // Any year will do; a fixed one gives the same answer each time.
+        let slots: Vec<_> = self.after(Timestamp::UNIX_EPOCH).take(SLOTS).collect();
+        slots.windows(2).map(|pair| pair[1].duration_since(pair[0])).min()
+    }
+
     /// The slots of one local day, in order. Those of the next local day lie between them only where clocks are set back over
     /// midnight.
     fn slots_of(&self, date: Date) -> Vec<Timestamp> {

@@ -16,9 +16,22 @@ pub fn open(windows: &[Window], action: WindowAction, now: Timestamp) -> bool {
 /// Whether a window is open. It opens at each of its slots and stays open for its duration, the end excluded; elapsed time,
 /// whatever the clocks do meanwhile. The newest slot decides: an older one would close earlier.
 fn is_open(window: &Window, now: Timestamp) -> bool {
-    let opened = timetable(window).and_then(|timetable| timetable.newest_at(now));
-    let closes = opened.map(|opened| window.duration.after(opened));
-    closes.is_some_and(|closes| closes.is_none_or(|closes| now < closes))
+    closes(window, now).is_some_and(|closes| now < closes)
+}
+
+/// When a window closes, or closed, that opened last.
+fn closes(window: &Window, now: Timestamp) -> Option<Timestamp> {
+    let opened = timetable(window)?.newest_at(now)?;
+    Some(window.duration.after(opened).unwrap_or(Timestamp::MAX))
+}
+
+/// When the first of the policies that let the action happen now ceases to; none where no window restricts it.
+pub fn open_until(policies: &[&[Window]], action: WindowAction, now: Timestamp) -> Option<Timestamp> {
+    let of_policy = |windows: &&[Window]| {
+        let concerned = windows.iter().filter(|window| window.allow.contains(&action));
+        concerned.filter_map(|window| closes(window, now)).max()
+    };
+    policies.iter().filter_map(of_policy).min()
 }
 
 /// None for an expression that `validate` refuses: a window that cannot be read never opens.

@@ -1,6 +1,7 @@
 //! All integration tests in one binary, which links once; nextest still runs each test in a process of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod asking;
 mod cli;
 mod docs;
 mod embed;
@@ -12,7 +13,9 @@ mod host_text;
 mod manifests;
 mod other_tools;
 mod parity;
+mod policies;
 mod private_daemon;
+mod retention;
 mod scenarios;
 mod schemas;
 mod sources;

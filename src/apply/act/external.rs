@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, quiesce, text};
-use crate::host::{CreateRequest, ErrorClass, HostError, RedefineRequest};
+use crate::host::{CreateRequest, ErrorClass, HostError, MergedDisk, RedefineRequest};
 use crate::model::image::ImageState;
 use crate::model::kinds::{Capture, Consistency};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
-use crate::model::plan::{Action, View};
+use crate::model::plan::{Action, ImageMerge, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{ConsistencyReached, join};
 use crate::model::text::printable;
-use crate::plan::chain::{self, Effect, Step};
+use crate::plan::chain::{Effect, Step};
 
 impl Pass<'_> {
     pub(super) fn create_external(
@@ -91,7 +91,7 @@ impl Pass<'_> {
             match (there(&path), reuse) {
                 (ImageState::Present(_), false) => return refuse(&path, "is there by now"),
                 (ImageState::Absent, true) => return refuse(&path, "is gone, which an interrupted capture had left"),
-                (ImageState::Present(_), true) if !chain::unused_leftover(fresh, &target, &path) => {
+                (_, true) if !self.is_unused_leftover(fresh, &target, &path) => {
                     return refuse(&path, "is no unused leftover of an interrupted capture any more");
                 }
                 (ImageState::Present(_) | ImageState::Absent | ImageState::Unknown(_), _) => {}
@@ -157,6 +157,12 @@ impl Pass<'_> {
                 "the disks would end on other images than the plan says; nothing was done. {RUN_AGAIN}"
             )));
         }
+        let merged = merged_before(fresh, going, &effect);
+        if !merged.is_empty() {
+            self.record_merged(fresh, going, merged)?;
+            let fresh = self.fresh()?;
+            return self.delete_external(action, name, &fresh);
+        }
         let targets: Vec<&str> = effect.merges.iter().map(|merge| merge.target.as_str()).collect();
         let (host, domain, progress) = (self.host, &self.domain, self.progress);
         let tell = |done, total| progress.merged(action, done, total);
@@ -181,6 +187,35 @@ impl Pass<'_> {
         }
         self.gone(action, name, going.created)?;
         Ok(Done { text: still_there(&after, &effect), disks: effect.disks })
+    }
+
+    /// Brings libvirt's records up to what a deletion that failed halfway did to the images: with the overlay of a merged
+    /// disk in them, libvirt refuses the same deletion for ever. The snapshot that goes comes last: until then the next run
+    /// finds the same state.
+    fn record_merged(
+        &self,
+        fresh: &ObservedDomain,
+        going: &ObservedSnapshot,
+        merged: Vec<MergedDisk>,
+    ) -> Result<(), Failure> {
+        let froze = |snapshot: &&ObservedSnapshot| {
+            let bases = snapshot.files.as_deref().map(|files| &files.bases);
+            bases.is_some_and(|bases| merged.iter().any(|disk| bases.get(&disk.target) == Some(&disk.from)))
+        };
+        let above: Vec<_> = fresh.tree.iter().filter(froze).map(|snapshot| snapshot.name.clone()).collect();
+        let request = RedefineRequest { merged, ..RedefineRequest::default() };
+        for name in above.iter().chain([&going.name]) {
+            let snapshot = self.reference(name)?;
+            let failed = |error: HostError| {
+                Failure::new(format!(
+                    "an earlier deletion merged some of its disks, and the records of {name} could not be brought up to \
+                     that ({error}); nothing else was done. {RUN_AGAIN}"
+                ))
+            };
+            let xml = self.host.snapshot_secure(&self.domain, &snapshot).map_err(failed)?;
+            self.host.redefine(&self.domain, &xml, &request).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// What is not as the proof said it would be.
@@ -247,15 +282,7 @@ impl Pass<'_> {
         match after.tree.get(name) {
             None => stands.push("libvirt no longer lists it".to_owned()),
             Some(_) if effect.merges.is_empty() => stands.push("libvirt still lists it".to_owned()),
-            Some(_) => stands.extend(effect.merges.iter().map(|merge| {
-                let (from, into) = (printable(&merge.from), printable(&merge.into));
-                match after.files.image(&merge.from) {
-                    ImageState::Absent => format!("disk {}: {from} is merged into {into}", printable(&merge.target)),
-                    ImageState::Present(_) | ImageState::Unknown(_) => {
-                        format!("disk {}: {from} is not merged", printable(&merge.target))
-                    }
-                }
-            })),
+            Some(_) => stands.extend(effect.merges.iter().map(|merge| merge_stands(&after, merge))),
         }
         let marked = after
             .tree
@@ -269,6 +296,10 @@ impl Pass<'_> {
         }
         if after.state != before.state {
             stands.push(format!("the domain was {} and is {}", before.state.as_str(), after.state.as_str()));
+        }
+        if after.tree.get(name).is_some() && !effect.merges.is_empty() {
+            // The data goes into the image that it froze, disk by disk, before libvirt's records follow.
+            stands.push("what it captured may be overwritten in part, so do not revert to it".to_owned());
         }
         Failure::new(format!("{error}. {}. {RUN_AGAIN}: the next run goes on from there", stands.join("; ")))
     }
@@ -294,6 +325,44 @@ fn lacks(read: &ObservedSnapshot, capture: &Capture) -> Option<String> {
     }
     let wrong = wanted.iter().find(|(target, path)| files.and_then(|files| files.overlays.get(*target)) != Some(path));
     wrong.map(|(target, _)| format!("the overlay of disk {} is another", printable(target)))
+}
+
+/// The disks of a snapshot in the chain in use that an earlier deletion of it merged: the overlay is gone, and the proof
+/// found the chain to be whole without it.
+fn merged_before(fresh: &ObservedDomain, going: &ObservedSnapshot, effect: &Effect) -> Vec<MergedDisk> {
+    let in_use = fresh.tree.current().is_some_and(|current| fresh.tree.is_within(current, &going.name));
+    let Some(files) = going.files.as_deref().filter(|_| in_use) else { return Vec::new() };
+    let left = files.overlays.keys().filter(|target| !effect.merges.iter().any(|merge| merge.target == **target));
+    left.filter_map(|target| {
+        let (from, into) = (files.overlay(target)?, files.bases.get(target)?);
+        let gone = fresh.files.image(from) == ImageState::Absent;
+        let format = files.formats.get(into)?;
+        gone.then(|| MergedDisk {
+            target: target.clone(),
+            from: from.to_owned(),
+            into: into.clone(),
+            format: format.clone(),
+        })
+    })
+    .collect()
+}
+
+/// Whether a merge is through. libvirt removes the overlay when it is.
+fn merge_stands(after: &ObservedDomain, merge: &ImageMerge) -> String {
+    let disk = after.disks.iter().find(|disk| disk.target == merge.target);
+    let in_chain = disk.and_then(|disk| Some((disk.source.as_ref()?, disk.backing.as_ref()?)));
+    let in_chain = in_chain.map(|(active, below)| *active == merge.from || below.contains(&merge.from));
+    let merged = match after.files.image(&merge.from) {
+        ImageState::Absent => Some(true),
+        ImageState::Present(_) => Some(false),
+        ImageState::Unknown(_) => in_chain.map(|there| !there),
+    };
+    let (target, from, into) = (printable(&merge.target), printable(&merge.from), printable(&merge.into));
+    match merged {
+        Some(true) => format!("disk {target}: {from} is merged into {into}"),
+        Some(false) => format!("disk {target}: {from} is not merged"),
+        None => format!("disk {target}: whether {from} is merged cannot be seen from here"),
+    }
 }
 
 /// A remark on files that libvirt should have removed: it only warns in its log where it cannot.

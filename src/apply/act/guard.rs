@@ -18,7 +18,7 @@ pub(in crate::apply) struct Guard<'a> {
     wanted: Interest<'a>,
     /// The disks as this pass left them: what each is, and its active image.
     disks: BTreeMap<String, Disk>,
-    /// The other domains of the host; none where nothing is deleted or reverted.
+    /// The other domains of the host; none where no file of theirs can be touched.
     neighbours: Option<Neighbourhood>,
 }
 
@@ -33,7 +33,8 @@ fn disks(domain: &ObservedDomain) -> BTreeMap<String, Disk> {
 }
 
 impl<'a> Guard<'a> {
-    /// Starts from the domain as it was compared with the plan. With `removes`, the other domains of the host are read.
+    /// Starts from the domain as it was compared with the plan. With `neighbours`, the other domains of the host are read: where
+    /// something is deleted or reverted, or a file that is there becomes an overlay.
     ///
     /// # Errors
     /// When the domains cannot be listed.
@@ -42,9 +43,9 @@ impl<'a> Guard<'a> {
         domain: &ObservedDomain,
         wanted: Interest<'a>,
         rules: Rules,
-        removes: bool,
+        neighbours: bool,
     ) -> host::Result<Self> {
-        let neighbours = if removes { Some(observe::neighbours(host, domain.uuid)?) } else { None };
+        let neighbours = if neighbours { Some(observe::neighbours(host, domain.uuid)?) } else { None };
         // What is declared was looked for when the domain was compared with the plan.
         let wanted = Interest { declared: BTreeSet::new(), external: true, ..wanted };
         Ok(Self { rules, wanted, disks: disks(domain), neighbours })
@@ -125,6 +126,12 @@ impl Pass<'_> {
         };
         chain::prove(domain, &guard.neighbours(), guard.rules, step)
             .map_err(|fault| Failure::new(format!("{}; nothing was done. To go on: {}", fault.text, fault.way_out)))
+    }
+
+    /// Whether a file is the leftover of an interrupted capture, which no domain of the host uses.
+    pub(super) fn is_unused_leftover(&self, domain: &ObservedDomain, target: &str, path: &str) -> bool {
+        let neighbours = self.guard.as_ref().map(Guard::neighbours);
+        neighbours.is_some_and(|neighbours| chain::unused_leftover(domain, &neighbours, target, path))
     }
 
     /// Why tree and images do not fit each other after an action.

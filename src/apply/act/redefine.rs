@@ -50,7 +50,7 @@ impl Pass<'_> {
                 .as_deref()
                 .map(|parent| Some(parent).filter(|parent| !parent.is_empty()).map(SnapshotName::observed)),
             revert_overlays: after.revert_overlays.clone(),
-            make_current: false,
+            ..RedefineRequest::default()
         };
         if let Some(domain) = tree.filter(|domain| domain.tree.external().next().is_some()) {
             if request.parent.is_some() {

@@ -9,7 +9,7 @@ use super::super::error::CliError;
 use super::super::interrupt::Interrupt;
 use super::super::{connections, reading};
 use super::args::Which;
-use crate::host::{Counting, DomainRef, Host, HostError, SnapshotRef};
+use crate::host::{Counting, DomainRef, Host, SnapshotRef};
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
 use crate::model::listing::AskedDomain;
@@ -55,7 +55,7 @@ pub(super) fn open(context: &Context, domain: &str, access: Access) -> Result<Op
         return Err(CliError::failed(format!("{}; nothing was done", unreachable.join("; ")))
             .hint("check the URI with `virsh -c URI list --all`; -c URI chooses another one"));
     };
-    let domains = connection.host.domains().map_err(failed)?;
+    let domains = connection.host.domains()?;
     let Some(found) = choose(&domains, domain) else {
         let error = CliError::failed(format!(
             "there is no domain {} on {}; nothing was done",
@@ -91,11 +91,6 @@ fn meant<'a>(error: CliError, given: &str, there: impl Iterator<Item = &'a str> 
     }
 }
 
-/// A failed call ends the verb.
-pub(super) fn failed(error: HostError) -> CliError {
-    CliError::failed(error.to_string())
-}
-
 impl Opened {
     /// The calls.
     pub(super) fn host(&self) -> &dyn Host {
@@ -117,7 +112,7 @@ impl Opened {
     /// # Errors
     /// When there is none of that name, with the one that is probably meant.
     pub(super) fn snapshot(&self, name: &str) -> Result<SnapshotRef, CliError> {
-        let all = self.host().snapshots(&self.domain).map_err(failed)?;
+        let all = self.host().snapshots(&self.domain)?;
         if let Some(found) = all.iter().find(|snapshot| snapshot.name.as_str() == name) {
             return Ok(found.clone());
         }
@@ -131,7 +126,7 @@ impl Opened {
     /// # Errors
     /// When the domain has none.
     pub(super) fn current(&self) -> Result<SnapshotRef, CliError> {
-        self.host().current(&self.domain).map_err(failed)?.ok_or_else(|| {
+        self.host().current(&self.domain)?.ok_or_else(|| {
             let domain = printable(&self.domain.name);
             CliError::failed(format!("domain {domain} has no current snapshot; nothing was done"))
                 .hint(format!("`snapward snapshot list {domain}` shows its snapshots"))

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use quick_xml::escape::escape;
+use roxmltree::{Attribute, Node};
 
 use super::snapshot::{name, root};
-use super::{XmlError, child, parse};
-use crate::host::RedefineRequest;
+use super::{XmlError, child, children, parse};
+use crate::host::{MergedDisk, RedefineRequest};
 use crate::model::names::SnapshotName;
 use crate::model::text::{first_forbidden, fold_newlines};
 
@@ -49,6 +50,11 @@ pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) ->
     if let Some(overlays) = &request.revert_overlays {
         edits.push((place("revertDisks"), revert_disks(overlays)?));
     }
+    for disk in &request.merged {
+        check(&disk.target, "a disk's name")?;
+        check(&disk.into, "an image's path")?;
+        edits.extend(merged(root, disk));
+    }
     // From the end, so that earlier ranges stay true. Stable: two insertions at one place keep their order.
     edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
     let mut out = Cow::Borrowed(xml);
@@ -76,6 +82,48 @@ fn revert_disks(overlays: &BTreeMap<String, String>) -> Result<String, XmlError>
     }
     out.push_str("</revertDisks>");
     Ok(out)
+}
+
+/// What libvirt does to a snapshot's records when it has merged a disk (`qemuSnapshotUpdateDisksSingle`): the disk leaves
+/// the snapshot that goes; in definitions of the domain the overlay gives its place to the image below, as the disk's
+/// source or within its chain.
+fn merged(root: Node<'_, '_>, merged: &MergedDisk) -> Vec<(Range<usize>, String)> {
+    let mut edits = Vec::new();
+    let is_on = |node: Node<'_, '_>, path: &str| {
+        child(node, "source").is_some_and(|s| source(s).is_some_and(|a| a.value() == path))
+    };
+    for disk in child(root, "disks").into_iter().flat_map(|disks| children(disks, "disk")) {
+        if disk.attribute("name") == Some(&merged.target) && is_on(disk, &merged.from) {
+            edits.push((disk.range(), format!("<disk name=\"{}\" snapshot=\"no\"/>", escaped(&merged.target))));
+        }
+    }
+    let domains = ["domain", "inactiveDomain"].into_iter().filter_map(|name| child(root, name));
+    for disk in domains.filter_map(|domain| child(domain, "devices")).flat_map(|devices| children(devices, "disk")) {
+        if child(disk, "target").and_then(|target| target.attribute("dev")) != Some(&merged.target) {
+            continue;
+        }
+        // Within the chain, the element of what is gone makes way for the one below it.
+        let mut gone = &merged.from;
+        if is_on(disk, &merged.from) {
+            gone = &merged.into;
+            let path = child(disk, "source").and_then(source);
+            edits.extend(path.map(|path| (path.range_value(), escaped(&merged.into))));
+            let format = child(disk, "driver").and_then(|driver| driver.attribute_node("type"));
+            edits.extend(format.map(|format| (format.range_value(), escaped(&merged.format))));
+        }
+        let chain = disk.descendants().filter(|node| node.has_tag_name("backingStore"));
+        for image in chain.filter(|image| is_on(*image, gone)) {
+            let below =
+                child(image, "backingStore").map(|below| image.document().input_text()[below.range()].to_owned());
+            edits.push((image.range(), below.unwrap_or_default()));
+        }
+    }
+    edits
+}
+
+/// The attribute of a `<source>` that names its file or device.
+fn source<'a, 'i>(source: Node<'a, 'i>) -> Option<Attribute<'a, 'i>> {
+    ["file", "dev"].iter().find_map(|name| source.attribute_node(*name))
 }
 
 fn check(text: &str, what: &str) -> Result<(), XmlError> {
@@ -160,6 +208,53 @@ mod tests {
         );
         assert_eq!(splice(&with, &overlays(&[])).expect("valid").xml, without);
         assert!(splice(&with, &overlays(&[("vda", "/a\0")])).is_err());
+    }
+
+    #[test]
+    fn a_merged_disk_leaves_the_snapshot_and_the_definitions() {
+        let chain = |file: &str, below: &str| {
+            format!("<backingStore type='file'><format type='qcow2'/><source file='{file}'/>{below}</backingStore>")
+        };
+        let disk = |file: &str, format: &str, below: &str, target: &str| {
+            format!(
+                "<disk><driver name='qemu' type='{format}'/><source file='{file}'/>{below}<target dev='{target}'/></disk>"
+            )
+        };
+        let xml = |disks: &str, domain: &str| {
+            format!(
+                "<domainsnapshot><name>s</name><disks>{disks}</disks><domain><devices>{domain}</devices></domain></domainsnapshot>"
+            )
+        };
+        let request = RedefineRequest {
+            merged: vec![MergedDisk {
+                target: "vda".into(),
+                from: "/a.2".into(),
+                into: "/a & b".into(),
+                format: "raw".into(),
+            }],
+            ..RedefineRequest::default()
+        };
+        let end = "<backingStore/>";
+        let other = "<disk name='vdb' snapshot='external'><source file='/a.2'/></disk>";
+        // The one that goes: its overlay was /a.2. One above: its frozen image was, or it has it deeper in its chain.
+        let going = format!("<disk name='vda' snapshot='external'><source file='/a.2'/></disk>{other}");
+        let before = xml(
+            &going,
+            &(disk("/a & b".replace('&', "&amp;").as_str(), "raw", end, "vda") + &disk("/a.2", "qcow2", "", "vdb")),
+        );
+        let after = before.replacen(
+            "<disk name='vda' snapshot='external'><source file='/a.2'/></disk>",
+            "<disk name=\"vda\" snapshot=\"no\"/>",
+            1,
+        );
+        assert_eq!(splice(&before, &request).expect("valid").xml, after);
+        let above = xml(other, &disk("/a.2", "qcow2", &chain("/a &amp; b", end), "vda"));
+        assert_eq!(splice(&above, &request).expect("valid").xml, xml(other, &disk("/a &amp; b", "raw", end, "vda")));
+        let higher = xml(other, &disk("/a.3", "qcow2", &chain("/a.2", &chain("/a &amp; b", end)), "vda"));
+        assert_eq!(
+            splice(&higher, &request).expect("valid").xml,
+            xml(other, &disk("/a.3", "qcow2", &chain("/a &amp; b", end), "vda"))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Entry, Scope, selectors, set};
 use crate::manifest::diagnostic::{Code, Diagnostic};
 use crate::manifest::gate::MAX_FAULTS;
 use crate::manifest::tree::shown;
-use crate::model::kinds::{Location, SnapshotSet};
+use crate::model::kinds::{Location, Presence, Series, SnapshotSet};
 
 /// The most host patterns compared. A farm of a thousand hosts, each with its own set for a domain of one name, needs
 /// a quarter of it; beyond it only a hostile repository is checked no further here, and the plan still blocks what really meets.
@@ -66,6 +66,11 @@ pub(super) fn check(entries: &[Entry<'_>], scope: &Scope<'_>, out: &mut Vec<Diag
     }
 }
 
+/// The series that shall exist; one that is drained may be on its way from one set to another.
+fn present(set: &SnapshotSet) -> impl Iterator<Item = (usize, &Series)> {
+    set.spec.series.iter().enumerate().filter(|(_, series)| series.state == Presence::Present)
+}
+
 fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, out: &mut Vec<Diagnostic>) {
     let domain = shown(domain);
     let mut clash = |code, pointers: (&str, &str), what: &str, help: &str| {
@@ -94,9 +99,8 @@ fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, out: &mut Vec<Dia
             clash(Code::Conflict, (&pointers.0, &pointers.1), &what, help);
         }
     }
-    let series: BTreeMap<&str, usize> =
-        first.set.spec.series.iter().enumerate().map(|(i, series)| (series.name.as_str(), i)).collect();
-    for (j, named) in second.set.spec.series.iter().enumerate() {
+    let series: BTreeMap<&str, usize> = present(first.set).map(|(i, series)| (series.name.as_str(), i)).collect();
+    for (j, named) in present(second.set) {
         if let Some(i) = series.get(named.name.as_str()) {
             let what = format!("declare the series `{}`", shown(&named.name));
             let pointers = (format!("/spec/series/{i}/name"), format!("/spec/series/{j}/name"));

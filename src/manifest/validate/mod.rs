@@ -2,6 +2,7 @@
 //! documents of all sources.
 
 mod capture;
+mod feeding;
 mod holds;
 mod identity;
 mod meeting;

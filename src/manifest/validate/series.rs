@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, Scope, capture, others};
+use super::{Entry, Scope, capture, feeding, others};
 use crate::manifest::diagnostic::{Code, Diagnostic};
 use crate::manifest::kind::Kind;
 use crate::manifest::tree::shown;
@@ -141,6 +141,7 @@ fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &
         let help = "say what is kept: `retention: {policyRef: ...}` or `retention: {spec: ...}`";
         out.push(entry.fault(Code::MissingField, &format!("{at}/prune"), message).help(help));
     }
+    feeding::check(entry, at, (set, series), template, scope, out);
 }
 
 /// The template of a series, where it has one that could be read.
@@ -182,8 +183,8 @@ fn check_retention(
 
 fn check_name_template(entry: &Entry<'_>, at: &str, template: &str, series: &str, out: &mut Vec<Diagnostic>) {
     let filled = fill(template, "set", series, SAMPLE_SLOT);
-    let fault = if !template.contains("{slot}") {
-        Some("`nameTemplate` needs {slot}: every snapshot of a series has a name of its own".to_owned())
+    let fault = if template.matches("{slot}").count() != 1 {
+        Some("`nameTemplate` needs {slot}, once: every snapshot of a series has a name of its own".to_owned())
     } else if filled.contains(['{', '}']) {
         Some(format!("`nameTemplate` holds something else in braces: `{}`", shown(template)))
     } else {

@@ -78,7 +78,7 @@ pub struct RetentionPolicy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetentionSpec {
-    /// The IANA zone in which hours, days, weeks, months and years begin.
+    /// The IANA zone in which hours, days, weeks, months and years begin; without it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// How many of each period, and how far back.
@@ -281,7 +281,7 @@ pub struct Window {
     pub cron: String,
     /// How long it stays open.
     pub duration: TimeSpan,
-    /// The IANA zone the cron fields are read in.
+    /// The IANA zone the cron fields are read in; without it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
 }

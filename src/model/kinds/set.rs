@@ -327,7 +327,7 @@ pub struct Series {
 pub struct Schedule {
     /// Five cron fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
     pub cron: String,
-    /// The IANA zone the cron fields are read in.
+    /// The IANA zone the cron fields are read in; without it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// How late a slot may still be taken; without it, until the next slot.
@@ -356,7 +356,7 @@ pub struct RetentionChoice {
 pub struct AdoptPattern {
     /// A `strftime` pattern the whole name must fit; the time in it becomes the slot.
     pub pattern: String,
-    /// The IANA zone the pattern's time is in.
+    /// The IANA zone the pattern's time is in; without it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
 }

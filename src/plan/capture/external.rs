@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::chain::unused_leftover;
+use super::super::chain::{Neighbours, unused_leftover};
 use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
 use crate::model::image::{directory, file_name};
 use crate::model::kinds::{Capture, CaptureDisk, Consistency, Content, DiskLocation, MemoryFile, SourceType};
@@ -17,7 +17,12 @@ use crate::model::text::printable;
 const NAME_MAX: usize = 255;
 
 /// Checks an external capture, and names a file for each part of it.
-pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
+pub(super) fn prepare(
+    host: &HostInfo,
+    domain: &ObservedDomain,
+    neighbours: &Neighbours<'_>,
+    request: Request<'_>,
+) -> Result<Prepared, Obstacle> {
     let wanted = request.capture;
     if host.is_test_driver() {
         let text = "libvirt's test driver takes no external snapshot".to_owned();
@@ -42,7 +47,7 @@ pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request
         let text = "the domain has no writable disk to capture".to_owned();
         return Err(not_possible(text, "take this snapshot out of the manifest, or exclude the domain"));
     }
-    let reuse = collisions(domain, &capture)?;
+    let reuse = collisions(domain, neighbours, &capture)?;
     let consistency = match (active, with_memory) {
         (_, true) => ConsistencyReached::Memory,
         (true, false) => frozen(domain, wanted.consistency)?,
@@ -179,7 +184,7 @@ fn check_name(path: &str) -> Result<(), Obstacle> {
 
 /// Looks for files that are there already. `true`: all overlays are, and each is the empty leftover of an interrupted
 /// capture.
-fn collisions(domain: &ObservedDomain, capture: &Capture) -> Result<bool, Obstacle> {
+fn collisions(domain: &ObservedDomain, neighbours: &Neighbours<'_>, capture: &Capture) -> Result<bool, Obstacle> {
     let exists = |path: &str| {
         let listed = domain.files.beside.get(directory(path)).is_some_and(|names| names.contains(file_name(path)));
         listed || domain.files.is_present(path)
@@ -190,7 +195,7 @@ fn collisions(domain: &ObservedDomain, capture: &Capture) -> Result<bool, Obstac
     let overlays: BTreeMap<&str, &str> =
         capture.disks.iter().filter_map(|disk| Some((disk.target.as_str(), disk.file.as_deref()?))).collect();
     let there: Vec<_> = overlays.iter().filter(|(_, file)| exists(file)).collect();
-    match there.iter().find(|(target, file)| !unused_leftover(domain, target, file)) {
+    match there.iter().find(|(target, file)| !unused_leftover(domain, neighbours, target, file)) {
         Some((_, file)) => Err(in_the_way(file)),
         // libvirt takes all overlays as they are, or makes all of them.
         None if there.is_empty() => Ok(false),

@@ -6,6 +6,7 @@ mod internal;
 
 pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
 
+use super::chain::Neighbours;
 use crate::model::kinds::{Capture, Location, When};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
@@ -37,11 +38,17 @@ pub(super) struct Prepared {
     pub(super) consistency: ConsistencyReached,
 }
 
-/// Checks a capture against the domain as it is, and names the files it goes to.
-pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
+/// Checks a capture against the domain as it is, and names the files it goes to. The neighbours are those that were read:
+/// before the first external capture of a host they are not, and apply reads them before it uses a file that is there.
+pub(super) fn prepare(
+    host: &HostInfo,
+    domain: &ObservedDomain,
+    neighbours: &Neighbours<'_>,
+    request: Request<'_>,
+) -> Result<Prepared, Obstacle> {
     match run_state(domain, request.when) {
         Some(obstacle) => Err(obstacle),
-        None if request.capture.location == Location::External => external::prepare(host, domain, request),
+        None if request.capture.location == Location::External => external::prepare(host, domain, neighbours, request),
         None => internal::prepare(host, domain, request),
     }
 }

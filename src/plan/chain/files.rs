@@ -286,8 +286,8 @@ pub(in crate::plan) fn orphans<'d>(domain: &'d ObservedDomain, bystanders: &Byst
 }
 
 /// Whether a file is the overlay that an interrupted capture left: it stands on the disk's active image, holds no data, and
-/// no disk and no snapshot uses it.
-pub fn unused_leftover(domain: &ObservedDomain, target: &str, path: &str) -> bool {
+/// no disk and no snapshot of any domain that is known uses it. Where a domain could not be read, it may be that one's.
+pub fn unused_leftover(domain: &ObservedDomain, neighbours: &Neighbours<'_>, target: &str, path: &str) -> bool {
     let active = domain.disks.iter().find(|disk| disk.target == target).and_then(|disk| disk.source.as_deref());
     let empty_on_active = match (domain.files.image(path), active) {
         (ImageState::Present(Image { backing: Backing::File(below), empty: true, .. }), Some(active)) => {
@@ -295,5 +295,11 @@ pub fn unused_leftover(domain: &ObservedDomain, target: &str, path: &str) -> boo
         }
         _ => false,
     };
-    empty_on_active && !frozen_in_use(domain).0.iter().any(|(used, _)| domain.files.same(used, path))
+    let used_by = |other: &ObservedDomain| {
+        frozen_in_use(other).0.iter().any(|(used, _)| same(&domain.files, path, &other.files, used))
+    };
+    empty_on_active
+        && !used_by(domain)
+        && neighbours.unread.is_empty()
+        && !neighbours.domains.iter().any(|other| used_by(other))
 }

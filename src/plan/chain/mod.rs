@@ -13,7 +13,7 @@ mod revert;
 mod simulate;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(in crate::plan) mod tests;
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
 pub(super) use files::{Bystanders, orphans};
-pub(super) use layout::{Layout, Trust, images, parents_are_listed};
+pub(super) use layout::{Layout, Trust, images, is_broken, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
 pub use revert::overlay_stem;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::layout::{Layout, Trust, chain_of, follow};
 use super::{Effect, Fault, Rules, simulate};
+use crate::model::image::{directory, file_name};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
@@ -45,19 +46,31 @@ fn candidate(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Rep
     if files.overlays.keys().all(on_overlay) {
         return moves_pointer.then(|| Repair { target: snapshot.name.clone(), moves_pointer, overlays: None });
     }
-    // A revert made the active images, and its note of them is lost: they stand on what this snapshot froze, and no other
-    // snapshot knows them.
+    // A revert made the active images, and its note of them is lost: they stand on what this snapshot froze, have the name
+    // that libvirt gives them, and no other snapshot knows them. An image of another name is somebody's own: noted as a
+    // revert's, libvirt would remove it at the next one.
     let mut overlays = BTreeMap::new();
     for target in files.overlays.keys() {
         let disk = domain.disks.iter().find(|disk| disk.target == *target)?;
         let chain = chain_of(&domain.files, disk)?;
         let [top, below, ..] = chain.images() else { return None };
-        if !domain.files.same(below, files.bases.get(target)?) || is_named(domain, top) {
+        let base = files.bases.get(target)?;
+        if !domain.files.same(below, base) || !is_named_by_a_revert(top, base) || is_named(domain, top) {
             return None;
         }
         overlays.insert(target.clone(), top.clone());
     }
     Some(Repair { target: snapshot.name.clone(), moves_pointer, overlays: Some(overlays) })
+}
+
+/// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert
+/// (`virDomainSnapshotDefAssignExternalNames`).
+fn is_named_by_a_revert(overlay: &str, base: &str) -> bool {
+    let name = file_name(base);
+    let stem = name.rfind('.').map_or(name, |dot| &name[..dot]);
+    let epoch = file_name(overlay).strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
+    directory(overlay) == directory(base)
+        && epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a snapshot names the file as its overlay or as what it froze.

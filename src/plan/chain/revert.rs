@@ -93,7 +93,7 @@ fn bases(
         };
         match follow(&domain.files, base) {
             Chain::Known(_) => {}
-            Chain::Broken(path) => {
+            Chain::Broken(_, path) => {
                 return Err(Fault::new(
                     BlockCode::ChainInconsistent,
                     format!("its disk {shown} needs the image {}, and there is no such file", printable(&path)),

@@ -3,7 +3,7 @@
 
 use super::super::captures::{self, Wish};
 use super::super::chain::{self, Fault, Neighbours, Rules};
-use super::super::{capture, external};
+use super::super::{capture, external, room};
 use super::{Prepared, Wanted, prepare};
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Consistency, Content, Location, SafetySpec, When};
@@ -12,6 +12,7 @@ use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, Address, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View};
 use crate::model::revert::{RevertOrder, RevertToken};
 use crate::model::stamp::Stamp;
+use crate::model::text::printable;
 
 /// One revert that somebody wants.
 pub(in crate::plan) struct Asked<'a> {
@@ -73,7 +74,7 @@ fn capture(asked: &Asked<'_>, guard: &Guard) -> Result<(Action, ObservedDomain),
         consistency: Consistency::Crash,
     };
     let request = capture::Request { name: &guard.name, capture: &wanted, when: When::Any };
-    let prepared = capture::prepare(host, domain, request)
+    let prepared = capture::prepare(host, domain, asked.neighbours, request)
         .map_err(|obstacle| refused(obstacle.code, &obstacle.text, &obstacle.way_out))?;
     if external {
         let images = domain.disks.iter().filter_map(|disk| chain::images(domain, disk)).max().unwrap_or(0) + 1;
@@ -82,14 +83,14 @@ fn capture(asked: &Asked<'_>, guard: &Guard) -> Result<(Action, ObservedDomain),
             let text = format!("a disk's chain would have {images} images, and the limit is {limit}");
             return Err(refused(BlockCode::ChainLimit, &text, "delete snapshots that are no longer needed"));
         }
-        if let Some((directory, percent)) = external::full_filesystem(domain, limits, [&prepared.capture]) {
-            let text = format!(
-                "the filesystem of {} has {percent} % free, and {} % shall remain",
-                crate::model::text::printable(&directory),
-                limits.free_space.min_percent.0
-            );
-            return Err(refused(BlockCode::NoSpace, &text, "make room, or lower freeSpace.minPercent"));
-        }
+    }
+    if let Some((directory, percent)) = room::full_filesystem(domain, limits, [&prepared.capture]) {
+        let text = format!(
+            "the filesystem of {} has {percent} % free, and {} % shall remain",
+            printable(&directory),
+            limits.free_space.min_percent.0
+        );
+        return Err(refused(BlockCode::NoSpace, &text, "make room, or lower freeSpace.minPercent"));
     }
     let wish = Wish {
         name: &guard.name,

@@ -76,6 +76,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
             suspended: None,
             next_due: None,
             ledger: None,
+            chains: Vec::new(),
             declared: Default::default(),
             lost: Default::default(),
             trust_unreadable_chains: false,
@@ -90,6 +91,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
         unreadable: Vec::new(),
         stats: Stats::default(),
         held_back: Vec::new(),
+        good_until: None,
     };
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);

@@ -155,6 +155,7 @@ impl Planner<'_> {
         match self.revert_for(claim, token) {
             Ok(actions) => {
                 self.reverts = actions;
+                self.slot_ends.extend(token.until());
                 let text = format!(
                     "{}: the revert is done by itself; what else is declared for the domain is planned by the run after it",
                     self.address(None)

@@ -1,8 +1,12 @@
 //! The decision table, rule by rule, on hand-made states.
 
+mod complete;
+mod explain;
+mod external;
 mod guards;
 mod hazards;
 mod reverts;
+mod room;
 mod rules;
 mod series;
 mod world;
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use super::plan;
 use crate::model::desired::{DesiredState, Document};
 use crate::model::image::DomainFiles;
-use crate::model::kinds::SnapshotSet;
+use crate::model::kinds::{SafetyPolicy, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{Agent, HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
@@ -56,6 +60,19 @@ fn declared(name: &str, fields: &str) -> String {
 
 fn desired(sets: Vec<Document<SnapshotSet>>) -> DesiredState {
     DesiredState { sets, ..DesiredState::default() }
+}
+
+fn document<T: serde::de::DeserializeOwned>(text: &str) -> Document<T> {
+    let value = serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    Document { file: Arc::from("more.yaml"), lines: Arc::new(BTreeMap::new()), value }
+}
+
+/// The desired state of one set that refers to a SafetyPolicy `safe` with this spec.
+fn with_safety(spec: &str, safety: &str) -> DesiredState {
+    let mut state = desired(vec![set(&spec.replacen('{', "{safety: {policyRef: safe}, ", 1))]);
+    let text = format!("{{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {{name: safe}}, spec: {safety}}}");
+    state.safety.insert("default/safe".parse().expect("valid"), document::<SafetyPolicy>(&text));
+    state
 }
 
 /// A shut off domain `vm` with one qcow2 disk and no snapshot.
@@ -125,7 +142,9 @@ fn domain_with(present: Vec<ObservedSnapshot>, made: &[&str]) -> ObservedDomain 
     for made in made {
         ledger.record(name(made), LedgerEntry { created: NOW - 3600, released: false });
     }
+    let tags = present.iter().map(|snapshot| snapshot.name.to_string()).collect();
     ObservedDomain {
+        image_snapshots: BTreeMap::from([("vda".to_owned(), tags)]),
         tree: SnapshotTree::new(present, current),
         ledger: Some(ledger),
         ledger_is_current: true,

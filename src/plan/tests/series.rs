@@ -2,37 +2,37 @@
 
 use super::world::World;
 use super::*;
-use crate::model::kinds::{RetentionPolicy, SafetyPolicy, SeriesTemplate};
+use crate::model::kinds::{RetentionPolicy, SeriesTemplate};
 use ActionKind::{Create, Delete, Redefine, SetCurrent};
 use BlockCode as B;
 use ReasonCode as R;
 
-const HOUR: i64 = 3600;
+pub(super) const HOUR: i64 = 3600;
 
 /// A set for `vm` with these series.
-fn series(list: &str) -> String {
+pub(super) fn series(list: &str) -> String {
     format!("{{domains: {{include: [vm]}}, series: [{list}]}}")
 }
 
 /// An hourly internal series with more fields.
-fn hourly(fields: &str) -> String {
+pub(super) fn hourly(fields: &str) -> String {
     format!(
         "{{name: hourly, schedule: {{cron: '0 * * * *'}}, capture: {{content: full, location: internal}}, {fields}}}"
     )
 }
 
-fn keep(rules: &str) -> String {
+pub(super) fn keep(rules: &str) -> String {
     hourly(&format!("prune: true, retention: {{spec: {{keep: {{{rules}}}}}}}"))
 }
 
 /// `web-hourly-SLOT` of the hour so long before [`NOW`].
-fn slot(hours_ago: i64) -> String {
+pub(super) fn slot(hours_ago: i64) -> String {
     let slot = jiff::Timestamp::from_second(NOW - hours_ago * HOUR).expect("in range");
     format!("web-hourly-{}", crate::model::series::slot_name(slot))
 }
 
 /// One of the hourly series' snapshots, captured at its slot.
-fn member(hours_ago: i64) -> ObservedSnapshot {
+pub(super) fn member(hours_ago: i64) -> ObservedSnapshot {
     let mut snapshot = ours(&slot(hours_ago));
     snapshot.created = NOW - hours_ago * HOUR;
     let stamp = snapshot.description.stamp.as_mut().expect("a stamp");
@@ -41,26 +41,13 @@ fn member(hours_ago: i64) -> ObservedSnapshot {
     snapshot
 }
 
-fn members(hours_ago: impl IntoIterator<Item = i64>) -> ObservedDomain {
+pub(super) fn members(hours_ago: impl IntoIterator<Item = i64>) -> ObservedDomain {
     domain_with(hours_ago.into_iter().map(member).collect(), &[])
 }
 
 fn stamped(mut snapshot: ObservedSnapshot, line: &str) -> ObservedSnapshot {
     snapshot.description = Description::parse(&format!("{}\n{line}", snapshot.description.render()));
     snapshot
-}
-
-fn document<T: serde::de::DeserializeOwned>(text: &str) -> Document<T> {
-    let value = serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    Document { file: Arc::from("more.yaml"), lines: Arc::new(BTreeMap::new()), value }
-}
-
-/// The desired state of one set that refers to a SafetyPolicy `safe` with this spec.
-fn with_safety(spec: &str, safety: &str) -> DesiredState {
-    let mut state = desired(vec![set(&spec.replacen('{', "{safety: {policyRef: safe}, ", 1))]);
-    let text = format!("{{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {{name: safe}}, spec: {safety}}}");
-    state.safety.insert("default/safe".parse().expect("valid"), document::<SafetyPolicy>(&text));
-    state
 }
 
 #[test]
@@ -261,6 +248,14 @@ fn snapshots_of_another_scheduler_are_taken_over_by_name_and_not_deleted_in_the_
         actions(&world.run()),
         [action(Delete, "auto-20261122-1600", R::Retention), action(Delete, "auto-20261122-1700", R::Retention)]
     );
+    let early = series(&hourly("adopt: {pattern: 'auto-%Y%m%d-%H%M'}"));
+    let plan = run(&early, domain_with(vec![foreign("auto-20261123-0100")], &[]));
+    assert_eq!(
+        blocks(&plan),
+        [block(B::Clock, "auto-20261123-0100")],
+        "an hour ahead: another zone than it was written in"
+    );
+    assert_eq!(actions(&plan), [action(Create, &slot(0), R::Scheduled)]);
     let two = format!(
         "{}, {}",
         hourly("adopt: {pattern: 'auto-%Y%m%d-%H%M'}"),
@@ -342,6 +337,37 @@ fn deletions_wait_for_a_window_and_captures_do_not() {
 }
 
 #[test]
+fn an_opening_window_is_a_reason_to_run() {
+    let yearly = series(&keep("last: 2")).replace("0 * * * *", "0 0 1 1 *");
+    let due = |policy: &str, hours_ago: &[i64]| {
+        let state = observed(vec![members(hours_ago.iter().copied())]);
+        plan_at(&with_safety(&yearly, policy), &state, NOW).domains[0].next_due.clone().expect("due")
+    };
+    let nightly = "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 90m}]}";
+    assert_eq!(due(nightly, &[5, 4, 3]), "2026-11-23T22:00:00Z", "a deletion waits for it");
+    assert_eq!(due(nightly, &[5, 4]), "2027-01-01T00:00:00Z", "nothing does");
+    assert_eq!(
+        due(&nightly.replace("0 22 * * *", "0 0 2 1 *"), &[5, 4, 3]),
+        "2027-01-01T00:00:00Z",
+        "the slot is first"
+    );
+}
+
+#[test]
+fn a_plan_is_good_until_its_slots_or_windows_are_over() {
+    let until = |plan: Plan| plan.good_until.unwrap_or_default();
+    assert_eq!(until(run(&series(&hourly("")), domain())), "2026-11-23T01:00:00Z");
+    let early = hourly("").replace("'0 * * * *'", "'0 * * * *', startingDeadline: 10m");
+    assert_eq!(until(run(&series(&early), domain())), "2026-11-23T00:10:00Z");
+    assert_eq!(until(run(&series(&hourly("")), members([0]))), "", "nothing in it is bound to a time");
+    let safe =
+        with_safety(&series(&keep("last: 2")), "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 3h}]}");
+    let state = || observed(vec![members([5, 4, 0])]);
+    assert_eq!(until(plan_at(&safe, &state(), NOW)), "2026-11-23T01:00:00Z");
+    assert_eq!(until(plan_at(&safe, &state(), NOW + HOUR)), "2026-11-23T02:00:00Z", "closed: only the slot counts");
+}
+
+#[test]
 fn a_slot_ahead_of_the_clock_stops_the_series_until_a_person_has_looked() {
     let plan = run(&series(&keep("last: 1")), members([5, 4, -1]));
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::Clock, &slot(-1))]));
@@ -372,6 +398,14 @@ fn two_sets_with_a_series_of_one_name_are_blocked() {
     let sets = desired(vec![set(&series(&keep("last: 1"))), set_named("db", &series(&hourly("")))]);
     let plan = plan_at(&sets, &observed(vec![members([5, 4, 3])]), NOW);
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::Conflict, "")]));
+    let drained = desired(vec![set(&series("{name: hourly, state: absent}")), set_named("db", &series(&hourly("")))]);
+    let plan = plan_at(&drained, &observed(vec![members([5])]), NOW);
+    let moved = [action(Create, &slot(0).replace("web", "db"), R::Scheduled), action(Delete, &slot(5), R::Drained)];
+    assert_eq!(
+        (actions(&plan), blocks(&plan)),
+        (moved.to_vec(), vec![]),
+        "a series may move from one set to the other"
+    );
 }
 
 #[test]
@@ -426,4 +460,23 @@ fn a_lost_ledger_does_not_stop_a_series_and_is_not_papered_over_by_it() {
     assert_eq!(plan.domains[0].ledger, None, "an empty one would say that nothing was ever declared here");
     let plan = run(&series(&hourly("")), domain());
     assert!(plan.domains[0].ledger.is_some(), "the first capture of a domain begins one");
+}
+
+#[test]
+fn the_scheduled_example_runs_for_a_week_without_a_person() {
+    let text = include_str!("../../../examples/scheduled/databases.yaml").replace("db-*", "vm");
+    let loaded =
+        crate::manifest::load(&[crate::manifest::Source { name: Arc::from("m.yaml"), text: text.into_bytes() }]);
+    let mut world = World::new(&series(""), domain());
+    world.desired = loaded.desired;
+    world.now = NOW + 600;
+    let mut most = 0;
+    for _ in 0..7 * 24 {
+        let plan = world.run();
+        assert_eq!(blocks(&plan), [], "at {}", plan.created_at);
+        most = most.max(world.names().len());
+        world.now += HOUR;
+    }
+    assert_eq!(world.captured.len(), 7 * 24 + 7);
+    assert!((20..40).contains(&most), "{most} at most");
 }

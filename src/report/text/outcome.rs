@@ -134,6 +134,18 @@ mod tests {
     use crate::report::samples;
 
     #[test]
+    fn the_images_that_disks_are_on_afterwards_are_told() {
+        let mut sample = samples::outcome();
+        sample.domains.truncate(1);
+        sample.domains[0].actions[1].disks = [("vda".to_owned(), "/images/web-1.vda.golden.qcow2".to_owned())].into();
+        let text = outcome(&sample, Palette::Plain);
+        assert!(
+            text.contains("+ created golden (1.2 s)\n      disk vda is on /images/web-1.vda.golden.qcow2 now\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn every_result_has_its_line() {
         insta::assert_snapshot!(outcome(&samples::outcome(), Palette::Plain), @r"
         kvm-017/web-1: done

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::layout::Page;
-use super::origins;
 use super::value::{capture, capture_files, change, quoted};
+use super::{origins, warnings};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{
     Action, ActionKind, Address, Blocked, Drift, Kept, Plan, PlannedDomain, ReasonCode, RiskLevel, View,
@@ -42,7 +42,7 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
     left_alone(&mut page, plan);
     kept(&mut page, plan);
     unmanaged(&mut page, plan);
-    warnings(&mut page, plan);
+    warnings(&mut page, &plan.warnings);
     unreadable(&mut page, plan);
     page.section();
     page.painted(0, Role::Heading, &plan_summary(plan));
@@ -334,17 +334,6 @@ fn unmanaged(page: &mut Page, plan: &Plan) {
         };
         let names = names[..names.len().min(UNMANAGED_NAMED)].join(", ");
         page.wrapped(2, "", None, &format!("{host}/{domain}: {names}{more}"));
-    }
-}
-
-fn warnings(page: &mut Page, plan: &Plan) {
-    if plan.warnings.is_empty() {
-        return;
-    }
-    page.section();
-    page.painted(0, Role::Heading, "Warnings:");
-    for warning in &plan.warnings {
-        page.wrapped(2, "", Some(Role::Change), &format!("{} ({})", warning.text, warning.origin));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Simulations and comparisons of retention as text.
 
 use super::layout::Page;
-use crate::model::retention::{Basis, Because, Comparison, Engine, EngineSummary, Simulated, Simulation};
+use crate::model::retention::{
+    Basis, Because, Comparison, Engine, EngineSummary, Forecast, Gap, Simulated, Simulation, Steady,
+};
 use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
 
@@ -72,5 +74,42 @@ fn left_out(page: &mut Page, engines: &[EngineSummary]) {
     for EngineSummary { engine, left_out, .. } in engines.iter().filter(|summary| !summary.left_out.is_empty()) {
         let text = format!("{} has nothing like {}: left out for it.", engine.name(), left_out.join(", "));
         page.wrapped(0, "", Some(Role::Blocked), &text);
+    }
+}
+
+/// What series come to: one paragraph each.
+pub fn forecast(forecast: &Forecast, palette: Palette) -> String {
+    let mut page = Page::new(palette);
+    for series in &forecast.series {
+        page.section();
+        let name = series.series.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        page.painted(0, Role::Heading, &printable(&format!("{}{name}: {}", series.owner, series.cron)));
+        let Steady { least, most, growing } = series.steady;
+        let steady = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+        page.line(2, &format!("{:<12}{steady} snapshots after each pass", "steady"));
+        page.line(2, &format!("{:<12}{} of {} taken", "peak", series.peak, series.taken));
+        if let Some(chain) = series.chain {
+            page.line(2, &format!("{:<12}{chain} images with the first one", "chain"));
+        }
+        for Gap { days, seconds } in &series.gaps {
+            let age = count(usize::try_from(*days).unwrap_or_default(), "day", "days");
+            page.line(2, &format!("{:<12}{} between two of the last {age}", "worst gap", long(*seconds)));
+        }
+        if growing {
+            page.wrapped(2, "", Some(Role::Blocked), "Still growing: give a longer time to see where it ends.");
+        }
+    }
+    page.section();
+    let sum = format!("At most {} at a time", count(forecast.summary.peak, "snapshot", "snapshots"));
+    page.painted(0, Role::Heading, &format!("{sum}, from {} to {}.", forecast.from, forecast.to));
+    page.finish()
+}
+
+/// `36 h`, from three days on `3.0 days`.
+fn long(seconds: i64) -> String {
+    match seconds {
+        0..3_600 => format!("{} min", seconds / 60),
+        3_600..259_200 => format!("{:.0} h", seconds as f64 / 3_600.0),
+        _ => format!("{:.1} days", seconds as f64 / 86_400.0),
     }
 }

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::layout::Page;
-use super::origins;
 use super::tree::tree;
 use super::value::age;
-use crate::model::plan::Blocked;
+use super::{origins, warnings};
+use crate::model::plan::{Blocked, ChainLength};
 use crate::model::status::{ConditionKind, DomainStatus, Status};
 use crate::model::text::{count, printable};
 use crate::report::style::{Palette, Role};
@@ -25,6 +25,7 @@ pub fn status(status: &Status, now: Timestamp, palette: Palette) -> String {
             blocked(&mut page, &item.address.to_string(), item);
         }
     }
+    warnings(&mut page, &status.warnings);
     if !status.unreadable.is_empty() {
         page.section();
         page.painted(0, Role::Heading, "Could not be read:");
@@ -82,6 +83,12 @@ fn domain(page: &mut Page, item: &DomainStatus, now: Timestamp) {
     if let Some(due) = &item.next_due {
         page.line(2, &format!("next due: {}", printable(due)));
     }
+    if !item.chains.is_empty() {
+        let chain = |chain: &ChainLength| format!("{} {}", printable(&chain.target), chain.images);
+        let chains: Vec<_> = item.chains.iter().map(chain).collect();
+        let limit = item.chains.first().map_or(0, |chain| chain.limit);
+        page.wrapped(2, "images in the chains: ", None, &format!("{}, of {limit} at most", chains.join(", ")));
+    }
     for problem in &item.blocked {
         let name = problem.address.snapshot.as_ref().map(ToString::to_string).unwrap_or_default();
         blocked(page, &name, problem);
@@ -114,6 +121,7 @@ mod tests {
         kvm-017/web-1 (running): Ready
           sets: default/web
           newest good: leaf, 30 min ago
+          images in the chains: vda 4, of 20 at most
           base  internal, running, 22 d ago, default/web, protected
           ├─ golden * current  internal, running, 3 d ago, default/web, on hold: audit; 2027-01-01
           │  └─ leaf  internal, running, 30 min ago, default/web
@@ -136,6 +144,9 @@ mod tests {
               no connected host has a domain of this name
               => correct the name, or write it as a glob if it may be absent
               sets/web.yaml:6
+
+        Warnings:
+          kvm-017/web-1: 1 overlay lies beside its images that no snapshot uses (sets/web.yaml:4)
 
         Could not be read:
           kvm-018: could not connect to qemu+ssh://kvm-018/system: Connection refused

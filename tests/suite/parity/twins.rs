@@ -338,6 +338,8 @@ fn twins_are_the_same_until_one_is_changed() {
     let bed = Bed::new();
     let twins = bed.twins("web", State::Stopped, &["vda", "vdb"]);
     twins.write(3).by_hand(&["snapshot-create-as", DOM, "s1"]).write(4).assert_same();
+    // A question changes neither.
+    twins.same(&["snapshot-list", DOM], &["list", DOM]);
     assert_eq!(twins.snapshots(twins.second()), ["s1"]);
     let different = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| twins.assert_same())).is_err();
     assert!(!different());

@@ -174,6 +174,18 @@ impl PrivateDaemon {
         drop(child.wait());
     }
 
+    /// Kills the daemon at once; guests run on.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        drop(child.kill());
+        drop(child.wait());
+    }
+
+    /// The process of the guest that runs, once there is one.
+    pub(crate) fn guest_pid(&self) -> Option<i32> {
+        self.guests().first().and_then(|pid| i32::try_from(*pid).ok())
+    }
+
     fn socket(&self) -> PathBuf {
         self.dir.path().join("run/libvirt-sock")
     }

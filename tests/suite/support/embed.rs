@@ -141,6 +141,12 @@ impl EmbedRoot {
         tools::text(&path).to_owned()
     }
 
+    /// The process of a running guest.
+    pub(crate) fn guest_pid(&self, guest: &str) -> i32 {
+        let file = self.path().join(format!("run/qemu/{guest}.pid"));
+        fs::read_to_string(file).expect("it runs").trim().parse().expect("a process id")
+    }
+
     /// Kills what runs in this root. QEMU's pid files name the processes; a command line that names the root proves that
     /// the number was not given to somebody else since.
     fn kill_guests(&self) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use snapward::apply::{self, Options, Stop, Target};
+use snapward::apply::{self, Options, Progress, Stop, Target};
 use snapward::host::Host;
 use snapward::libvirt::Access;
 use snapward::manifest::{self, Source};
@@ -63,17 +63,30 @@ impl<'a> Lab<'a> {
 
     /// Plans what was loaded.
     pub(crate) fn plan_desired(&self, desired: &DesiredState) -> Planned {
+        self.plan_at(desired, self.now())
+    }
+
+    /// The time of the lab.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        clock() + jiff::SignedDuration::from_secs(self.ahead)
+    }
+
+    /// Plans what was loaded, as if it were that time.
+    pub(crate) fn plan_at(&self, desired: &DesiredState, now: jiff::Timestamp) -> Planned {
         let observed = observe::observe(std::slice::from_ref(&self.reader), desired);
         assert!(observed.unreachable.is_empty(), "{:?}", observed.unreachable);
-        let now = clock() + jiff::SignedDuration::from_secs(self.ahead);
-        let plan = plan::plan(desired, &observed, now, PlanSource::default());
-        Planned { plan }
+        Planned { plan: plan::plan(desired, &observed, now, PlanSource::default()) }
     }
 
     /// Carries out a plan.
     pub(crate) fn carry_out(&self, planned: &Planned) -> Outcome {
+        self.carry_out_telling(planned, &())
+    }
+
+    /// Carries out a plan, and tells how it goes.
+    pub(crate) fn carry_out_telling(&self, planned: &Planned, progress: &dyn Progress) -> Outcome {
         let target = self.target(self.host());
-        let options = Options { lock_dir: self.lock_dir(), progress: &(), stop: Stop::new(), clock };
+        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new(), clock };
         apply::apply(&planned.plan, &[target], &options)
     }
 

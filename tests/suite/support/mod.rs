@@ -12,5 +12,7 @@ pub(crate) mod gate;
 pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod linux;
+pub(crate) mod monitor;
+pub(crate) mod slow;
 pub(crate) mod terminal;
 pub(crate) mod tools;

@@ -41,6 +41,16 @@ pub(crate) fn qemu_io_write(path: &Path, format: &str, pattern: u8, offset: u64,
     run("qemu-io", &["-f", format, "-c", &format!("write -q -P {pattern} {offset} {len}"), text(path)]);
 }
 
+/// Writes to this many clusters of a qcow2 image, each apart from the next: a merge takes them one by one.
+pub(crate) fn scatter(path: &Path, clusters: u64) {
+    const CLUSTER: u64 = 65_536;
+    let writes: Vec<String> = (0..clusters).map(|n| format!("write -q -P 9 {} 512", n * 2 * CLUSTER)).collect();
+    let mut args = vec!["-f", "qcow2", "-t", "unsafe"];
+    args.extend(writes.iter().flat_map(|write| ["-c", write.as_str()]));
+    args.push(text(path));
+    run("qemu-io", &args);
+}
+
 /// Whether `len` bytes of an image from `offset` hold a pattern. Only while no guest has it open.
 pub(crate) fn qemu_io_check(path: &Path, format: &str, pattern: u8, offset: u64, len: u64) -> bool {
     let read = format!("read -q -P {pattern} {offset} {len}");
@@ -64,4 +74,34 @@ pub(crate) fn qemu_img_snapshots(path: &Path) -> Vec<String> {
 /// A path of ours as text.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("the tests' own paths are UTF-8")
+}
+
+/// A program that has an image open for reading, as a backup has: QEMU lets nobody write to it meanwhile. Ends when dropped.
+pub(crate) struct Reader(std::process::Child);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Opens a qcow2 image for reading and keeps it open.
+pub(crate) fn hold_open(path: &Path) -> Reader {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::Stdio;
+    let mut child = Command::new("qemu-io")
+        .args(["-r", "-f", "qcow2", text(path)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("qemu-io starts");
+    // Its first answer shows that the image is open.
+    writeln!(child.stdin.as_mut().expect("piped"), "read 0 512").expect("written");
+    let mut answer = String::new();
+    let mut lines = BufReader::new(child.stdout.as_mut().expect("piped"));
+    while !answer.contains("read 512/512") {
+        assert!(lines.read_line(&mut answer).expect("read") > 0, "qemu-io ended: {answer}");
+    }
+    Reader(child)
 }

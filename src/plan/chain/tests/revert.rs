@@ -1,6 +1,7 @@
 //! The proof of a revert: what it removes and stands on, and what each clause refuses.
 
 use super::*;
+use crate::model::observed::ObservedDisk;
 
 fn revert_to(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
     prove(domain, &Neighbours::default(), STRICT, Step::Revert(&name(text)))

@@ -6,7 +6,7 @@ use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 
 /// `e1-e2{e3, e4*}`: e3 was left behind by a revert to e2.
-pub(crate) fn with_a_dead_branch(root: &EmbedRoot) -> Chain<'_> {
+pub(in crate::scenarios) fn with_a_dead_branch(root: &EmbedRoot) -> Chain<'_> {
     let mut chain = Chain::new(root, "vm");
     for name in ["e1", "e2", "e3"] {
         chain.capture(name);

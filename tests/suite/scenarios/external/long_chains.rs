@@ -2,6 +2,9 @@
 
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
+use crate::support::lab::{Lab, actions};
+
+use super::declared;
 
 /// Case Z: a domain with a chain of 24 overlays.
 fn case_z(root: &EmbedRoot) -> Chain<'_> {
@@ -43,4 +46,19 @@ fn a_chain_of_25_overlays_can_be_shortened_while_it_is_in_use() {
     chain.guest.destroy();
     chain.assert_intact();
     chain.guest.start_paused();
+}
+
+/// Case Z. snapward captures no 25th.
+#[test]
+fn snapward_makes_no_chain_that_cannot_be_started() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_z(&root);
+    let lab = Lab::new(&root);
+    let asked = declared(&[], "    - {name: s25, capture: {content: disks, location: external}}\n");
+    let planned = lab.plan(&asked);
+    assert_eq!((actions(&planned.plan).len(), planned.plan.blocked.len()), (0, 1), "{:#?}", planned.plan);
+    let text = &planned.plan.blocked[0].text;
+    assert!(text.contains("26 images") && text.contains("the limit is"), "{text}");
+    chain.assert_intact();
 }

@@ -4,7 +4,8 @@ use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::tools::qemu_img_snapshots;
 
-use super::assert_chain_is_broken;
+use super::{assert_chain_is_broken, assert_refused};
+use crate::support::lab::{Lab, actions, blocks, manifest, snapshot};
 
 /// Case D: golden (internal), then h1-h2-h3 (external) on top of it, current h3.
 fn case_d(root: &EmbedRoot) -> Chain<'_> {
@@ -93,4 +94,66 @@ fn an_overlay_above_an_internal_one_is_left_behind() {
     }
     assert_eq!((chain.guest.snapshots(), chain.files("vda")), (vec![], vec!["vm-vda.qcow2".to_owned()]));
     assert_eq!(root.images(), ["vm-vda.h3", "vm-vda.qcow2"]);
+}
+
+/// Case D. snapward does nothing in a mixed domain that crosses the border.
+#[test]
+fn snapward_crosses_no_border_between_the_kinds() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = case_d(&root);
+    let mut lab = Lab::new(&root);
+    let golden = snapshot("golden", &["adopt: true"]);
+    let asked = manifest(&format!("  snapshots:\n{golden}  current: golden\n"));
+    let plan = lab.plan(&asked).plan;
+    assert!(blocks(&plan).contains(&"MixedKinds golden".to_owned()), "{:?}", blocks(&plan));
+    chain.assert_intact();
+
+    chain.guest.set_current("golden");
+    chain.capture("h4");
+    chain.write();
+    let images = root.images();
+    let asked = manifest(
+        "  snapshots:\n    - {name: h3, capture: {content: disks, location: external}, adopt: true, deleteAfter: 1s}\n",
+    );
+    lab.ahead = 3600;
+    let planned = lab.plan(&asked);
+    assert!(!actions(&planned.plan).contains(&"delete h3".to_owned()));
+    lab.carry_out(&planned);
+    assert_eq!(root.images(), images);
+    chain.assert_intact();
+}
+
+/// Fact 8. The overlay that nothing uses is named with its path, and left.
+#[test]
+fn snapward_names_the_overlay_that_was_left_behind_and_leaves_it() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = case_d(&root);
+    chain.revert("golden");
+    for name in ["h3", "h2", "h1", "golden"] {
+        chain.guest.delete_snapshot(name);
+    }
+    let asked = manifest("  snapshots:\n    - {name: new, capture: {content: disks, location: external}}\n");
+    let lab = Lab::new(&root);
+    let planned = lab.apply(&asked);
+    let warnings: Vec<_> = planned.plan.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert!(warnings.iter().any(|text| text.contains("vm-vda.h3")), "{warnings:?}");
+    assert!(root.image("vm-vda.h3").exists());
+    chain.note_capture("new");
+    chain.assert_intact();
+}
+
+/// Case D, stopped. The internal one stays where it is, and so does all else in that domain.
+#[test]
+fn snapward_deletes_no_internal_one_from_under_external_ones() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_d(&root);
+    let mut lab = Lab::new(&root);
+    lab.ahead = 3600;
+    let golden = snapshot("golden", &["adopt: true", "deleteAfter: 1s"]);
+    let asked = manifest(&format!("  snapshots:\n{golden}"));
+    assert_refused(&lab, &root, &chain, &asked, &["MixedKinds golden"], &["external: h1, h2, h3"]);
+    assert_eq!(qemu_img_snapshots(&chain.guest.vda()), ["golden"]);
 }

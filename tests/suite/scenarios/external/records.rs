@@ -6,7 +6,9 @@ use virt::sys;
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, between};
 
-use super::linear;
+use super::{declared, linear};
+use crate::support::cmd::snapward;
+use crate::support::lab::{Lab, actions, blocks, set};
 
 const NAMESPACE: &str = "https://example.com/records";
 
@@ -80,4 +82,69 @@ fn characters_outside_xml_are_refused() {
     }
     chain.assert_intact();
     chain.assert_no_orphans();
+}
+
+/// Case G. snapward's own record, the ledger, is written for the running and the stored domain, read from every copy, and
+/// not believed where it names another domain.
+#[test]
+fn snapward_reads_its_ledger_from_every_copy_there_is() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = linear(&root, &[]);
+    chain.guest.start_paused();
+    let lab = Lab::new(&root);
+    let capture = |name: &str| format!("    - {{name: {name}, capture: {{content: disks, location: external}}}}\n");
+    let first = declared(&[], &capture("a"));
+    let both = declared(&[], &(capture("a") + &capture("b")));
+    lab.apply(&first);
+    chain.note_capture("a");
+    lab.apply(&both);
+    chain.note_capture("b");
+    chain.guest.destroy();
+    lab.settled(&both);
+
+    // A clone has the ledger of the domain it was made from, and no snapshots.
+    let clone = chain.guest.clone_as("clone");
+    let of_clone = |list: &str| set("clone", &format!("  domains: {{include: [clone]}}\n  snapshots:\n{list}"));
+    let plan = lab.plan(&of_clone(&capture("a"))).plan;
+    assert_eq!((actions(&plan), blocks(&plan)), (vec!["create a".to_owned()], vec![]), "a new domain");
+    clone.undefine();
+
+    // A define without it: b still has the copy that names a.
+    chain.guest.delete_snapshot("a");
+    let xml = chain.guest.xml();
+    let without = xml.replace(&format!("<metadata>{}</metadata>", between(&xml, "<metadata>", "</metadata>")), "");
+    root.hold().define_domain_xml(&without).expect("defined");
+    let plan = lab.plan(&both).plan;
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec!["Missing a".to_owned()]), "captured before, not again");
+    lab.apply(&both);
+    assert_eq!(chain.guest.xml().matches("made name=").count(), 2, "whole again:\n{}", chain.guest.xml());
+
+    // A revert brings the old definition back, which knows of nothing that came after.
+    chain.revert("b");
+    lab.apply(&both);
+    assert_eq!(chain.guest.xml().matches("made name=").count(), 2, "{}", chain.guest.xml());
+    chain.assert_intact();
+}
+
+/// Case H. A description with CR LF is the same one after the driver was opened again, and characters that XML lacks are
+/// an error before any host is asked.
+#[test]
+fn snapward_writes_no_description_that_reads_back_differently() {
+    let root = EmbedRoot::new();
+    let chain = linear(&root, &["e1"]);
+    let entry = |text: &str| {
+        let fields = "capture: {content: disks, location: external}, adopt: true";
+        root.file("lab.yaml", &declared(&[], &format!("    - {{name: e1, {fields}, description: \"{text}\"}}\n")))
+    };
+    let run = |verb: &[&str], file: &str| snapward([&["-c", &root.uri()], verb, &[file]].concat()).run();
+    let file = entry("first\\r\\nsecond");
+    drop(run(&["apply", "--yes"], &file).exits(0));
+    assert!(chain.guest.snapshot_xml("e1").contains("<description>first\nsecond"));
+    drop(run(&["plan", "--detailed-exitcode"], &file).exits(0));
+    for character in ["\\f", "\\uFFFE"] {
+        let ran = run(&["apply", "--yes"], &entry(&format!("a{character}b"))).exits(65);
+        assert!(ran.stderr.contains("XML"), "{ran}");
+    }
+    chain.assert_intact();
 }

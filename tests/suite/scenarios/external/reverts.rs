@@ -9,7 +9,8 @@ use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::tools::text;
 
-use super::linear;
+use super::{declared, linear};
+use crate::support::lab::{Lab, actions};
 
 /// Fact 5: an external snapshot and no current one, as after a move to another host where it was redefined without CURRENT.
 /// From outside, for a process that may die.
@@ -32,6 +33,25 @@ fn a_revert_without_a_current_snapshot_crashes_the_driver() {
     let crashed = root.virsh(&["snapshot-revert", "vm", "e1"]);
     assert_eq!(crashed.status.signal(), Some(11), "{crashed:?}");
     assert_eq!(root.images().len(), 3, "an overlay that nothing uses");
+    chain.assert_intact();
+}
+
+/// Fact 5. snapward sets the lost pointer to where the disks are, before anything else; then a revert works.
+#[test]
+fn snapward_gives_a_domain_without_a_current_snapshot_its_pointer_back() {
+    let root = EmbedRoot::new();
+    let mut chain = without_current(&root);
+    root.hold();
+    let lab = Lab::new(&root);
+    let planned = lab.apply(&declared(&["e1"], ""));
+    assert_eq!(actions(&planned.plan), ["setCurrent e1", "redefine e1"]);
+    assert!(
+        planned.plan.actions[0].reason.text.contains("crashes on a revert"),
+        "{:?}",
+        planned.plan.actions[0].reason
+    );
+    assert_eq!(chain.guest.current(), "e1");
+    chain.revert("e1");
     chain.assert_intact();
 }
 

@@ -6,7 +6,8 @@ use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::find;
 
-use super::{assert_chain_is_broken, linear};
+use super::{absent, adopt, assert_chain_is_broken, assert_refused, declared, linear};
+use crate::support::lab::actions;
 
 /// Case B: e0-e1-e2-e3, current e3, about to get another parent for e2.
 fn case_b(root: &EmbedRoot) -> Chain<'_> {
@@ -92,6 +93,59 @@ fn a_current_snapshot_with_children_is_not_deleted() {
     chain.assert_intact();
     chain.guest.delete_snapshot("e2");
     chain.guest.delete_snapshot("e1");
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// Case B. snapward sets no parent in an external tree, and deletes nothing where another did.
+#[test]
+fn snapward_sets_no_parent_and_deletes_nothing_where_another_did() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_b(&root);
+    let lab = adopt(&root, &["e0", "e1", "e2", "e3"]);
+    let other = "    - {name: e2, capture: {content: disks, location: external}, parent: e0}\n";
+    let asked = declared(&["e0", "e1", "e3"], other);
+    assert_refused(&lab, &root, &chain, &asked, &["ParentDiffers e2"], &["e1"]);
+
+    chain.guest.edit_snapshot("e2", false, |xml| {
+        xml.replace("<parent>\n    <name>e1</name>", "<parent>\n    <name>e0</name>")
+    });
+    let asked = declared(&["e0", "e2", "e3"], &absent("e1"));
+    assert_refused(&lab, &root, &chain, &asked, &["ChainInconsistent", "ChainInconsistent e1"], &["vm-vda.e0"]);
+}
+
+/// Case F. What can go goes, newest first, and then the fork.
+#[test]
+fn snapward_deletes_a_dead_branch_newest_first() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_f(&root);
+    let lab = adopt(&root, &["e1", "e2", "e3", "e4", "f"]);
+    let one = declared(&["e1", "e3", "e4", "f"], &absent("e2"));
+    assert_refused(&lab, &root, &chain, &one, &["TreeHolds e2"], &["e4 must go first"]);
+    let all = declared(&["f"], &["e1", "e2", "e3", "e4"].map(absent).concat());
+    let planned = lab.apply(&all);
+    assert_eq!(actions(&planned.plan), ["delete e4", "delete e3", "delete e2", "delete e1"]);
+    assert_eq!(chain.guest.snapshots(), ["f"]);
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// Fact 7. A current snapshot goes after its children, and several go one by one.
+#[test]
+fn snapward_deletes_several_one_by_one_and_the_current_one_last() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let mut chain = linear(&root, &["e1", "e2", "e3"]);
+    chain.revert("e1");
+    let lab = adopt(&root, &["e1", "e2", "e3"]);
+    let current = declared(&["e2", "e3"], &absent("e1"));
+    assert_refused(&lab, &root, &chain, &current, &["TreeHolds e1"], &["the current snapshot", "e2 stands on it"]);
+    let all = declared(&[], &["e1", "e2", "e3"].map(absent).concat());
+    let planned = lab.apply(&all);
+    assert_eq!(actions(&planned.plan), ["delete e3", "delete e2", "delete e1"]);
+    assert_eq!(chain.guest.snapshots(), Vec::<String>::new());
     chain.assert_intact();
     chain.assert_no_orphans();
 }

@@ -11,7 +11,10 @@ use crate::support::embed::EmbedRoot;
 use crate::support::gate::Gate;
 use crate::support::tools::text;
 
-use super::{assert_chain_is_broken, linear};
+use super::{absent, adopt, assert_chain_is_broken, assert_refused, declared, linear};
+use crate::support::cmd::snapward;
+use crate::support::daemon::PATH;
+use snapward::model::outcome::ActionResult;
 
 /// Case C: e1-e2, current e2, and a capture under a name whose metadata file no file system takes.
 fn case_c(root: &EmbedRoot) -> Chain<'_> {
@@ -108,4 +111,62 @@ fn a_redefine_that_cannot_be_written_removes_the_snapshot_from_the_tree() {
     chain.guest.delete_snapshot("e1");
     assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2", "vm-vda.e3", "vm-vda.qcow2"]);
     assert_chain_is_broken(&chain, "vm-vda.e0");
+}
+
+/// Case C. snapward does not take such a name, and deletes nothing where the pointer was lost by it.
+#[test]
+fn snapward_deletes_nothing_where_a_failed_capture_lost_the_pointer() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = case_c(&root);
+    let lab = adopt(&root, &["e1", "e2"]);
+    let overlay = root.image("overlay.qcow2");
+    let disk = format!("<disk name='vda' snapshot='external'><source file='{}'/></disk>", text(&overlay));
+    chain.guest.try_disk_only(&"n".repeat(250), &format!("<disks>{disk}</disks>")).expect_err("too long");
+    let asked = declared(&["e1"], &absent("e2"));
+    assert_refused(&lab, &root, &chain, &asked, &["ChainInconsistent", "ChainInconsistent e2"], &["no current one"]);
+}
+
+/// Case N. snapward killed at the same place takes its own overlay up again.
+#[test]
+fn snapward_takes_up_the_overlay_of_a_killed_capture() {
+    let root = EmbedRoot::new();
+    let mut chain = linear(&root, &["e1"]);
+    let yaml =
+        root.file("lab.yaml", &declared(&["e1"], "    - {name: e2, capture: {content: disks, location: external}}\n"));
+    let gate = Gate::new();
+    gate.kill_on_overlay();
+    let run = |path: &str| snapward(["-c", &root.uri(), "apply", "--yes", &yaml]).env("PATH", path).run();
+    assert_ne!(run(&gate.path()).code, Some(0));
+    assert_eq!((chain.guest.snapshots(), root.images().len()), (vec!["e1".to_owned()], 3));
+    drop(run(PATH).exits(0));
+    chain.note_capture("e2");
+    assert_eq!(chain.guest.snapshots(), ["e1", "e2"]);
+    chain.write();
+    chain.assert_intact();
+    chain.assert_no_orphans();
+}
+
+/// Case X. The failed redefine ends the pass, and the tree with a hole is left alone.
+#[test]
+fn snapward_deletes_nothing_in_a_tree_with_a_hole() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = linear(&root, &["e0", "e1", "e2", "e3"]);
+    let lab = adopt(&root, &["e0", "e1", "e2", "e3"]);
+    fs::create_dir(metadata(&root).join("e2.xml.new")).expect("made");
+    let other = "    - {name: e2, capture: {content: disks, location: external}, description: other}\n";
+    let planned = lab.plan(&declared(&["e0", "e3"], &format!("{other}{}", absent("e1"))));
+    let outcome = lab.carry_out(&planned);
+    assert_eq!(outcome.domains[0].actions[0].result, ActionResult::Failed, "{outcome:#?}");
+    assert_eq!(chain.guest.snapshots(), ["e0", "e1", "e3"], "e1 was not deleted after that");
+    let asked = declared(&["e0", "e3"], &absent("e1"));
+    assert_refused(
+        &lab,
+        &root,
+        &chain,
+        &asked,
+        &["ChainInconsistent", "ChainInconsistent e1"],
+        &["e2", "restart libvirtd"],
+    );
 }

@@ -1,184 +1,19 @@
 //! The proof, clause by clause, on hand-made trees: what each one refuses, and what stays possible.
 
+mod repairs;
 mod revert;
+pub(in crate::plan) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::image::{Backing, DomainFiles, FileId, Image, ImageState};
+use crate::model::image::{Backing, ImageState};
 use crate::model::names::DomainUuid;
-use crate::model::observed::{Agent, ObservedDisk, RevertFacts, RunState};
-use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
-use crate::model::stamp::Description;
-use crate::model::tree::SnapshotTree;
+use crate::model::snapshot::Storage;
+use world::{World, name};
 
 const STRICT: Rules = Rules { trust_unreadable_chains: false };
 const TRUSTING: Rules = Rules { trust_unreadable_chains: true };
-
-pub(in crate::plan) fn name(text: &str) -> SnapshotName {
-    SnapshotName::observed(text)
-}
-
-/// A domain that is off, its images in `/i/`, with snapshots as libvirt would have made them.
-#[derive(Clone)]
-pub(in crate::plan) struct World {
-    snapshots: Vec<ObservedSnapshot>,
-    current: Option<String>,
-    disks: BTreeMap<String, String>,
-    images: BTreeMap<String, ImageState>,
-    made: u64,
-}
-
-impl World {
-    pub(in crate::plan) fn new(targets: &[&str]) -> Self {
-        let mut world =
-            Self { snapshots: Vec::new(), current: None, disks: BTreeMap::new(), images: BTreeMap::new(), made: 0 };
-        for target in targets {
-            let base = format!("/i/{target}");
-            world.image(&base, Backing::None);
-            world.disks.insert((*target).to_owned(), base);
-        }
-        world
-    }
-
-    /// One disk `vda`, and a line of captures.
-    pub(in crate::plan) fn line(names: &[&str]) -> Self {
-        names.iter().fold(Self::new(&["vda"]), |world, name| world.capture(name))
-    }
-
-    fn image(&mut self, path: &str, backing: Backing) {
-        self.made += 1;
-        let image = Image { id: FileId { device: 1, inode: self.made }, backing, allocated: 1000, empty: false };
-        self.images.insert(path.to_owned(), ImageState::Present(image));
-    }
-
-    /// Captures all disks: overlay `/i/vda.NAME`.
-    pub(in crate::plan) fn capture(self, name: &str) -> Self {
-        let targets: Vec<String> = self.disks.keys().cloned().collect();
-        self.capture_some(name, &targets.iter().map(String::as_str).collect::<Vec<_>>())
-    }
-
-    fn capture_some(mut self, text: &str, targets: &[&str]) -> Self {
-        let mut files = SnapshotFiles { bases: self.disks.clone(), ..SnapshotFiles::default() };
-        for target in targets {
-            let overlay = format!("/i/{target}.{text}");
-            self.image(&overlay, Backing::File(self.disks[*target].clone()));
-            files.overlays.insert((*target).to_owned(), overlay.clone());
-            self.disks.insert((*target).to_owned(), overlay);
-        }
-        let definition = KeptDefinition { disks: self.frozen_disks(&files.bases), memory_kib: None };
-        self.forget_revert();
-        self.snapshots.push(ObservedSnapshot {
-            name: name(text),
-            parent: self.current.as_deref().map(name),
-            created: self.snapshots.len() as i64,
-            state: "shutoff".into(),
-            description: Description::parse(""),
-            memory: Storage::No,
-            disks: targets.iter().map(|target| ((*target).to_owned(), Storage::External)).collect(),
-            files: Some(Box::new(files)),
-            definition: Some(Box::new(definition)),
-            ledger: None,
-            digest: [0; 32],
-        });
-        self.current = Some(text.to_owned());
-        self
-    }
-
-    fn files(&mut self, text: &str) -> &mut SnapshotFiles {
-        let snapshot = self.snapshots.iter_mut().find(|s| s.name == name(text)).expect("captured");
-        snapshot.files.as_deref_mut().expect("external")
-    }
-
-    fn forget_revert(&mut self) {
-        if let Some(old) = self.current.clone() {
-            self.files(&old).revert_overlays.clear();
-        }
-    }
-
-    /// What libvirt does on a revert: a new overlay on what the snapshot froze, the current one's overlays unlinked.
-    pub(in crate::plan) fn revert(mut self, to: &str) -> Self {
-        let has_children = self.snapshots.iter().any(|s| s.parent == Some(name(to)));
-        let old = self.current.clone().expect("a current one");
-        let gone: Vec<String> = self.disks.values().cloned().collect();
-        for (target, base) in self.files(to).bases.clone() {
-            let overlay = format!("{base}.{}", 1_000_000 + self.made);
-            self.image(&overlay, Backing::File(base));
-            let files = self.files(to);
-            let place = if has_children { &mut files.revert_overlays } else { &mut files.overlays };
-            place.insert(target.clone(), overlay.clone());
-            self.disks.insert(target, overlay);
-        }
-        for path in gone {
-            self.images.insert(path, ImageState::Absent);
-        }
-        if old != to {
-            self.files(&old).revert_overlays.clear();
-        }
-        self.current = Some(to.to_owned());
-        self
-    }
-
-    pub(in crate::plan) fn pointing_at(mut self, text: Option<&str>) -> Self {
-        self.current = text.map(str::to_owned);
-        self
-    }
-
-    fn under(mut self, child: &str, parent: &str) -> Self {
-        let child = self.snapshots.iter_mut().find(|s| s.name == name(child)).expect("captured");
-        child.parent = Some(name(parent));
-        self
-    }
-
-    fn without_image(mut self, path: &str) -> Self {
-        self.images.insert(path.to_owned(), ImageState::Absent);
-        self
-    }
-
-    fn unreadable(mut self, path: &str) -> Self {
-        self.images.insert(path.to_owned(), ImageState::Unknown("permission denied".into()));
-        self
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    fn frozen_disks(&self, images: &BTreeMap<String, String>) -> Vec<ObservedDisk> {
-        let disk = |(target, source): (&String, &String)| ObservedDisk {
-            target: target.clone(),
-            source_type: "file".into(),
-            source: Some(source.clone()),
-            format: "qcow2".into(),
-            device: "disk".into(),
-            readonly: false,
-            snapshot: None,
-            backing: None,
-        };
-        images.iter().map(disk).collect()
-    }
-
-    pub(in crate::plan) fn domain(self) -> ObservedDomain {
-        let disks = self.frozen_disks(&self.disks);
-        ObservedDomain {
-            uuid: DomainUuid(uuid::Uuid::nil()),
-            name: "vm".into(),
-            state: RunState::ShutOff,
-            disks,
-            raw_nvram: false,
-            tree: SnapshotTree::new(self.snapshots, self.current.as_deref().map(name)),
-            ledger: None,
-            ledger_is_current: false,
-            image_snapshots: BTreeMap::new(),
-            files: DomainFiles { images: self.images, ..DomainFiles::default() },
-            memory_kib: None,
-            agent: Agent::None,
-            revert: Some(RevertFacts { persistent: true, ..RevertFacts::default() }),
-            fingerprint: "f".into(),
-        }
-    }
-}
 
 fn delete_of(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
     prove(domain, &Neighbours::default(), STRICT, Step::Delete(&name(text)))
@@ -251,6 +86,40 @@ fn a_parent_that_is_not_in_the_chain_is_refused() {
     refused(circle, BlockCode::ChainInconsistent, &["circle"]);
 }
 
+/// libvirt drops a snapshot whose metadata it could not write; its children stay and name it.
+#[test]
+fn a_tree_with_a_hole_is_refused_wherever_the_hole_is() {
+    let hole = |world: World, gone: &str| {
+        world.with(|world| world.snapshots.retain(|snapshot| snapshot.name != name(gone))).domain()
+    };
+    let in_use = hole(World::line(&["e0", "e1", "e2"]), "e1");
+    let in_a_dead_branch = hole(forked(), "e3");
+    for (domain, orphan, gone) in [(in_use, "e2", "e1"), (in_a_dead_branch, "e4", "e3")] {
+        let words = format!("{orphan} names {gone} as its parent");
+        for step in [Step::Create, Step::Delete(&name(orphan))] {
+            let result = prove(&domain, &Neighbours::default(), STRICT, step);
+            refused(result, BlockCode::ChainInconsistent, &[&words]);
+        }
+    }
+}
+
+/// A path in the metadata, another in the definition, as by a symbolic link.
+#[test]
+fn one_file_under_two_names_is_one_file() {
+    let linked = |snapshot: &str| {
+        World::line(&["e1", "e2"]).with(|world| {
+            let same = world.images["/i/vda.e1"].clone();
+            world.images.insert("/link".into(), same);
+            world.files(snapshot).bases.insert("vda".into(), "/link".into());
+        })
+    };
+    let domain = linked("e2").domain();
+    assert_eq!(delete_of(&domain, "e2").map(|effect| effect.merges[0].into.clone()), Ok("/i/vda.e1".to_owned()));
+    // What another snapshot froze under another name is in the way all the same.
+    let domain = linked("e1").domain();
+    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["snapshot e1", "/link"]);
+}
+
 #[test]
 fn a_chain_with_a_missing_image_is_refused() {
     let domain = World::line(&["e1", "e2"]).without_image("/i/vda").domain();
@@ -281,6 +150,15 @@ fn a_dead_branch_goes_from_its_tip() {
     let wanted = ["e1", "e2", "e3"].map(name).into();
     let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
     assert_eq!((arranged.order.len(), arranged.held.len()), (0, 3), "e4 is kept and holds them");
+}
+
+/// libvirt 11.3 dies of it (qemuSnapshotDiskHasBackingDisk).
+#[test]
+fn nothing_is_merged_above_a_dead_branch() {
+    let domain = World::line(&["e1", "e2", "e3"]).revert("e2").capture("e4").domain();
+    refused(delete_of(&domain, "e1"), BlockCode::TreeHolds, &["e3 stands further down"]);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &["e1", "e3"].map(name).into());
+    assert_eq!(arranged.order.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["e3", "e1"]);
 }
 
 #[test]
@@ -339,6 +217,44 @@ fn a_file_that_another_domain_uses_stays() {
     let step = Step::Delete(&e1);
     refused(prove(&domain, &unread, STRICT, step), BlockCode::SharedBase, &["domain hung", "could not be read"]);
     assert!(prove(&domain, &unread, TRUSTING, step).is_ok());
+}
+
+#[test]
+fn what_a_neighbours_snapshot_names_is_its_own() {
+    let domain = World::line(&["e1", "e2"]).with(|world| world.files("e2").memory = Some("/i/m".into())).domain();
+    let foreign = || {
+        World { made: 1000, ..World::new(&[]) }.with(|world| {
+            world.image("/i/vdx", Backing::None);
+            world.disks.insert("vdx".into(), "/i/vdx".into());
+        })
+    };
+    let with = |change: &dyn Fn(&mut World)| {
+        let world = foreign().capture("s").with(change);
+        let other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), name: "other".into(), ..world.domain() };
+        prove(&domain, &Neighbours { domains: vec![&other], unread: Vec::new() }, STRICT, Step::Delete(&name("e2")))
+    };
+    assert!(with(&|_| ()).is_ok());
+    let memory = with(&|world| world.files("s").memory = Some("/i/m".into()));
+    refused(memory, BlockCode::SharedBase, &["/i/m", "snapshot s"]);
+    let overlay = with(&|world| world.files("s").revert_overlays = [("vdy".to_owned(), "/i/vda.e1".to_owned())].into());
+    refused(overlay, BlockCode::SharedBase, &["/i/vda.e1", "snapshot s"]);
+    // Its chain is broken below an image of ours.
+    let cut = with(&|world| {
+        world.image("/i/vda.e1", Backing::File("/i/gone".into()));
+        world.image("/i/vdx.s", Backing::File("/i/vda.e1".into()));
+        world.images.insert("/i/gone".into(), ImageState::Absent);
+    });
+    refused(cut, BlockCode::SharedBase, &["/i/vda.e1", "disk vdx"]);
+    // A disk that is no file: which image it is on is not known. One on the network is on none of this machine.
+    for (source_type, source, known) in [("volume", Some("pool/volume"), false), ("network", None, true)] {
+        let mut other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), ..foreign().domain() };
+        (other.disks[0].source, other.disks[0].source_type) = (source.map(str::to_owned), source_type.into());
+        let neighbours = Neighbours { domains: vec![&other], unread: Vec::new() };
+        match prove(&domain, &neighbours, STRICT, Step::Delete(&name("e2"))) {
+            Ok(_) => assert!(known, "{source_type}"),
+            result => refused(result, BlockCode::SharedBase, &["not known", "pool/volume"]),
+        }
+    }
 }
 
 #[test]
@@ -403,9 +319,10 @@ fn an_interrupted_deletion_can_be_finished_and_nothing_else_done() {
     let half = World::new(&["vda", "vdb"]).capture("e1").capture("e2").capture("e3").with(|world| {
         world.image("/i/vda.e3", Backing::File("/i/vda.e1".into()));
         world.images.insert("/i/vda.e2".into(), ImageState::Absent);
-        world.files("e1").unfinished.insert("vda".into());
     });
-    let domain = half.domain();
+    // libvirt marks it; without the mark it is a chain that somebody else changed.
+    refused(delete_of(&half.clone().domain(), "e2"), BlockCode::ChainInconsistent, &["disk vda"]);
+    let domain = half.with(|world| world.files("e1").unfinished = ["vda".to_owned()].into()).domain();
     let effect = delete_of(&domain, "e2").expect("to be finished");
     assert_eq!(effect.merges, [merge("vdb", "/i/vdb.e2", "/i/vdb.e1")]);
     for text in ["e1", "e3"] {
@@ -419,82 +336,4 @@ fn what_was_captured_by_other_means_stays() {
         world.snapshots[0].disks.insert("vdb".into(), Storage::Manual);
     });
     refused(delete_of(&manual.domain(), "e1"), BlockCode::NotPossible, &["vdb", "manual"]);
-}
-
-fn set_current(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
-    prove(domain, &Neighbours::default(), STRICT, Step::SetCurrent(&name(text)))
-}
-
-#[test]
-fn a_wrong_pointer_is_set_to_where_the_disks_are() {
-    let wrong = World::line(&["e1", "e2"]).pointing_at(Some("e1")).domain();
-    let repair = find_repair(&wrong, STRICT).expect("one way");
-    assert_eq!((repair.target.as_str(), repair.moves_pointer, &repair.overlays), ("e2", true, &None));
-    assert!(set_current(&wrong, "e2").is_ok());
-    assert!(Layout::whole(&after_repair(&wrong, &repair), Trust::Nothing).is_ok());
-    let lost = World::line(&["e1", "e2"]).pointing_at(None).domain();
-    assert_eq!(find_repair(&lost, STRICT).expect("one way").target, name("e2"));
-    let right = World::line(&["e1", "e2"]).domain();
-    refused(set_current(&right, "e1"), BlockCode::CurrentUnsafe, &["not on this snapshot's overlays"]);
-    refused(set_current(&right, "e2"), BlockCode::CurrentUnsafe, &["already"]);
-}
-
-#[test]
-fn forgotten_revert_overlays_are_given_back_before_the_pointer() {
-    let reverted = || World::line(&["e1", "e2"]).revert("e1");
-    let active = reverted().disks["vda"].clone();
-    let forgotten = reverted().with(|world| world.files("e1").revert_overlays.clear());
-    let domain = forgotten.clone().domain();
-    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["the current snapshot is e1"]);
-    let repair = find_repair(&domain, STRICT).expect("one way");
-    let overlays = BTreeMap::from([("vda".to_owned(), active)]);
-    assert_eq!((repair.moves_pointer, repair.overlays.as_ref()), (false, Some(&overlays)));
-    let give = |domain: &ObservedDomain, text: &str, overlays: &BTreeMap<String, String>| {
-        prove(domain, &Neighbours::default(), STRICT, Step::RestoreOverlays(&name(text), overlays))
-    };
-    assert!(give(&domain, "e1", &overlays).is_ok());
-    let other = BTreeMap::from([("vda".to_owned(), "/i/vda.e1".to_owned())]);
-    refused(give(&domain, "e1", &other), BlockCode::ChainInconsistent, &["no longer"]);
-    // The pointer was moved as well: overlays first, then the pointer.
-    let moved = forgotten.pointing_at(Some("e2")).domain();
-    let repair = find_repair(&moved, STRICT).expect("one way");
-    assert_eq!((repair.target.as_str(), repair.moves_pointer), ("e1", true));
-    refused(set_current(&moved, "e1"), BlockCode::CurrentUnsafe, &["not on this snapshot's overlays"]);
-    assert!(set_current(&after_repair(&moved, &Repair { moves_pointer: false, ..repair }).clone(), "e1").is_err());
-}
-
-#[test]
-fn a_pointer_stays_where_its_revert_overlays_are_in_use() {
-    let domain = World::line(&["e1", "e2"]).revert("e1").domain();
-    refused(set_current(&domain, "e2"), BlockCode::CurrentUnsafe, &["forget", "in use"]);
-    assert_eq!(find_repair(&World::line(&["e1"]).under("e1", "gone").domain(), STRICT), None);
-}
-
-#[test]
-fn leftovers_and_orphans_are_told_from_what_is_used() {
-    let leftover = World::line(&["e1"]).with(|world| {
-        world.image("/i/vm.vda.e2.qcow2", Backing::File("/i/vda.e1".into()));
-        world.image("/i/vm.log", Backing::None);
-        if let Some(ImageState::Present(image)) = world.images.get_mut("/i/vm.vda.e2.qcow2") {
-            image.empty = true;
-        }
-    });
-    let domain = leftover.clone().domain();
-    assert!(unused_leftover(&domain, "vda", "/i/vm.vda.e2.qcow2"));
-    assert!(!unused_leftover(&domain, "vda", "/i/vda.e1"), "it is in use");
-    let orphan = |domain: &ObservedDomain, neighbours: &Neighbours<'_>| {
-        orphans(domain, &Bystanders::new(neighbours)).into_iter().map(|(path, _)| path.to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(orphan(&domain, &Neighbours::default()), ["/i/vm.vda.e2.qcow2"]);
-    let user = leftover.with(|world| drop(world.disks.insert("vda".into(), "/i/vm.vda.e2.qcow2".into()))).domain();
-    assert!(orphan(&domain, &Neighbours { domains: vec![&user], unread: Vec::new() }).is_empty());
-    let written = World::line(&["e1"]).with(|world| world.image("/i/x", Backing::File("/i/vda.e1".into()))).domain();
-    assert!(!unused_leftover(&written, "vda", "/i/x"), "it holds data");
-    let elsewhere = World::line(&["e1"]).with(|world| {
-        world.image("/i/x", Backing::File("/i/vda".into()));
-        if let Some(ImageState::Present(image)) = world.images.get_mut("/i/x") {
-            image.empty = true;
-        }
-    });
-    assert!(!unused_leftover(&elsewhere.domain(), "vda", "/i/x"), "it does not stand on the active image");
 }
