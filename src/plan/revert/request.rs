@@ -9,7 +9,7 @@ use super::super::windows;
 use super::Wanted;
 use super::actions::{Asked, Guard, actions};
 use crate::model::desired::{Document, Origin, id_of};
-use crate::model::kinds::{RevertRequest, SnapshotSet, WindowAction};
+use crate::model::kinds::{DateOrInstant, RevertRequest, SnapshotSet, WindowAction};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::plan::{BlockCode, Kept, Reason, ReasonCode, Warning};
 use crate::model::revert::{GUARD_SERIES, RevertNote, RevertToken, add_note};
@@ -68,7 +68,7 @@ impl<'a> Claim<'a> {
     fn stand(&self, notes: &[RevertNote], uuid: crate::model::names::DomainUuid, now: jiff::Timestamp) -> Stand {
         let spec = &self.request.value.spec;
         let id = self.id();
-        let expires = spec.expires_at.as_ref().map(|end| end.timestamp());
+        let expires = spec.expires_at.as_ref().map(DateOrInstant::timestamp);
         if let Some(token) = &spec.token {
             let note = notes.iter().find(|note| note.is_of(&id, token));
             return match (note, expires) {
