@@ -55,6 +55,15 @@ pub(super) fn close(
     end
 }
 
+/// What the deletions of a domain wait for now; none where they may happen.
+pub(super) fn waits_for(context: &Context<'_>, host: &ObservedHost, domain: &ObservedDomain) -> Option<String> {
+    let opens = closed_until(&windows(context, host, domain), WindowAction::Delete, context.now)?;
+    Some(match opens {
+        Some(opens) => format!("deletions wait until the window of its SafetyPolicy opens, {opens}"),
+        None => "its SafetyPolicies have no window in common, so nothing is deleted".to_owned(),
+    })
+}
+
 /// An opening window is a reason to run, as a due slot is.
 fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jiff::Timestamp>>) {
     for planned in plan.domains.iter_mut().filter(|planned| planned.host == host) {
