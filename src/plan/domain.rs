@@ -48,6 +48,8 @@ pub(super) struct Planner<'a> {
     pub(super) drift: Vec<Drift>,
     pub(super) warnings: Vec<Warning>,
     pub(super) unchanged: usize,
+    /// Whether nothing has to make room for the captures before they are made.
+    pub(super) captures_are_sure: bool,
     /// When the time of each slot captured here is over.
     pub(super) slot_ends: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
@@ -89,6 +91,7 @@ pub(super) fn plan_domain<'a>(
         drift: Vec::new(),
         warnings: Vec::new(),
         unchanged: 0,
+        captures_are_sure: true,
         slot_ends: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
@@ -126,7 +129,7 @@ pub(super) fn plan_domain<'a>(
             planner.series(&mut series, &snapshots);
             planner.hold_back_internal();
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
-            planner.count_on_no_capture(&mut series);
+            planner.find_room(&mut series, &snapshots);
             planner.retain(&series, &snapshots);
             planner.prune_guards(&requests, sets);
             planner.explain(&series, &snapshots, None)

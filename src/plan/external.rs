@@ -174,6 +174,14 @@ impl<'a> Planner<'a> {
         self.external.as_ref().is_none_or(|external| self.within_limits(external, None))
     }
 
+    /// Whether they do after these deletions, as far as the tree lets them go.
+    pub(super) fn deletions_make_room(&self, wanted: &BTreeSet<SnapshotName>) -> bool {
+        self.external.as_ref().is_none_or(|external| {
+            let left = chain::arrange(&external.start, &external.neighbours, external.rules, wanted);
+            self.within_limits(external, Some(&left))
+        })
+    }
+
     /// Notes an external capture of this pass.
     pub(super) fn will_capture(&mut self, name: &SnapshotName, prepared: &Prepared) {
         let created = self.context.now.as_second();

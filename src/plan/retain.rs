@@ -64,7 +64,7 @@ impl<'a> Planner<'a> {
             name: name.clone(),
             slot: *slot,
             created: self.context.now,
-            complete: true,
+            complete: self.captures_are_sure,
             set_aside: None,
             current: self.is_current(name),
         }));

@@ -1,10 +1,14 @@
 //! Room for the captures of a pass: whether the filesystems of their images have the free space that must remain.
 
+use std::collections::BTreeSet;
+
 use super::captures::captures_of;
+use super::claims::Claim;
 use super::domain::{Planner, is_about};
 use super::series::SeriesClaim;
 use crate::model::image::directory;
 use crate::model::kinds::{Capture, Location, SafetySpec};
+use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
 use crate::model::text::printable;
@@ -32,7 +36,7 @@ fn written<'c>(domain: &'c ObservedDomain, capture: &'c Capture) -> Vec<&'c str>
     disks.chain(capture.memory.iter().map(|memory| memory.file.as_str())).collect()
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// The first directory of this pass's captures with too little free space: path and percent.
     pub(super) fn full_filesystem(&self) -> Option<(String, u64)> {
         full_filesystem(self.domain, &self.limits, captures_of(&self.creates))
@@ -61,15 +65,36 @@ impl Planner<'_> {
         self.pointer = self.domain.tree.current().cloned();
     }
 
-    /// Where captures of this pass cannot be made, or only once deletions made room for them, retention decides as if they
-    /// were not: nothing goes for the sake of a snapshot that may never be there.
-    pub(super) fn count_on_no_capture(&mut self, series: &mut [SeriesClaim<'_>]) {
+    /// Where there is no room for the captures of this pass, decides whether retention may count on them. What goes without
+    /// them may make room. Else what the new ones supersede may, but neither the current snapshot nor the last complete
+    /// ones, since a capture may fail. Where that is not enough, nothing goes for the sake of what is not captured.
+    pub(super) fn find_room(&mut self, series: &mut [SeriesClaim<'a>], declared: &[Claim<'_>]) {
         let is_planned = |name| self.creates.iter().any(|action| is_about(action, name));
         let mut owed = series.iter().filter_map(|claim| claim.created.as_ref());
-        if self.has_room() && owed.all(|(_, name)| is_planned(name)) {
+        let held_back = !owed.all(|(_, name)| is_planned(name));
+        if self.has_room() && !held_back {
             return;
         }
-        series.iter_mut().for_each(|claim| claim.created = None);
+        let created: Vec<_> = series.iter_mut().map(|claim| claim.created.take()).collect();
         self.pointer = self.as_it_was().tree.current().cloned();
+        let declared: BTreeSet<&SnapshotName> = declared.iter().map(|claim| &claim.snapshot.name).collect();
+        if held_back || self.deletions_make_room(&self.to_go(series, &declared)) {
+            return;
+        }
+        self.captures_are_sure = false;
+        series.iter_mut().zip(created).for_each(|(claim, created)| claim.created = created);
+        if !self.deletions_make_room(&self.to_go(series, &declared)) {
+            series.iter_mut().for_each(|claim| claim.created = None);
+        }
+    }
+
+    /// What is to be deleted by its declaration, or by retention as things stand.
+    fn to_go(&self, series: &[SeriesClaim<'a>], declared: &BTreeSet<&SnapshotName>) -> BTreeSet<SnapshotName> {
+        let pruned = series.iter().filter(|claim| claim.is_active() && claim.series.prune && !claim.adopts());
+        let losers = pruned.filter_map(|claim| self.decide(claim, declared)).flat_map(|retained| {
+            let decided = retained.candidates.into_iter().zip(retained.decisions);
+            decided.filter(|(_, decision)| !decision.keep).map(|(candidate, _)| candidate.name).collect::<Vec<_>>()
+        });
+        losers.chain(self.deletes.iter().filter_map(|action| action.address.snapshot.clone())).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::Context;
 use crate::model::desired::Document;
 use crate::model::kinds::{SnapshotSet, Window, WindowAction};
 use crate::model::names::{DomainUuid, SetId};
-use crate::model::observed::{HostInfo, ObservedHost};
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
 use crate::schedule::{closed_until, open_until};
 
@@ -53,6 +53,15 @@ pub(super) fn close(
         }
     }
     end
+}
+
+/// What the deletions of a domain wait for now; none where they may happen.
+pub(super) fn waits_for(context: &Context<'_>, host: &ObservedHost, domain: &ObservedDomain) -> Option<String> {
+    let opens = closed(context, &host.info, (&domain.name, domain.uuid), WindowAction::Delete)?;
+    Some(match opens {
+        Some(opens) => format!("deletions wait until the window of its SafetyPolicy opens, {opens}"),
+        None => "its SafetyPolicies have no window in common, so nothing is deleted".to_owned(),
+    })
 }
 
 /// An opening window is a reason to run, as a due slot is.

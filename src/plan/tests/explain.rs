@@ -3,6 +3,11 @@
 use super::series::{HOUR, keep, member, members, series, slot};
 use super::world::World;
 use super::*;
+use crate::model::explanation::Explanation;
+
+fn explained(desired: &DesiredState, state: &ObservedState, now: jiff::Timestamp) -> Explanation {
+    crate::plan::explain(desired, state, now, &plan_at(desired, state, now.as_second()))
+}
 
 #[test]
 fn explain_tells_of_every_snapshot_why_it_stays_or_goes_and_when() {
@@ -11,7 +16,7 @@ fn explain_tells_of_every_snapshot_why_it_stays_or_goes_and_when() {
     let world = World::new(&spec, members([50, 49, 5, 2, 1, 0]));
     let state = observed(vec![world.domain.clone()]);
     let now = jiff::Timestamp::from_second(NOW).expect("in range");
-    let explanation = crate::plan::explain(&world.desired, &state, now, Vec::new());
+    let explanation = explained(&world.desired, &state, now);
     let told: Vec<_> = explanation.series[0]
         .snapshots
         .iter()
@@ -56,7 +61,7 @@ fn explain_says_what_keeps_its_decisions_from_being_carried_out() {
     let why = |spec: &str, domain: ObservedDomain| {
         let state = observed(vec![domain]);
         let now = jiff::Timestamp::from_second(NOW).expect("in range");
-        let explanation = crate::plan::explain(&desired(vec![set(spec)]), &state, now, Vec::new());
+        let explanation = explained(&desired(vec![set(spec)]), &state, now);
         explanation.series[0].not_carried_out.clone().unwrap_or_default()
     };
     let spec = series(&keep("last: 1"));
@@ -67,4 +72,21 @@ fn explain_says_what_keeps_its_decisions_from_being_carried_out() {
     external.disks.insert("vda".into(), Storage::External);
     assert!(why(&spec, domain_with(vec![member(2), external], &[])).contains("external"));
     assert!(why(&spec, members([2, -1])).contains("blocked"));
+}
+
+#[test]
+fn explain_says_what_the_deletions_wait_for() {
+    let now = jiff::Timestamp::from_second(NOW).expect("in range");
+    let why = |safety: &str, hours_ago: &[i64]| {
+        let desired = with_safety(&series(&keep("last: 2")), safety);
+        let state = observed(vec![members(hours_ago.iter().copied())]);
+        explained(&desired, &state, now).series[0].not_carried_out.clone()
+    };
+    let nightly = "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 1h}]}";
+    let waits = "deletions wait until the window of its SafetyPolicy opens, 2026-11-23T22:00:00Z";
+    assert_eq!(why(nightly, &[2, 1, 0]).as_deref(), Some(waits));
+    assert_eq!(why(nightly, &[1, 0]), None, "nothing is to go");
+    let few = why("{maxDeletes: {percent: 10}}", &[2, 1, 0]).expect("the breaker");
+    assert!(few.contains("TooManyDeletes"), "{few}");
+    assert_eq!(why("{}", &[2, 1, 0]), None);
 }

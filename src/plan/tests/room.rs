@@ -89,7 +89,19 @@ fn the_only_snapshot_of_a_series_does_not_make_room_for_one_that_may_fail() {
     // What goes without the new one too makes room for it.
     let plan = run(&disks_hourly("last: 2"), with_free(external(3), "/i", 5));
     assert_eq!(actions(&plan), [action(Delete, &slot(3), R::Retention), action(Create, &slot(0), R::Scheduled)]);
-    let safety = with_safety(&disks_hourly("last: 3"), "{chainLimit: 4}");
-    let plan = plan_at(&safety, &observed(vec![external(3)]), NOW);
-    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(BlockCode::ChainLimit, &slot(0))]));
+    let limited = |rules: &str, count| {
+        let plan =
+            plan_at(&with_safety(&disks_hourly(rules), "{chainLimit: 4}"), &observed(vec![external(count)]), NOW);
+        (actions(&plan), blocks(&plan))
+    };
+    assert_eq!(limited("last: 2", 2), (actions_of(&[(Create, 0), (Delete, 2)]), vec![]));
+    // What it supersedes goes first, because nothing else makes room.
+    assert_eq!(limited("last: 3", 3), (actions_of(&[(Delete, 3), (Create, 0)]), vec![]));
+    // It would take two.
+    assert_eq!(limited("last: 4", 4), (vec![], vec![block(BlockCode::ChainLimit, &slot(0))]));
+}
+
+fn actions_of(list: &[(ActionKind, i64)]) -> Vec<(ActionKind, String, ReasonCode)> {
+    let reason = |kind| if kind == Create { R::Scheduled } else { R::Retention };
+    list.iter().map(|&(kind, hours_ago)| action(kind, &slot(hours_ago), reason(kind))).collect()
 }
