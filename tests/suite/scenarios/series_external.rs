@@ -13,7 +13,7 @@ use crate::support::chain::{backing_chain, source};
 use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, bytes};
-use crate::support::lab::{Lab, actions, blocks, manifest, set};
+use crate::support::lab::{Lab, actions, blocks, clock, manifest, set};
 use crate::support::monitor::{self, Monitor};
 use crate::support::tools::{self, run, text};
 
@@ -201,7 +201,7 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
 
     let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
     let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new() };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock };
     drop(apply::apply(&planned.plan, &[target], &options));
     let listed = guest.snapshots();
     assert!(!listed.is_empty(), "{fault:?}: nothing is deleted before the next one is there");
