@@ -189,7 +189,7 @@ fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
 }
 
 /// Where the locks of this machine are.
-fn lock_dir() -> PathBuf {
+pub(super) fn lock_dir() -> PathBuf {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     apply::lock::default_dir(runtime_dir.as_deref())
 }

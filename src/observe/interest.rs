@@ -35,19 +35,19 @@ impl<'a> Interest<'a> {
 }
 
 /// The sets of a run with their selectors.
-pub(super) struct Interests<'a> {
+pub struct Interests<'a> {
     sets: Vec<(Selection, Interest<'a>)>,
 }
 
 impl<'a> Interests<'a> {
     /// Reads the selectors of all sets.
-    pub(super) fn new(desired: &'a DesiredState) -> Self {
+    pub fn new(desired: &'a DesiredState) -> Self {
         let of = |set: &'a Document<SnapshotSet>| (Selection::of(&set.value.spec), interest(desired, set));
         Self { sets: desired.sets.iter().map(of).collect() }
     }
 
     /// What the sets want of the domain; none where no set selects it.
-    pub(super) fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
+    pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
         let mut all: Option<Interest<'a>> = None;
         for (selection, wanted) in &self.sets {
             if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {

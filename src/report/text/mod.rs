@@ -1,5 +1,6 @@
 //! Reports as text for people.
 
+mod agent;
 mod explanation;
 mod layout;
 mod outcome;
@@ -8,6 +9,7 @@ mod retention;
 mod status;
 mod value;
 
+pub use agent::agent;
 pub use explanation::explanation;
 pub use outcome::outcome;
 pub use plan::{plan, plan_summary};
