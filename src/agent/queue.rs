@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The pause after a first failure: long enough for a daemon to restart.
-pub const FIRST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest pause: what a person repaired is found within it.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// A pause that doubles with each failure in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
