@@ -209,7 +209,8 @@ fn libvirtd_killed_and_restarted_is_found_again() {
     fleet.daemon.restart();
     fleet.file("web.yaml", &golden().replace("name: golden\n", "name: golden\n      description: patched\n"));
     agent.until("described", |status| {
-        status["hosts"][0]["connected"] == true && fleet.virsh(&["snapshot-dumpxml", "vm1", "golden"]).contains("patched")
+        status["hosts"][0]["connected"] == true
+            && fleet.virsh(&["snapshot-dumpxml", "vm1", "golden"]).contains("patched")
     });
     assert_eq!(fleet.tags("vm1"), ["golden"], "captured once");
     agent.until("Ready", ready);

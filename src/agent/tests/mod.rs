@@ -261,7 +261,7 @@ async fn deletions_over_the_breaker_wait_until_the_manifests_approve_their_plan(
         )
     };
     let keep = |n: usize| {
-        let fields = ["prune: true", &format!("retention: {{spec: {{keep: {{last: {n}}}, minimumAge: 0s}}}}")];
+        let fields = ["prune: true", &format!("retention: {{spec: {{keep: {{last: {n}}}}}}}")];
         format!("{}\n  safety: {{policyRef: careful}}\n", hourly(&fields).trim_end())
     };
     let mut lab = Lab::start(&["vm1", "vm2"], &format!("{}{}", keep(9), policy("")));
