@@ -61,7 +61,7 @@ pub struct Options<'a> {
     /// Ends the run early.
     pub stop: Stop,
     /// Tells the time, for the notes of reverts and what expires.
-    pub clock: fn() -> jiff::Timestamp,
+    pub clock: &'a (dyn Fn() -> jiff::Timestamp + Sync),
 }
 
 /// One domain with what is to be done in it.

@@ -98,7 +98,7 @@ pub(super) fn carry_out(
     let stop = apply::Stop::new();
     interrupt.stops(stop.clone());
     let progress = progress::choose(context, plan.actions.len());
-    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop, clock: clock::now };
+    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop, clock: &clock::now };
     let outcome = apply::apply(plan, targets, &options);
     drop(progress);
     let shown = match format {
@@ -205,7 +205,7 @@ fn not_from_stdin(args: &ApplyArgs) -> Result<(), CliError> {
 }
 
 /// Where the locks of this machine are.
-fn lock_dir() -> PathBuf {
+pub(super) fn lock_dir() -> PathBuf {
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     apply::lock::default_dir(runtime_dir.as_deref())
 }

@@ -1,6 +1,7 @@
 //! The shared words: names, manifest kinds, desired and observed state, the stamp, the ledger, the plan. No I/O, and no
 //! imports from the rest of snapward.
 
+pub mod agent;
 pub mod desired;
 pub mod explanation;
 pub mod image;

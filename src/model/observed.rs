@@ -68,6 +68,15 @@ pub struct ObservedHost {
     pub others_unreadable: Vec<UnreadableDomain>,
 }
 
+impl ObservedHost {
+    /// A host of which no domain was read yet.
+    pub fn unread(info: HostInfo) -> Self {
+        let (domains, others) = (Vec::new(), Vec::new());
+        let (unreadable, others_unreadable) = (Vec::new(), Vec::new());
+        Self { info, domain_names: Vec::new(), domains, unreadable, others, others_unreadable }
+    }
+}
+
 /// A domain that could not be read. It does not hide the others.
 #[derive(Debug, Clone)]
 pub struct UnreadableDomain {

@@ -37,13 +37,13 @@ impl<'a> Interest<'a> {
 }
 
 /// The sets and RevertRequests of a run with their selectors.
-pub(super) struct Interests<'a> {
+pub struct Interests<'a> {
     wanted: Vec<(Selection, Interest<'a>)>,
 }
 
 impl<'a> Interests<'a> {
     /// Reads the selectors of all of them.
-    pub(super) fn new(desired: &'a DesiredState) -> Self {
+    pub fn new(desired: &'a DesiredState) -> Self {
         let of = |set: &'a Document<SnapshotSet>| (Selection::of(&set.value.spec), interest(desired, set));
         let revert = |request: &Document<RevertRequest>| {
             let spec = &request.value.spec;
@@ -59,7 +59,7 @@ impl<'a> Interests<'a> {
     }
 
     /// What is wanted of the domain; none where nothing selects it.
-    pub(super) fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
+    pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
         let mut all: Option<Interest<'a>> = None;
         for (selection, wanted) in &self.wanted {
             if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {

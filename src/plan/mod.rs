@@ -136,6 +136,9 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     plan.good_until = ends.into_iter().min().map(|end| end.to_string());
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);
+    if !plan.held_back.is_empty() && guards::approved(&context, &plan) {
+        release(&mut plan);
+    }
     plan
 }
 

@@ -66,7 +66,7 @@ impl From<&ObservedSnapshot> for Known {
 pub(super) struct Pass<'a> {
     host: &'a dyn Host,
     info: &'a HostInfo,
-    clock: fn() -> jiff::Timestamp,
+    clock: &'a (dyn Fn() -> jiff::Timestamp + Sync),
     domain: DomainRef,
     observed: &'a ObservedDomain,
     refs: BTreeMap<SnapshotName, SnapshotRef>,

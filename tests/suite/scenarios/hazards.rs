@@ -42,7 +42,7 @@ fn carry_out(root: &EmbedRoot, lab: &Lab<'_>, planned: &Planned, name: &str, wha
     let info = observe::identify(&connection).expect("the host answers");
     let target = Target { info, host: Arc::clone(&connection.host) };
     let progress = Meanwhile(name, what);
-    let options = Options { lock_dir: lab.lock_dir(), progress: &progress, stop: Stop::new(), clock };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &progress, stop: Stop::new(), clock: &clock };
     apply::apply(&planned.plan, &[target], &options)
 }
 

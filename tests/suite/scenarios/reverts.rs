@@ -144,7 +144,7 @@ fn a_running_external_domain_with_memory_comes_back_running() {
 fn breaking(lab: &Lab<'_>, planned: &Planned, fault: Fault) -> (Outcome, bool) {
     let cut_off = Arc::new(CutOff::new(lab.host(), fault));
     let target = lab.target(cut_off.clone());
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
     (apply::apply(&planned.plan, &[target], &options), cut_off.was_reached())
 }
 

@@ -183,7 +183,7 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
 
     let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
     let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
     drop(apply::apply(&planned.plan, &[target], &options));
 
     let listed = guest.snapshots();

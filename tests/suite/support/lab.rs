@@ -86,7 +86,7 @@ impl<'a> Lab<'a> {
     /// Carries out a plan, and tells how it goes.
     pub(crate) fn carry_out_telling(&self, planned: &Planned, progress: &dyn Progress) -> Outcome {
         let target = self.target(self.host());
-        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new(), clock };
+        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new(), clock: &clock };
         apply::apply(&planned.plan, &[target], &options)
     }
 
