@@ -22,7 +22,7 @@ test: ## Install what is missing, build, run all tests
 	@scripts/install-deps test
 	cargo nextest run --locked $(ARGS)
 
-proof: ## Run three months of an hourly series hour by hour, on a running guest; takes about a quarter of an hour
+proof: ## Run three months of an hourly series hour by hour, on a running guest; takes half an hour on busy cores
 	@scripts/install-deps test
 	SNAPWARD_PROOF=1 cargo nextest run --locked --profile proof --no-capture -E 'test(three_months)'
 

@@ -246,6 +246,11 @@ fn from_the_command_line_a_slot_is_taken_once_and_explained() {
     let run = |args: &[&str]| snapward([&["-c", root.uri().as_str()], args].concat()).run();
     let ran = run(&["plan", &file]).exits(0);
     assert!(ran.stdout.contains("of series yearly (@yearly, UTC)"), "{ran}");
+    // No filesystem is free as a whole.
+    let policy = "---\napiVersion: snapward/v1\nkind: SafetyPolicy\nmetadata: {name: all}\nspec: {freeSpace: {minPercent: 100}}\n";
+    let full = root.file("full.yaml", &(manifest(&format!("  safety: {{policyRef: all}}\n{series}")) + policy));
+    let ran = run(&["apply", "--yes", &full]).exits(3);
+    assert!(ran.stdout.contains("NoSpace") && guest.snapshots().is_empty(), "{ran}");
     run(&["apply", "--yes", &file]).exits(0);
     let taken = guest.snapshots();
     assert_eq!(taken.len(), 1, "{taken:?}");
