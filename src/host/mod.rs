@@ -313,7 +313,8 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn has_managed_save(&self, domain: &DomainRef) -> Result<bool>;
 
-    /// Has the guest's agent freeze all filesystems, and says how many (`virDomainFSFreeze`).
+    /// Has the guest's agent freeze all filesystems, and says how many (`virDomainFSFreeze`, and what makes sure before that
+    /// the agent answers: a freeze sent to one that hangs takes place when nobody expects it).
     ///
     /// # Errors
     /// When there is no agent, or it refuses, as where they are frozen already. With [`ErrorClass::OutcomeUnknown`] they

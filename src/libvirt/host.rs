@@ -13,7 +13,7 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use super::error::{host_error, is};
-use super::handle::{ListedDomain, Owned, block_job, domains_with_state, freeze, thaw};
+use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, thaw};
 use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
@@ -343,7 +343,11 @@ impl Host for LibvirtHost {
 
     fn freeze(&self, domain: &DomainRef) -> Result<u32> {
         let operation = Operation::Freeze(domain);
-        freeze(&self.domain(domain, operation)?.domain).map_err(failed(operation))
+        freeze(&self.domain(domain, operation)?.domain).map_err(|error| match error {
+            NotFrozen::Asked(error) => host_error(operation, &error),
+            // Whatever the error says of a command: it was none that freezes.
+            NotFrozen::Silent(error) => HostError { class: ErrorClass::Refused, ..host_error(operation, &error) },
+        })
     }
 
     fn thaw(&self, domain: &DomainRef) -> Result<u32> {
