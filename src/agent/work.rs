@@ -1,0 +1,105 @@
+//! From a plan to jobs: which domains get one, when it starts, and what its end means for the next.
+
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::jobs::{self, Job};
+use super::queue::FIRST_PAUSE;
+use super::round::Round;
+use super::{Agent, JOBS_PER_HOST, Key};
+use crate::apply::Options;
+use crate::model::agent::LastPass;
+use crate::model::outcome::{DomainOutcome, DomainResult};
+use crate::model::plan::{BlockCode, Plan};
+
+impl Agent {
+    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
+    pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
+        self.pending.retain(|job| job.approved);
+        for domain in round.plan.domains.iter().filter(|domain| jobs::has_work(&round.plan, domain)) {
+            let key = (domain.host.clone(), domain.uuid);
+            let waits = self.pending.iter().any(|job| job.key == key);
+            let Some((info, endpoint)) = round.infos.get(&domain.host).filter(|_| round.fresh.contains(&key) && !waits)
+            else {
+                continue;
+            };
+            if !self.queue.is_free(&key, now) {
+                continue;
+            }
+            let job = Job {
+                plan: jobs::part(&round.plan, domain),
+                info: info.clone(),
+                endpoint: endpoint.clone(),
+                approved: self.approves(&round.plan),
+                key,
+            };
+            if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
+                tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
+                self.queue.failed(job.key, now);
+                continue;
+            }
+            self.pending.push_back(job);
+        }
+    }
+
+    /// Whether the manifests approve this plan as a whole.
+    fn approves(&self, plan: &Plan) -> bool {
+        let policies = self.revision.iter().flat_map(|revision| revision.desired.safety.values());
+        policies.into_iter().any(|policy| policy.value.spec.approve.as_ref() == Some(&plan.plan_id))
+            && plan.blocked.iter().all(|item| item.code != BlockCode::TooManyDeletes)
+    }
+
+    /// Starts jobs while there is room for them.
+    pub(super) fn start_jobs(&mut self, now: Instant) {
+        let mut waiting = std::mem::take(&mut self.pending);
+        while let Some(job) = waiting.pop_front() {
+            let running = self.queue.running().filter(|(host, _)| *host == job.key.0).count();
+            if running >= JOBS_PER_HOST || self.stop.is_requested() {
+                self.pending.push_back(job);
+                continue;
+            }
+            if !self.queue.is_free(&job.key, now) {
+                continue;
+            }
+            self.queue.started(job.key.clone());
+            self.deeds.insert(job.key.clone(), job.deeds());
+            let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), self.stop.clone());
+            let lock_dir = self.settings.lock_dir.clone();
+            self.jobs.spawn_blocking(move || {
+                let options = Options { lock_dir, progress: progress.as_ref(), stop };
+                let outcome = writers.run(&job, &options);
+                (job.key, outcome)
+            });
+        }
+        self.counters.running = self.jobs.len();
+    }
+
+    pub(super) fn end_job(&mut self, ended: Result<(Key, DomainOutcome), JoinError>) {
+        let now = Instant::now();
+        match ended {
+            Ok((key, outcome)) => {
+                self.counters.pass(&outcome);
+                let done = outcome.result == DomainResult::Done;
+                let last =
+                    LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
+                self.board.pass(key.clone(), last);
+                if done {
+                    self.queue.succeeded(key, now);
+                } else {
+                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
+                    self.deeds.remove(&key);
+                    self.queue.failed(key, now);
+                }
+            }
+            // Which domain it was is lost with it; its lock is free, and the round reads it again.
+            Err(error) => {
+                tracing::error!(%error, "a job ended in a defect of snapward");
+                self.next_sweep = now + FIRST_PAUSE;
+            }
+        }
+        self.start_jobs(now);
+        self.publish();
+    }
+}
