@@ -182,6 +182,8 @@ pub struct Agent {
     queue: Queue<Key>,
     pending: VecDeque<Job>,
     jobs: JoinSet<(Key, DomainOutcome)>,
+    /// Whose each job is: one that ends in a defect cannot say.
+    owners: BTreeMap<tokio::task::Id, Key>,
     /// What the last job of a domain did, when it ended well.
     deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
     writers: Arc<Writers>,
@@ -244,6 +246,7 @@ impl Agent {
             queue: Queue::default(),
             pending: VecDeque::new(),
             jobs: JoinSet::new(),
+            owners: BTreeMap::new(),
             deeds: BTreeMap::new(),
             stop: Stop::new(),
             next_read: now,
@@ -284,7 +287,7 @@ impl Agent {
                 },
                 () = self.changed.notified() => self.source_changed(),
                 Some(turn) = ended(&mut self.turn) => self.end_turn(turn),
-                Some(job) = self.jobs.join_next() => self.end_job(job),
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(wake) => {}
             }
             self.supervisor.alive();
@@ -302,9 +305,10 @@ impl Agent {
         while !self.jobs.is_empty() {
             let beat = Instant::now() + self.supervisor.beat().unwrap_or(LONGEST_SLEEP);
             tokio::select! {
-                Some(job) = self.jobs.join_next() => self.end_job(job),
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(beat) => {}
             }
+            self.alive.send_replace(Instant::now());
             self.supervisor.alive();
         }
     }

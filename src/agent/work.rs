@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinError;
+use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
 use super::jobs::{self, Job};
-use super::queue::FIRST_PAUSE;
 use super::round::Round;
 use super::{Agent, JOBS_PER_HOST, Key};
 use crate::apply::Options;
@@ -67,19 +66,22 @@ impl Agent {
             self.deeds.insert(job.key.clone(), job.deeds());
             let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), self.stop.clone());
             let lock_dir = self.settings.lock_dir.clone();
-            self.jobs.spawn_blocking(move || {
+            let owner = job.key.clone();
+            let started = self.jobs.spawn_blocking(move || {
                 let options = Options { lock_dir, progress: progress.as_ref(), stop };
                 let outcome = writers.run(&job, &options);
                 (job.key, outcome)
             });
+            self.owners.insert(started.id(), owner);
         }
         self.counters.running = self.jobs.len();
     }
 
-    pub(super) fn end_job(&mut self, ended: Result<(Key, DomainOutcome), JoinError>) {
+    pub(super) fn end_job(&mut self, ended: Result<(Id, (Key, DomainOutcome)), JoinError>) {
         let now = Instant::now();
         match ended {
-            Ok((key, outcome)) => {
+            Ok((id, (key, outcome))) => {
+                self.owners.remove(&id);
                 self.counters.pass(&outcome);
                 let done = outcome.result == DomainResult::Done;
                 let last =
@@ -93,10 +95,12 @@ impl Agent {
                     self.queue.failed(key, now);
                 }
             }
-            // Which domain it was is lost with it; its lock is free, and the round reads it again.
             Err(error) => {
-                tracing::error!(%error, "a job ended in a defect of snapward");
-                self.next_sweep = now + FIRST_PAUSE;
+                tracing::error!(%error, "a job ended in a defect of snapward; its domain is read and tried again");
+                if let Some(key) = self.owners.remove(&error.id()) {
+                    self.deeds.remove(&key);
+                    self.queue.failed(key, now);
+                }
             }
         }
         self.start_jobs(now);

@@ -1,7 +1,6 @@
 //! The agent as a program: on a libvirtd that is killed and restarted, watched by what stands in for systemd, asked over HTTP.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
