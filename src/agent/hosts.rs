@@ -142,13 +142,14 @@ impl Link {
 
     /// The connection is no good. What was known is forgotten: anything may have happened until it is back.
     fn lost(&mut self, now: Instant, error: String) {
-        let failed_before = self.error.replace(error.clone()).is_some();
+        let failed_before = self.error.is_some();
         self.backoff.failed(now);
         self.calls_before = self.calls();
         (self.opened, self.known) = (None, None);
         if !failed_before {
             tracing::warn!(host = self.endpoint.label(), error, "the host cannot be reached; it is tried again");
         }
+        self.error = Some(error);
     }
 
     /// Gives the connection up for a reason of the round's.

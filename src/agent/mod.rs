@@ -15,11 +15,13 @@ pub mod server;
 mod source;
 mod status;
 pub mod supervisor;
+mod turns;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,18 +35,19 @@ pub use clock::Clock;
 pub use hosts::{Hosts, Opened};
 pub use source::{Directory, Loader, Revision, Source, SourceError, Verification};
 
-use crate::apply::{Options, Progress, Stop};
-use crate::model::agent::{AgentStatus, LastPass, Mode};
+use crate::apply::{Progress, Stop};
+use crate::model::agent::{AgentStatus, Mode};
 use crate::model::names::DomainUuid;
-use crate::model::outcome::{DomainOutcome, DomainResult};
-use crate::model::plan::{ActionKind, BlockCode, Plan, PlanSource};
-use hosts::Ask;
+use crate::model::outcome::DomainOutcome;
+use crate::model::plan::{ActionKind, Plan};
+use crate::model::status::ConditionKind;
 use jobs::{Job, Writers};
 use metrics::Counters;
-use queue::{Backoff, FIRST_PAUSE, Queue};
-use round::{Round, World};
+use queue::{Backoff, Queue};
+use round::World;
 use status::{Board, Work};
 use supervisor::Supervisor;
+use turns::Turn;
 
 /// A domain: its host's name and its UUID.
 pub type Key = (String, DomainUuid);
@@ -155,31 +158,6 @@ impl Handle {
     }
 }
 
-/// What a turn of the blocking half is given, and gives back.
-struct Turn {
-    source: Box<dyn Source>,
-    world: World,
-    read: Option<Result<Revision, SourceError>>,
-    round: Option<Round>,
-    took: Duration,
-}
-
-/// Why a turn is made.
-#[derive(Debug, Default)]
-struct Reasons {
-    read: bool,
-    poll: bool,
-    sweep: bool,
-    timer: bool,
-    dirty: BTreeSet<Key>,
-}
-
-impl Reasons {
-    fn any(&self) -> bool {
-        self.read || self.poll || self.sweep || self.timer || !self.dirty.is_empty()
-    }
-}
-
 /// The agent.
 pub struct Agent {
     settings: Settings,
@@ -204,6 +182,8 @@ pub struct Agent {
     queue: Queue<Key>,
     pending: VecDeque<Job>,
     jobs: JoinSet<(Key, DomainOutcome)>,
+    /// Whose each job is: one that ends in a defect cannot say.
+    owners: BTreeMap<tokio::task::Id, Key>,
     /// What the last job of a domain did, when it ended well.
     deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
     writers: Arc<Writers>,
@@ -266,6 +246,7 @@ impl Agent {
             queue: Queue::default(),
             pending: VecDeque::new(),
             jobs: JoinSet::new(),
+            owners: BTreeMap::new(),
             deeds: BTreeMap::new(),
             stop: Stop::new(),
             next_read: now,
@@ -306,7 +287,7 @@ impl Agent {
                 },
                 () = self.changed.notified() => self.source_changed(),
                 Some(turn) = ended(&mut self.turn) => self.end_turn(turn),
-                Some(job) = self.jobs.join_next() => self.end_job(job),
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(wake) => {}
             }
             self.supervisor.alive();
@@ -324,9 +305,10 @@ impl Agent {
         while !self.jobs.is_empty() {
             let beat = Instant::now() + self.supervisor.beat().unwrap_or(LONGEST_SLEEP);
             tokio::select! {
-                Some(job) = self.jobs.join_next() => self.end_job(job),
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(beat) => {}
             }
+            self.alive.send_replace(Instant::now());
             self.supervisor.alive();
         }
     }
@@ -359,260 +341,6 @@ impl Agent {
         self.next_read = Instant::now();
     }
 
-    /// What there is to do now.
-    fn reasons(&mut self) -> Reasons {
-        let now = Instant::now();
-        let quiet = self.debounce.is_some_and(|(quiet, latest)| quiet.min(latest) <= now);
-        let read = if self.debounce.is_some() { quiet } else { self.next_read <= now };
-        if self.revision.is_none() {
-            return Reasons { read, ..Reasons::default() };
-        }
-        Reasons {
-            read,
-            poll: self.next_poll <= now || self.next_connect.is_some_and(|at| at <= now),
-            sweep: self.next_sweep <= now,
-            timer: self.due.is_some_and(|due| due <= self.clock.now()),
-            dirty: self.queue.take_due(now),
-        }
-    }
-
-    /// Begins a turn where none runs and something is to be done.
-    fn begin_turn(&mut self) {
-        if self.turn.is_some() {
-            return;
-        }
-        let reasons = self.reasons();
-        if !reasons.any() {
-            return;
-        }
-        let Some((mut source, mut world)) = self.idle.take() else { return };
-        tracing::debug!(?reasons, "round");
-        let now = Instant::now();
-        if reasons.read {
-            self.debounce = None;
-            self.answering.append(&mut self.reloads);
-        }
-        if reasons.poll {
-            self.next_poll = now + self.settings.poll;
-        }
-        if reasons.sweep {
-            self.next_sweep = now + self.settings.sweep;
-        }
-        let (last, planned) = (self.revision.clone(), self.planned.clone());
-        let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
-        let (hosts, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.clock));
-        let plan_source = PlanSource { paths: self.paths.clone(), at: None };
-        self.turn = Some(tokio::task::spawn_blocking(move || {
-            let read = reasons.read.then(|| source.read());
-            let new = match &read {
-                Some(Ok(revision)) if last.as_ref().is_none_or(|last| last.id != revision.id) => Some(revision),
-                _ => None,
-            };
-            let current = new.or(last.as_deref());
-            let only_read = !(reasons.poll || reasons.sweep || reasons.timer || !reasons.dirty.is_empty());
-            let round = current.filter(|_| new.is_some() || !only_read).map(|revision| {
-                let ask = Ask {
-                    hosts: hosts.as_ref(),
-                    desired: &revision.desired,
-                    before: planned.as_ref().map(|revision| &revision.desired),
-                    now,
-                    poll: reasons.poll,
-                    sweep: reasons.sweep,
-                    dirty: &reasons.dirty,
-                    busy: &busy,
-                };
-                world.round(&ask, clock.now(), &plan_source)
-            });
-            Turn { source, world, read, round, took: now.elapsed() }
-        }));
-    }
-
-    fn end_turn(&mut self, turn: Result<Turn, tokio::task::JoinError>) {
-        self.turn = None;
-        let turn = match turn {
-            Ok(turn) => turn,
-            Err(error) => {
-                // The source and what was known are lost with it; without them nothing can go on. systemd restarts.
-                tracing::error!(%error, "a round ended in a defect of snapward; the agent ends");
-                self.defect = true;
-                self.commands.close();
-                return;
-            }
-        };
-        let now = Instant::now();
-        let read = turn.read.as_ref().map(|read| match read {
-            Ok(revision) => Ok(revision.id.clone()),
-            Err(error) => Err(error.text.clone()),
-        });
-        if let Some(read) = turn.read {
-            self.board.read(&read, turn.source.verification(), self.clock.now());
-            self.source_read(read, now);
-        }
-        self.idle = Some((turn.source, turn.world));
-        if let Some(round) = turn.round {
-            self.counters.round_seconds += turn.took.as_secs_f64();
-            self.end_round(round, now);
-        }
-        self.publish();
-        if let Some(read) = read {
-            self.supervisor.ready(&self.summary());
-            self.answering.drain(..).for_each(|answer| drop(answer.send(read.clone())));
-        }
-        if !self.ready && self.plan.is_some() {
-            self.ready = true;
-            self.supervisor.ready(&self.summary());
-        }
-    }
-
-    /// Takes over what the source gave, or keeps what is in use.
-    fn source_read(&mut self, read: Result<Revision, SourceError>, now: Instant) {
-        let next = match &read {
-            Ok(_) => now + self.interval,
-            Err(_) => self.source_backoff.failed(now).min(now + self.interval),
-        };
-        // A request that came while it was read is about what is there now.
-        self.next_read = if self.reloads.is_empty() { next } else { now };
-        match read {
-            Ok(revision) => {
-                self.source_backoff = Backoff::default();
-                self.counters.last_read = Some(self.clock.now());
-                if self.revision.as_ref().is_none_or(|last| last.id != revision.id) {
-                    tracing::info!(revision = revision.id, "following");
-                    for warning in &revision.warnings {
-                        tracing::warn!(revision = revision.id, warning);
-                    }
-                    self.revision = Some(Arc::new(revision));
-                    // What waits was planned for another revision, and what failed may work under this one.
-                    self.pending.clear();
-                    self.queue.forgive(now);
-                }
-            }
-            Err(error) => {
-                self.counters.source_errors += 1;
-                let kept = self.revision.as_ref().map(|revision| revision.id.as_str());
-                tracing::warn!(
-                    error = error.text,
-                    refused = error.id,
-                    kept,
-                    "what was read cannot be used; nothing is deleted for it"
-                );
-            }
-        }
-    }
-
-    fn end_round(&mut self, round: Round, now: Instant) {
-        self.counters.rounds += 1;
-        self.counters.libvirt_calls = round.calls;
-        self.counters.last_round = Some(self.clock.now());
-        self.counters.plan = round.plan.summary;
-        self.next_connect = round.retry;
-        if self.planned.is_none() {
-            // Everything was read just now.
-            self.next_poll = now + self.settings.poll;
-        }
-        self.planned.clone_from(&self.revision);
-        self.queue.retain(|key| round.domains.contains(key));
-        self.deeds.retain(|key, _| round.domains.contains(key));
-        self.due = next_due(&round.plan, self.clock.now());
-        if let Some(revision) = &self.revision {
-            self.board.round(&round, &revision.id);
-        }
-        if !self.settings.observe {
-            self.queue_jobs(&round, now);
-            self.start_jobs(now);
-        }
-        self.plan = Some(Arc::new(round.plan));
-    }
-
-    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
-    fn queue_jobs(&mut self, round: &Round, now: Instant) {
-        self.pending.retain(|job| job.approved);
-        for domain in round.plan.domains.iter().filter(|domain| jobs::has_work(&round.plan, domain)) {
-            let key = (domain.host.clone(), domain.uuid);
-            let waits = self.pending.iter().any(|job| job.key == key);
-            let Some((info, endpoint)) = round.infos.get(&domain.host).filter(|_| round.fresh.contains(&key) && !waits)
-            else {
-                continue;
-            };
-            if !self.queue.is_free(&key, now) {
-                continue;
-            }
-            let job = Job {
-                plan: jobs::part(&round.plan, domain),
-                info: info.clone(),
-                endpoint: endpoint.clone(),
-                approved: self.approves(&round.plan),
-                key,
-            };
-            if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
-                tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
-                self.queue.failed(job.key, now);
-                continue;
-            }
-            self.pending.push_back(job);
-        }
-    }
-
-    /// Whether the manifests approve this plan as a whole.
-    fn approves(&self, plan: &Plan) -> bool {
-        let policies = self.revision.iter().flat_map(|revision| revision.desired.safety.values());
-        policies.into_iter().any(|policy| policy.value.spec.approve.as_ref() == Some(&plan.plan_id))
-            && plan.blocked.iter().all(|item| item.code != BlockCode::TooManyDeletes)
-    }
-
-    /// Starts jobs while there is room for them.
-    fn start_jobs(&mut self, now: Instant) {
-        let mut waiting = std::mem::take(&mut self.pending);
-        while let Some(job) = waiting.pop_front() {
-            let running = self.queue.running().filter(|(host, _)| *host == job.key.0).count();
-            if running >= JOBS_PER_HOST || self.stop.is_requested() {
-                self.pending.push_back(job);
-                continue;
-            }
-            if !self.queue.is_free(&job.key, now) {
-                continue;
-            }
-            self.queue.started(job.key.clone());
-            self.deeds.insert(job.key.clone(), job.deeds());
-            let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), self.stop.clone());
-            let (lock_dir, clock) = (self.settings.lock_dir.clone(), Arc::clone(&self.clock));
-            self.jobs.spawn_blocking(move || {
-                let now = || clock.now();
-                let options = Options { lock_dir, progress: progress.as_ref(), stop, clock: &now };
-                let outcome = writers.run(&job, &options);
-                (job.key, outcome)
-            });
-        }
-        self.counters.running = self.jobs.len();
-    }
-
-    fn end_job(&mut self, ended: Result<(Key, DomainOutcome), tokio::task::JoinError>) {
-        let now = Instant::now();
-        match ended {
-            Ok((key, outcome)) => {
-                self.counters.pass(&outcome);
-                let done = outcome.result == DomainResult::Done;
-                let last =
-                    LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
-                self.board.pass(key.clone(), last);
-                if done {
-                    self.queue.succeeded(key, now);
-                } else {
-                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
-                    self.deeds.remove(&key);
-                    self.queue.failed(key, now);
-                }
-            }
-            // Which domain it was is lost with it; its lock is free, and the round reads it again.
-            Err(error) => {
-                tracing::error!(%error, "a job ended in a defect of snapward");
-                self.next_sweep = now + FIRST_PAUSE;
-            }
-        }
-        self.start_jobs(now);
-        self.publish();
-    }
-
     fn publish(&mut self) {
         let (instant, now) = (Instant::now(), self.clock.now());
         let (queue, pending) = (&self.queue, &self.pending);
@@ -632,11 +360,7 @@ impl Agent {
     /// One line for systemd's status.
     fn summary(&self) -> String {
         let view = self.view.borrow();
-        let ready = view
-            .status
-            .conditions
-            .iter()
-            .find(|condition| condition.kind == crate::model::status::ConditionKind::Ready);
+        let ready = view.status.conditions.iter().find(|condition| condition.kind == ConditionKind::Ready);
         ready.map(|ready| ready.message.clone()).unwrap_or_default()
     }
 }
@@ -652,12 +376,4 @@ async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio
 /// How long until an instant; nothing where it is over.
 fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or_default()
-}
-
-/// When the clock next makes something due: a capture, or the end of a slot or window. What has no instant of its own in
-/// the plan, as an age that retention asks for, is found by the poll.
-fn next_due(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-    let captures = plan.domains.iter().filter_map(|domain| domain.next_due.as_ref());
-    let times = captures.chain(&plan.good_until).filter_map(|text| text.parse().ok());
-    times.filter(|at| *at > now).min()
 }

@@ -100,7 +100,7 @@ impl Board {
             .map(|domain| {
                 let key = (domain.host.clone(), domain.uuid);
                 let work = work(&key);
-                self.domain(domain, key, &work, now)
+                self.domain(domain, &key, &work, now)
             })
             .collect();
         let working = domains.iter().any(|domain| holds(&domain.conditions, ConditionKind::Reconciling));
@@ -128,7 +128,7 @@ impl Board {
         }
     }
 
-    fn domain(&mut self, domain: DomainStatus, key: Key, work: &Work, now: Timestamp) -> AgentDomain {
+    fn domain(&mut self, domain: DomainStatus, key: &Key, work: &Work, now: Timestamp) -> AgentDomain {
         let mut conditions = domain.conditions;
         let (reconciling, reason, message) = match (work.running, work.pending, work.retry_at) {
             (true, ..) => (true, "Running", "the agent is at work on it".to_owned()),
@@ -154,7 +154,7 @@ impl Board {
             blocked: domain.blocked,
             failures: work.failures,
             retry_at: work.retry_at.map(|at| at.to_string()),
-            last: self.last.get(&key).cloned(),
+            last: self.last.get(key).cloned(),
         }
     }
 

@@ -30,7 +30,7 @@ pub fn agent(status: &AgentStatus, now: Timestamp, palette: Palette) -> String {
         match &host.error {
             None => page.wrapped(2, "host: ", None, &format!("{}, {}", host.name, host.uri)),
             Some(error) => {
-                page.wrapped(2, "host: ", Some(Role::Delete), &format!("{} cannot be reached: {error}", host.name))
+                page.wrapped(2, "host: ", Some(Role::Delete), &format!("{} cannot be reached: {error}", host.name));
             }
         }
     }
