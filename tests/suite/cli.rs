@@ -147,7 +147,8 @@ fn the_manual_has_a_page_for_every_verb() {
     let ran = snapward(["man"]).run().exits(0);
     let titles: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with(".TH ")).collect();
     let names: Vec<&str> = titles.iter().filter_map(|title| title.split_whitespace().nth(1)).collect();
-    let verbs = ["validate", "plan", "apply", "status", "retention", "snapshot", "schema", "completions", "man"];
+    let verbs =
+        ["validate", "plan", "apply", "status", "agent", "retention", "snapshot", "schema", "completions", "man"];
     let nested = |verb| match verb {
         "retention" => vec!["explain", "simulate", "compare"],
         "snapshot" => vec!["list", "info", "xml", "parent", "current", "revert"],

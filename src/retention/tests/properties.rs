@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::generated::{candidates, nested_specs, now, plain_candidates, set_count, specs};
 use super::kept;
 use super::oracle::Oracle;
-use crate::model::kinds::{RetentionSpec, TimeSpan};
+use crate::model::kinds::{Keep, RetentionSpec, TimeSpan};
 use crate::model::names::SnapshotName;
 use crate::retention::{Candidate, Context, Decision, Period, Reason, decide};
 
@@ -124,6 +124,18 @@ proptest! {
         // Those ahead of now are set aside today and not later; and where the oldest ages away, another is the oldest.
         let list: Vec<_> = list.into_iter().filter(|candidate| candidate.slot <= now()).collect();
         spec.fill_oldest &= spec.maximum_age.is_none();
+        // A span that keeps the new one covers its year, and a count then reaches one year further back.
+        spec.keep = Keep {
+            within: None,
+            within_hourly: None,
+            within_daily: None,
+            within_weekly: None,
+            within_monthly: None,
+            within_quarterly: None,
+            within_yearly: None,
+            ..spec.keep
+        };
+        prop_assume!(spec.keep != Keep::default());
         let before = survivors(&list, &spec, SignedDuration::ZERO);
         let later = SignedDuration::from_mins(minutes);
         let newest = Candidate {
