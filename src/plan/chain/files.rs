@@ -144,7 +144,19 @@ fn own_domain(
     // What other snapshots froze, but for those above it on the path: their content moves with the merge.
     let depth = layout.path.iter().position(|on_path| on_path.name == *name);
     let above: BTreeSet<_> = layout.path[..depth.unwrap_or(0)].iter().map(|snapshot| &snapshot.name).collect();
-    for snapshot in domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name)) {
+    let others = domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name));
+    no_snapshot_needs(domain, others, hit, fault, trust)
+}
+
+/// Checks that none of these snapshots froze an image, or has a memory image, that a step touches.
+fn no_snapshot_needs<'s>(
+    domain: &ObservedDomain,
+    snapshots: impl Iterator<Item = &'s ObservedSnapshot>,
+    hit: impl Fn(&String) -> bool,
+    fault: impl Fn(&str, String) -> Fault,
+    trust: Trust,
+) -> Result<(), Fault> {
+    for snapshot in snapshots {
         let Some(files) = snapshot.files.as_deref() else { continue };
         for base in files.bases.values() {
             let chain = follow(&domain.files, base);
@@ -234,29 +246,7 @@ pub(super) fn needed_by_others(domain: &ObservedDomain, removed: &[&str], trust:
             return Err(fault(image, format!("disk {}", printable(&disk.target))));
         }
     }
-    for snapshot in domain.tree.iter() {
-        let Some(files) = snapshot.files.as_deref() else { continue };
-        for base in files.bases.values() {
-            let chain = follow(&domain.files, base);
-            if let Chain::Cut(_, why) = &chain
-                && trust == Trust::Nothing
-            {
-                return Err(Fault::new(
-                    BlockCode::ChainUnknown,
-                    format!("what snapshot {} froze cannot be read from here: {why}", snapshot.name),
-                    "run snapward on the host itself, as a user who may read the images; or set trustUnreadableChains in the \
-                     SafetyPolicy",
-                ));
-            }
-            if let Some(image) = chain.images().iter().find(|image| hit(image)) {
-                return Err(fault(image, format!("snapshot {}", snapshot.name)));
-            }
-        }
-        if let Some(memory) = files.memory.as_ref().filter(|memory| hit(memory)) {
-            return Err(fault(memory, format!("snapshot {}", snapshot.name)));
-        }
-    }
-    Ok(())
+    no_snapshot_needs(domain, domain.tree.iter(), hit, fault, trust)
 }
 
 /// Whether other domains of the host use a file.
