@@ -83,7 +83,9 @@ fn meant<'a>(error: CliError, given: &str, there: impl Iterator<Item = &'a str> 
     if let Some(name) = suggestion(given, there.clone()) {
         return error.hint(format!("did you mean {}?", printable(name)));
     }
-    let names: Vec<_> = there.map(printable).collect();
+    // libvirt lists out of a hash table, in another order each time.
+    let mut names: Vec<_> = there.map(printable).collect();
+    names.sort_unstable();
     match names.len() {
         0 => error.hint("it has none"),
         n if n > LISTED => error.hint(format!("it has {n}, among them {}", names[..LISTED].join(", "))),
