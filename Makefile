@@ -1,6 +1,6 @@
 # The commands of a working day; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install-deps build test demo lint bench
+.PHONY: help install-deps build test proof demo lint bench
 SHELL := /bin/bash
 
 # rustup puts cargo there; a CI job may not have it in PATH.
@@ -21,6 +21,10 @@ build: ## Build snapward for use (target/release/snapward)
 test: ## Install what is missing, build, run all tests
 	@scripts/install-deps test
 	cargo nextest run --locked $(ARGS)
+
+proof: ## Run three months of an hourly series hour by hour, on a running guest; takes half an hour on busy cores
+	@scripts/install-deps test
+	SNAPWARD_PROOF=1 cargo nextest run --locked --profile proof --no-capture -E 'test(three_months)'
 
 demo: ## See snapward at work on a throwaway domain
 	@scripts/install-deps run

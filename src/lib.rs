@@ -3,6 +3,7 @@
 //! Data flows one way: manifests become a desired state, libvirt an observed state, both together a plan, and the plan
 //! is applied. ARCHITECTURE.md has the map.
 
+pub mod agent;
 pub mod apply;
 pub mod cli;
 pub mod host;

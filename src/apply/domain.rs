@@ -53,9 +53,8 @@ pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'
             return skipped(task, DomainResult::Failed, &text);
         }
     };
-    let host = target.host.as_ref();
     let ledger = task.planned.ledger.as_ref();
-    let mut pass = Pass::new(host, domain, &observed, refs, ledger, guard, options.progress);
+    let mut pass = Pass::new(target, domain, &observed, refs, ledger, guard, options);
     if let Err(failure) = pass.write_planned_ledger() {
         return skipped(task, DomainResult::Failed, &failure.text);
     }
@@ -70,23 +69,29 @@ pub(super) fn interest<'a>(task: &Task<'a>) -> Interest<'a> {
     }
     // A record that is given back can be of an external snapshot, in a domain that lists none.
     wanted.external |= task.actions.iter().any(|action| action.definition.is_some());
+    wanted.revert = reverts(task);
     wanted
 }
 
-/// The watch over a domain that has, or gets, external snapshots.
+fn reverts(task: &Task<'_>) -> bool {
+    task.actions.iter().any(|action| action.action == ActionKind::Revert)
+}
+
+/// The watch over a domain that has, or gets, external snapshots, or is reverted.
 fn guard<'a>(target: &Target, task: &Task<'a>, observed: &ObservedDomain) -> host::Result<Option<Guard<'a>>> {
     let wanted = interest(task);
     let external = observed.tree.external().next().is_some();
-    if !external && !wanted.external {
+    if !external && !wanted.external && !wanted.revert {
         return Ok(None);
     }
     let rules = Rules { trust_unreadable_chains: task.planned.trust_unreadable_chains };
     let touches_files = |action: &Action| match action.action {
         ActionKind::Delete => external,
         ActionKind::Create => action.after.as_ref().is_some_and(|after| after.reuse == Some(true)),
-        ActionKind::Redefine | ActionKind::SetCurrent | ActionKind::Revert => false,
+        ActionKind::Revert => true,
+        ActionKind::Redefine | ActionKind::SetCurrent => false,
     };
-    let neighbours = task.actions.iter().any(|action| touches_files(action));
+    let neighbours = wanted.revert || task.actions.iter().any(|action| touches_files(action));
     Guard::new(target.host.as_ref(), observed, wanted, rules, neighbours).map(Some)
 }
 

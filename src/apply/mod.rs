@@ -60,6 +60,8 @@ pub struct Options<'a> {
     pub progress: &'a dyn Progress,
     /// Ends the run early.
     pub stop: Stop,
+    /// Tells the time, for the notes of reverts and what expires.
+    pub clock: &'a (dyn Fn() -> jiff::Timestamp + Sync),
 }
 
 /// One domain with what is to be done in it.

@@ -67,27 +67,41 @@ struct Ready {
 }
 
 pub(super) fn run(args: &ApplyArgs, context: &Context) -> Result<Exit, CliError> {
-    let output = context.output;
-    may_ask(args)?;
+    if !args.yes {
+        not_from_stdin(args)?;
+    }
+    may_ask(args.yes, "read the plan with `snapward plan`, then run `snapward apply --yes`")?;
     let (ready, interrupt) = match &args.plan {
         Some(file) => from_file(file, args, context)?,
         None => from_manifests(args, context)?,
     };
-    match args.output {
-        Format::Text => output.data(&text::plan(&ready.plan, output.data))?,
-        Format::Json => output.note(&text::plan(&ready.plan, output.notes)),
+    carry_out(&ready.plan, &ready.targets, &interrupt, (args.yes, args.output), context)
+}
+
+/// Shows a plan, asks, carries it out and shows what became of it. For every verb that acts.
+pub(super) fn carry_out(
+    plan: &Plan,
+    targets: &[Target],
+    interrupt: &Interrupt,
+    (yes, format): (bool, Format),
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let output = context.output;
+    match format {
+        Format::Text => output.data(&text::plan(plan, output.data))?,
+        Format::Json => output.note(&text::plan(plan, output.notes)),
     }
-    let has_changes = ready.plan.summary.has_changes;
-    if has_changes && !args.yes && !confirmed(context, "Apply these changes?") {
+    let has_changes = plan.summary.has_changes;
+    if has_changes && !yes && !confirmed(context, "Apply these changes?") {
         return Err(CliError::failed("not confirmed; nothing was changed"));
     }
     let stop = apply::Stop::new();
     interrupt.stops(stop.clone());
-    let progress = progress::choose(context, ready.plan.actions.len());
-    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
-    let outcome = apply::apply(&ready.plan, &ready.targets, &options);
+    let progress = progress::choose(context, plan.actions.len());
+    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop, clock: &clock::now };
+    let outcome = apply::apply(plan, targets, &options);
     drop(progress);
-    let shown = match args.output {
+    let shown = match format {
         Format::Json => json::pretty(&outcome).map_err(CliError::from).and_then(|text| output.data(&text)),
         // The plan has just said that there was nothing to do.
         Format::Text if !has_changes && outcome.domains.iter().all(|domain| domain.result == DomainResult::Done) => {
@@ -171,25 +185,22 @@ fn plan_id(text: &str) -> Result<String, String> {
 
 /// Whether the question can be asked, found out before any work: a run must not end differently because there happened
 /// to be nothing to do.
-fn may_ask(args: &ApplyArgs) -> Result<(), CliError> {
-    if args.yes {
+pub(super) fn may_ask(yes: bool, hint: &str) -> Result<(), CliError> {
+    if yes || std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         return Ok(());
     }
+    Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done").hint(hint))
+}
+
+/// Whether standard input is there for the answer.
+fn not_from_stdin(args: &ApplyArgs) -> Result<(), CliError> {
     if args.paths.iter().any(|path| path.as_os_str() == STDIN) {
         return Err(CliError::usage(
             "the manifests come from standard input, so the question cannot be answered there",
         )
         .hint("give --yes to apply without a question, after reading the plan: `snapward plan -`"));
     }
-    can_ask(args.yes, "read the plan with `snapward plan`, then run `snapward apply --yes`")
-}
-
-/// Makes sure that a question can be asked, or need not be.
-pub(super) fn can_ask(yes: bool, hint: &str) -> Result<(), CliError> {
-    if yes || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Ok(());
-    }
-    Err(CliError::usage("there is no terminal to ask on, and --yes was not given; nothing was done").hint(hint))
+    Ok(())
 }
 
 /// Where the locks of this machine are.

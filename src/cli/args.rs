@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{apply, completions, export, man, plan, retention, schema, snapshot, status, validate};
+use super::{agent, apply, completions, export, man, plan, retention, schema, snapshot, status, validate};
 
 /// Every exit code with its meaning; the same words in each verb's help.
 macro_rules! exit_codes {
@@ -47,6 +47,15 @@ macro_rules! exit_codes {
             "   64  wrong usage\n",
             "   65  a manifest has an error\n",
             "  130  interrupted"
+        )
+    };
+    (agent) => {
+        concat!(
+            "Exit codes:\n",
+            "    0  ended by SIGTERM or SIGINT; what was begun is finished\n",
+            "    1  failed: a socket could not be opened, or the agent found a defect in itself\n",
+            "   64  wrong usage\n",
+            "  130  ended at once by a second signal"
         )
     };
     (explain) => {
@@ -178,6 +187,8 @@ pub(super) enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// Straight to systemd's journal, each field searchable as F_NAME.
+    Journald,
 }
 
 /// When to use colours.
@@ -238,6 +249,7 @@ pub(super) enum Verb {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
+    Agent(agent::AgentArgs),
     Retention(retention::RetentionArgs),
     Snapshot(snapshot::SnapshotArgs),
     Export(export::ExportArgs),

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-/// The time now.
+/// The time now, in whole seconds as libvirt counts.
 #[allow(clippy::disallowed_methods, reason = "this is the one place")]
 pub(super) fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

@@ -1,16 +1,16 @@
 //! Which hosts a run is about, and the connections to them.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::agent::{self, Opened};
 use crate::apply::Target;
 use crate::host::{Counting, Deadline, Deadlines, Host, ReadOnly};
 use crate::libvirt::{self, Access};
 use crate::model::desired::DesiredState;
 use crate::model::observed::{ObservedHost, ObservedState, UnreadableHost};
-use crate::observe::Connection;
+use crate::observe::{Connection, Endpoint};
 
 /// How long opening a connection may take. ssh gives up on a dead address after about two minutes of TCP retries; a
 /// host that needs more than 30 s to answer would not be of use to a run either. The embedded driver's first open
@@ -20,42 +20,16 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 /// The URI that libvirt's own tools use for root.
 const DEFAULT_URI: &str = "qemu:///system";
 
-/// A host to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Candidate {
-    /// The name in the Inventory.
-    name: Option<String>,
-    labels: BTreeMap<String, String>,
-    uri: String,
-}
-
-impl Candidate {
-    /// A host under the name that a plan has for it.
-    pub(super) fn planned(name: &str, uri: &str) -> Self {
-        Self { name: Some(name.to_owned()), ..Self::uri(uri) }
-    }
-
-    /// A host that tells its own name.
-    pub(super) fn uri(uri: impl Into<String>) -> Self {
-        Self { name: None, labels: BTreeMap::new(), uri: uri.into() }
-    }
-
-    /// What the host is called before it was asked for its name.
-    fn label(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.uri)
-    }
-}
-
 /// The hosts of a run, each once: `-c`, else the Inventories, else `$LIBVIRT_DEFAULT_URI`, else `qemu:///system`.
-pub(super) fn candidates(connect: &[String], desired: &DesiredState) -> Vec<Candidate> {
+pub(super) fn candidates(connect: &[String], desired: &DesiredState) -> Vec<Endpoint> {
     choose(connect, desired, std::env::var("LIBVIRT_DEFAULT_URI").ok())
 }
 
-fn choose(connect: &[String], desired: &DesiredState, default_uri: Option<String>) -> Vec<Candidate> {
-    let mut all: Vec<Candidate> = connect.iter().map(Candidate::uri).collect();
+fn choose(connect: &[String], desired: &DesiredState, default_uri: Option<String>) -> Vec<Endpoint> {
+    let mut all: Vec<Endpoint> = connect.iter().map(Endpoint::uri).collect();
     if all.is_empty() {
         let hosts = desired.inventories.iter().flat_map(|inventory| &inventory.value.spec.hosts);
-        all.extend(hosts.map(|host| Candidate {
+        all.extend(hosts.map(|host| Endpoint {
             name: Some(host.name.clone()),
             labels: host.labels.clone(),
             uri: host.uri.clone(),
@@ -64,9 +38,9 @@ fn choose(connect: &[String], desired: &DesiredState, default_uri: Option<String
     if all.is_empty() {
         // libvirt takes an empty variable as unset.
         let uri = default_uri.filter(|uri| !uri.is_empty()).unwrap_or_else(|| DEFAULT_URI.to_owned());
-        all.push(Candidate::uri(uri));
+        all.push(Endpoint::uri(uri));
     }
-    let mut distinct: Vec<Candidate> = Vec::with_capacity(all.len());
+    let mut distinct: Vec<Endpoint> = Vec::with_capacity(all.len());
     for candidate in all {
         if !distinct.contains(&candidate) {
             distinct.push(candidate);
@@ -105,7 +79,7 @@ impl Hosts {
 }
 
 /// Connects to all of them at once. Each gets a thread that is left behind when its host does not answer in time.
-pub(super) fn open(candidates: Vec<Candidate>, access: Access) -> Hosts {
+pub(super) fn open(candidates: Vec<Endpoint>, access: Access) -> Hosts {
     let deadline = Instant::now() + CONNECT_DEADLINE;
     let waiting: Vec<_> = candidates
         .into_iter()
@@ -142,13 +116,7 @@ pub(super) fn open(candidates: Vec<Candidate>, access: Access) -> Hosts {
                 if matches!(access, Access::ReadOnly) {
                     host = Arc::new(ReadOnly::new(host));
                 }
-                hosts.connections.push(Connection {
-                    label: candidate.label().to_owned(),
-                    inventory_name: candidate.name,
-                    labels: candidate.labels,
-                    uri: candidate.uri,
-                    host,
-                });
+                hosts.connections.push(candidate.connected(host));
             }
             Err(error) => {
                 hosts.unreachable.push(UnreadableHost { name: candidate.label().to_owned(), error });
@@ -158,8 +126,31 @@ pub(super) fn open(candidates: Vec<Candidate>, access: Access) -> Hosts {
     hosts
 }
 
+/// How the agent finds and opens its hosts: as every verb does.
+pub(super) struct ForAgent {
+    /// The URIs of `-c`.
+    pub(super) connect: Vec<String>,
+}
+
+impl agent::Hosts for ForAgent {
+    fn endpoints(&self, desired: &DesiredState) -> Vec<Endpoint> {
+        candidates(&self.connect, desired)
+    }
+
+    fn open(&self, endpoint: &Endpoint, access: Access) -> Result<Opened, String> {
+        let mut hosts = open(vec![endpoint.clone()], access);
+        match (hosts.connections.pop(), hosts.counters.pop(), hosts.unreachable.pop()) {
+            (Some(connection), Some(calls), _) => Ok(Opened { connection, calls }),
+            (.., Some(down)) => Err(down.error),
+            _ => Err("connecting ended without an answer; this is a bug in snapward".to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::model::desired::Document;
     use crate::model::kinds::{Inventory, InventoryHost, InventorySpec, Metadata};

@@ -1,6 +1,7 @@
 //! What ends a run early: for people a sentence and hints, for scripts the exit code.
 
 use super::exit::Exit;
+use crate::host::HostError;
 
 /// A run that could not go on.
 #[derive(Debug)]
@@ -44,5 +45,11 @@ impl CliError {
 impl From<serde_json::Error> for CliError {
     fn from(error: serde_json::Error) -> Self {
         Self::failed(format!("could not write JSON: {error}; this is a bug in snapward"))
+    }
+}
+
+impl From<HostError> for CliError {
+    fn from(error: HostError) -> Self {
+        Self::failed(error.to_string())
     }
 }

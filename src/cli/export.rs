@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Context;
-use super::apply::{can_ask, confirmed};
+use super::apply::{confirmed, may_ask};
 use super::args::exit_codes;
 use super::clock;
 use super::error::CliError;
 use super::exit::Exit;
 use super::manifests;
-use super::snapshot::{Opened, Seen, carry_out, failed, open};
+use super::snapshot::{Opened, Seen, carry_out, open};
 use crate::libvirt::Access;
 use crate::manifest::export;
 use crate::model::desired::DesiredState;
@@ -100,7 +100,7 @@ pub(super) fn run(args: &ExportArgs, context: &Context) -> Result<Exit, CliError
 }
 
 pub(super) fn detach(args: &DetachArgs, context: &Context) -> Result<Exit, CliError> {
-    can_ask(args.yes, "run it with --yes")?;
+    may_ask(args.yes, "run it with --yes")?;
     let desired = match args.manifests.as_slice() {
         [] => None,
         paths => Some(manifests::desired(paths, context)?),
@@ -176,11 +176,11 @@ fn write(opened: &Opened, seen: &Seen, dir: &Path, secrets: bool) -> Result<Stri
     let folder = dir.join(&name);
     make_dir(dir)?;
     make_dir(&folder)?;
-    for snapshot in opened.host().snapshots(&opened.domain).map_err(failed)? {
+    for snapshot in opened.host().snapshots(&opened.domain)? {
         let xml = if secrets {
-            opened.host().snapshot_secure(&opened.domain, &snapshot).map_err(failed)?.0.to_string()
+            opened.host().snapshot_secure(&opened.domain, &snapshot)?.0.to_string()
         } else {
-            opened.host().snapshot_xml(&opened.domain, &snapshot).map_err(failed)?
+            opened.host().snapshot_xml(&opened.domain, &snapshot)?
         };
         put(&folder.join(format!("{}.xml", snapshot.name)), &xml)?;
     }

@@ -80,7 +80,8 @@ async fn serve(mut interrupts: Signal, mut terminations: Signal, stop: &Mutex<Op
     }
 }
 
+/// Ends the process at once.
 #[allow(clippy::disallowed_methods, reason = "other threads may hang in libvirt; the kernel releases their locks")]
-fn end() -> ! {
+pub(super) fn end() -> ! {
     std::process::exit(i32::from(Exit::Interrupted.code()))
 }

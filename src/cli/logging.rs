@@ -1,18 +1,21 @@
-//! Log lines on stderr: warnings always, more with `-v`.
+//! Log lines on stderr or in the journal: warnings always, more with `-v`, and in the agent, whose log is all there is to see.
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::args::{Global, LogFormat};
 use super::output::Output;
 use crate::report::Palette;
 
-/// Starts logging for the rest of the process.
-pub(super) fn start(global: &Global, output: Output) {
+/// Starts logging for the rest of the process. `talkative` is for a run that tells how it goes in its log alone.
+pub(super) fn start(global: &Global, talkative: bool, output: Output) {
     let level = match (global.verbose, global.log_format) {
         // In JSON, progress is made of events too.
-        (0, LogFormat::Text) => LevelFilter::WARN,
-        (0 | 1, _) => LevelFilter::INFO,
-        (2, _) => LevelFilter::DEBUG,
+        (0, LogFormat::Text) if !talkative => LevelFilter::WARN,
+        (0, _) => LevelFilter::INFO,
+        (1, _) if !talkative => LevelFilter::INFO,
+        (1 | 2, _) => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt()
@@ -24,6 +27,16 @@ pub(super) fn start(global: &Global, output: Output) {
     let started = match global.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Journald => match tracing_journald::layer() {
+            Ok(journal) => {
+                drop(tracing_subscriber::registry().with(journal).with(level).try_init());
+                Ok(())
+            }
+            Err(error) => {
+                output.note(&format!("warning: no journal to log to ({error}); logging to standard error\n"));
+                builder.try_init()
+            }
+        },
     };
     drop(started);
 }

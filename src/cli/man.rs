@@ -27,14 +27,18 @@ pub(super) fn run(_: &ManArgs, context: &Context) -> Result<Exit, CliError> {
     command.build();
     let mut pages = Vec::new();
     page(&command, &mut pages)?;
-    for verb in command.get_subcommands() {
-        page(verb, &mut pages)?;
-        for verb in verb.get_subcommands() {
-            page(verb, &mut pages)?;
-        }
-    }
+    pages_of(&command, &mut pages)?;
     context.output.data(&String::from_utf8_lossy(&pages))?;
     Ok(Exit::Done)
+}
+
+/// The pages of a command's verbs, each followed by those of its own verbs.
+fn pages_of(command: &Command, pages: &mut Vec<u8>) -> Result<(), CliError> {
+    for verb in command.get_subcommands() {
+        page(verb, pages)?;
+        pages_of(verb, pages)?;
+    }
+    Ok(())
 }
 
 fn page(command: &Command, pages: &mut Vec<u8>) -> Result<(), CliError> {

@@ -1,5 +1,7 @@
 //! The command line tool: parses, runs one verb, prints, and turns what happened into an exit code.
 
+mod agent;
+mod agent_client;
 mod apply;
 mod args;
 mod clock;
@@ -58,6 +60,7 @@ pub fn run_linked(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Plan(args) => plan::run(args, context),
         Verb::Apply(args) => apply::run(args, context),
         Verb::Status(args) => status::run(args, context),
+        Verb::Agent(args) => agent::run(args, context),
         Verb::Retention(args) => retention::explain(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         Verb::Export(args) => export::run(args, context),
@@ -77,11 +80,13 @@ fn start(args: &[OsString], on_hosts: OnHosts) -> ExitCode {
         }
     };
     let context = Context { output: Output::new(cli.global.color), global: cli.global };
-    logging::start(&context.global, context.output);
+    logging::start(&context.global, matches!(cli.verb, Verb::Agent(_)), context.output);
     let result = match &cli.verb {
+        Verb::Status(args) if args.agent.is_some() => status::of_agent(args, &context),
         verb @ (Verb::Plan(_)
         | Verb::Apply(_)
         | Verb::Status(_)
+        | Verb::Agent(_)
         | Verb::Snapshot(_)
         | Verb::Export(_)
         | Verb::Detach(_)) => on_hosts(verb, &context, args),

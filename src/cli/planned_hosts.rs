@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use super::connections::{self, Candidate};
+use super::connections;
 use super::error::CliError;
 use crate::apply::Target;
 use crate::host;
@@ -12,7 +12,7 @@ use crate::model::observed::{HostInfo, UnreadableHost};
 use crate::model::plan::{Plan, Unreadable};
 use crate::model::saved::SavedHost;
 use crate::model::text::printable;
-use crate::observe::{self, Connection};
+use crate::observe::{self, Connection, Endpoint};
 
 /// Connects to the hosts that have something to do. A host that is down or is another one is noted in the plan, and does
 /// not hold up the others.
@@ -32,7 +32,7 @@ pub(super) fn open(hosts: &[SavedHost], plan: &mut Plan, connect: &[String]) -> 
     }
     let mut targets = Vec::with_capacity(wanted.len());
     let others = connect.iter().filter(|uri| !hosts.iter().any(|host| host.uri == **uri));
-    let (given, down) = identified(others.map(Candidate::uri).collect());
+    let (given, down) = identified(others.map(Endpoint::uri).collect());
     if let Some(down) = down.first() {
         let text =
             format!("{} was given with -c and could not be reached ({}); nothing was done", down.name, down.error);
@@ -50,7 +50,7 @@ pub(super) fn open(hosts: &[SavedHost], plan: &mut Plan, connect: &[String]) -> 
             targets.push(target(&connection, info, host));
         }
     }
-    let (found, mut down) = identified(wanted.iter().map(|host| Candidate::planned(&host.name, &host.uri)).collect());
+    let (found, mut down) = identified(wanted.iter().map(|host| Endpoint::planned(&host.name, &host.uri)).collect());
     for (connection, info) in found {
         match wanted.iter().find(|host| host.name == info.name) {
             Some(host) if host.hostname == info.hostname => targets.push(target(&connection, info, host)),
@@ -76,7 +76,7 @@ pub(super) fn open(hosts: &[SavedHost], plan: &mut Plan, connect: &[String]) -> 
 }
 
 /// Connects to all at once, and asks each what it is.
-fn identified(candidates: Vec<Candidate>) -> (Vec<(Connection, HostInfo)>, Vec<UnreadableHost>) {
+fn identified(candidates: Vec<Endpoint>) -> (Vec<(Connection, HostInfo)>, Vec<UnreadableHost>) {
     let hosts = connections::open(candidates, Access::ReadWrite);
     let mut down = hosts.unreachable;
     let answers: Vec<Option<host::Result<HostInfo>>> = thread::scope(|scope| {

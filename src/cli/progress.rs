@@ -1,4 +1,4 @@
-//! Progress of an apply: bars on a terminal, plain lines elsewhere, log events with `--log-format json`.
+//! Progress of an apply: bars on a terminal, plain lines elsewhere, log events with other log formats and in the agent.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub(super) fn choose(context: &Context, actions: usize) -> Box<dyn Progress> {
     let terminal = std::io::stderr().is_terminal() && context.global.verbose == 0;
     match context.global.log_format {
-        LogFormat::Json => Box::new(Events),
+        LogFormat::Json | LogFormat::Journald => Box::new(Events),
         LogFormat::Text if terminal && actions > 0 => Box::new(Bars::new(actions)),
         LogFormat::Text => Box::new(Lines(context.output, Mutex::default())),
     }
@@ -84,8 +84,8 @@ impl Progress for Lines {
     fn domain_finished(&self, _: &DomainOutcome) {}
 }
 
-/// Log events, for programs.
-struct Events;
+/// Log events, for programs and for the agent.
+pub(super) struct Events;
 
 impl Progress for Events {
     fn domain_started(&self, host: &str, domain: &str, actions: usize) {

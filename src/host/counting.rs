@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, Files, Host, LedgerScope, Operation,
-    RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
 use crate::model::snapshot::ObservedSnapshot;
@@ -103,6 +103,22 @@ impl Host for Counting {
 
     fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
         self.count(Operation::Forget(domain, &snapshot.name)).forget(domain, snapshot)
+    }
+
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
+        self.count(Operation::Revert(domain, &snapshot.name)).revert(domain, snapshot, request)
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        self.count(Operation::HasManagedSave(domain)).has_managed_save(domain)
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        self.count(Operation::Freeze(domain)).freeze(domain)
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        self.count(Operation::Thaw(domain)).thaw(domain)
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {

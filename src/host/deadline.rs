@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
+    SnapshotRef,
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
@@ -21,6 +22,10 @@ pub struct Deadlines {
     pub read: Duration,
     /// For calls that change something.
     pub write: Duration,
+    /// For deletions: of an external snapshot, one is a merge of images.
+    pub delete: Duration,
+    /// For calls that the guest's agent has to answer.
+    pub agent: Duration,
 }
 
 impl Default for Deadlines {
@@ -32,6 +37,11 @@ impl Default for Deadlines {
             // A capture writes the guest's memory into the image: 256 GiB at 100 MB/s are 45 minutes. Past an hour, a
             // person is better served by a message than by silence; libvirt goes on either way.
             write: Duration::from_secs(60 * 60),
+            // 8 TiB at 100 MB/s are a day. Its progress is shown all the while, so nobody waits in silence.
+            delete: Duration::from_secs(24 * 60 * 60),
+            // A freeze writes out what the guest's caches hold, which takes seconds; of a guest that answers nothing for a
+            // minute none is to be expected, and it must not stay frozen for long.
+            agent: Duration::from_secs(60),
         }
     }
 }
@@ -96,7 +106,12 @@ impl Deadline {
         operation: Operation<'_>,
         call: impl FnOnce(&dyn Host) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let limit = if operation.is_write() { self.deadlines.write } else { self.deadlines.read };
+        let limit = match operation {
+            Operation::Delete(..) => self.deadlines.delete,
+            _ if operation.asks_agent() => self.deadlines.agent,
+            _ if operation.is_write() => self.deadlines.write,
+            _ => self.deadlines.read,
+        };
         let seconds = limit.as_secs_f32();
         let (class, message) = match self.run(limit, call) {
             Ok(result) => return result,
@@ -210,6 +225,26 @@ impl Host for Deadline {
         self.call(Operation::Forget(domain, &snapshot.name), move |host| host.forget(&owned.0, &owned.1))
     }
 
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
+        let owned = (domain.clone(), snapshot.clone());
+        self.call(Operation::Revert(domain, &snapshot.name), move |host| host.revert(&owned.0, &owned.1, request))
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        let owned = domain.clone();
+        self.call(Operation::HasManagedSave(domain), move |host| host.has_managed_save(&owned))
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        let owned = domain.clone();
+        self.call(Operation::Freeze(domain), move |host| host.freeze(&owned))
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        let owned = domain.clone();
+        self.call(Operation::Thaw(domain), move |host| host.thaw(&owned))
+    }
+
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {
         let owned = (domain.clone(), ledger.clone());
         self.call(Operation::WriteLedger(domain), move |host| host.write_ledger(&owned.0, &owned.1, scope))
@@ -280,11 +315,11 @@ mod tests {
     #[test]
     fn a_late_read_is_transient_and_does_not_block_the_next_call() {
         let (gate, fake) = hanging();
-        let host = Deadline::new(fake, Deadlines { read: SHORT, write: LONG });
+        let host = Deadline::new(fake, Deadlines { read: SHORT, write: LONG, delete: LONG, agent: LONG });
         let error = host.current(&domain()).expect_err("hangs");
         assert_eq!(error.class, ErrorClass::Transient);
         assert!(error.to_string().contains("web-1"), "{error}");
-        let other = Deadline { deadlines: Deadlines { read: LONG, write: LONG }, ..host };
+        let other = Deadline { deadlines: Deadlines { read: LONG, write: LONG, delete: LONG, agent: LONG }, ..host };
         assert!(other.domains().is_ok(), "another thread answers");
         gate.wait();
     }
@@ -292,7 +327,7 @@ mod tests {
     #[test]
     fn a_late_write_has_an_unknown_outcome() {
         let (gate, fake) = hanging();
-        let host = Deadline::new(fake, Deadlines { read: LONG, write: SHORT });
+        let host = Deadline::new(fake, Deadlines { read: LONG, write: SHORT, delete: SHORT, agent: SHORT });
         let error = host.delete(&domain(), &snapshot()).expect_err("hangs");
         assert_eq!(error.class, ErrorClass::OutcomeUnknown);
         assert!(error.message.contains("still running in libvirt"), "{error}");
@@ -301,7 +336,8 @@ mod tests {
 
     #[test]
     fn one_thread_serves_calls_that_follow_each_other() {
-        let host = Deadline::new(Arc::new(Fake::default()), Deadlines { read: LONG, write: LONG });
+        let host =
+            Deadline::new(Arc::new(Fake::default()), Deadlines { read: LONG, write: LONG, delete: LONG, agent: LONG });
         for _ in 0..100 {
             assert!(host.domains().is_ok());
         }
@@ -311,7 +347,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_call_is_an_error_of_that_call_alone() {
         let fake = Fake { panic_on_version: true, ..Fake::default() };
-        let host = Deadline::new(Arc::new(fake), Deadlines { read: LONG, write: LONG });
+        let host = Deadline::new(Arc::new(fake), Deadlines { read: LONG, write: LONG, delete: LONG, agent: LONG });
         assert_eq!(host.libvirt_version().expect_err("panics").class, ErrorClass::Bug);
         assert!(host.domains().is_ok());
     }

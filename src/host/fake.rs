@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
@@ -156,6 +156,23 @@ impl Host for Fake {
 
     fn forget(&self, _: &DomainRef, _: &SnapshotRef) -> Result<()> {
         self.called(())
+    }
+
+    fn revert(&self, _: &DomainRef, _: &SnapshotRef, _: RevertRequest) -> Result<()> {
+        self.called(())
+    }
+
+    fn has_managed_save(&self, _: &DomainRef) -> Result<bool> {
+        self.called(false)
+    }
+
+    fn freeze(&self, _: &DomainRef) -> Result<u32> {
+        self.wait();
+        self.called(1)
+    }
+
+    fn thaw(&self, _: &DomainRef) -> Result<u32> {
+        self.called(1)
     }
 
     fn write_ledger(&self, _: &DomainRef, _: &Ledger, _: LedgerScope) -> Result<()> {

@@ -24,10 +24,10 @@ use std::sync::Arc;
 
 use crate::model::act::Act;
 use crate::model::image::{ImageSnapshot, ImageState, Space};
-use crate::model::kinds::Capture;
+use crate::model::kinds::{Capture, Power};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedDisk, RunState};
+use crate::model::observed::{Agent, ObservedDisk, RunState};
 use crate::model::snapshot::ObservedSnapshot;
 
 /// The result of every host call.
@@ -88,6 +88,10 @@ pub struct DomainDefinition {
     pub raw_nvram: bool,
     /// The ledger in its `<metadata>`, whichever domain it names.
     pub ledger: Option<Ledger>,
+    /// The memory it is started with, in KiB.
+    pub memory_kib: Option<u64>,
+    /// Whether the guest's agent answers libvirt.
+    pub agent: Agent,
 }
 
 /// A snapshot to capture.
@@ -105,6 +109,17 @@ pub struct CreateRequest {
     pub reuse: bool,
     /// How it is done: `halt`, `live`, `atomic`, `no_metadata`.
     pub act: Act,
+}
+
+/// What a revert is asked for besides its target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RevertRequest {
+    /// The run state afterwards.
+    pub power: Power,
+    /// Go on where libvirt calls it risky (`VIR_DOMAIN_SNAPSHOT_REVERT_FORCE`).
+    pub force: bool,
+    /// Take the firmware's variables from their template anew; since libvirt 8.1.
+    pub reset_nvram: bool,
 }
 
 /// Snapshot XML read with secrets, to be sent back. It never prints.
@@ -295,6 +310,34 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// [`ErrorClass::NotFound`] when it is gone.
     fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()>;
+
+    /// Reverts the domain (`virDomainRevertToSnapshot`). QEMU is stopped, and started again where the domain shall be
+    /// active.
+    ///
+    /// # Errors
+    /// A failed call can have stopped the domain and changed its definition: the caller reads it again.
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()>;
+
+    /// Whether libvirt holds a saved memory image of the domain, which its next start would load
+    /// (`virDomainHasManagedSaveImage`).
+    ///
+    /// # Errors
+    /// When the domain is gone.
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool>;
+
+    /// Has the guest's agent freeze all filesystems, and says how many (`virDomainFSFreeze`, and what makes sure before that
+    /// the agent answers: a freeze sent to one that hangs takes place when nobody expects it).
+    ///
+    /// # Errors
+    /// When there is no agent, or it refuses, as where they are frozen already. With [`ErrorClass::OutcomeUnknown`] they
+    /// may be frozen, or become so yet.
+    fn freeze(&self, domain: &DomainRef) -> Result<u32>;
+
+    /// Has the guest's agent thaw all filesystems, and says how many (`virDomainFSThaw`).
+    ///
+    /// # Errors
+    /// When the agent does not answer: the guest may still be frozen.
+    fn thaw(&self, domain: &DomainRef) -> Result<u32>;
 
     /// Writes the ledger (`virDomainSetMetadata`).
     ///

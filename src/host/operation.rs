@@ -41,6 +41,14 @@ pub enum Operation<'a> {
     Delete(&'a DomainRef, &'a SnapshotName),
     /// [`super::Host::forget`].
     Forget(&'a DomainRef, &'a SnapshotName),
+    /// [`super::Host::revert`].
+    Revert(&'a DomainRef, &'a SnapshotName),
+    /// [`super::Host::has_managed_save`].
+    HasManagedSave(&'a DomainRef),
+    /// [`super::Host::freeze`].
+    Freeze(&'a DomainRef),
+    /// [`super::Host::thaw`].
+    Thaw(&'a DomainRef),
     /// [`super::Host::write_ledger`].
     WriteLedger(&'a DomainRef),
     /// [`super::Host::block_job`].
@@ -67,6 +75,10 @@ impl Operation<'_> {
             Self::Redefine(..) => "redefine",
             Self::Delete(..) => "delete",
             Self::Forget(..) => "forget",
+            Self::Revert(..) => "revert",
+            Self::HasManagedSave(_) => "has_managed_save",
+            Self::Freeze(_) => "freeze",
+            Self::Thaw(_) => "thaw",
             Self::WriteLedger(_) => "write_ledger",
             Self::BlockJob(_) => "block_job",
         }
@@ -74,10 +86,35 @@ impl Operation<'_> {
 
     /// Whether it changes something on the host.
     pub fn is_write(&self) -> bool {
-        matches!(
-            self,
-            Self::Create(..) | Self::Redefine(..) | Self::Delete(..) | Self::Forget(..) | Self::WriteLedger(_)
-        )
+        match self {
+            Self::Create(..)
+            | Self::Redefine(..)
+            | Self::Delete(..)
+            | Self::Forget(..)
+            | Self::Revert(..)
+            | Self::Freeze(_)
+            | Self::Thaw(_)
+            | Self::WriteLedger(_) => true,
+            Self::Hostname
+            | Self::LibvirtVersion
+            | Self::Capabilities
+            | Self::Domains
+            | Self::Definition(_)
+            | Self::IsPersistent(_)
+            | Self::Snapshots(_)
+            | Self::Current(_)
+            | Self::Select(_)
+            | Self::Snapshot(..)
+            | Self::SnapshotXml(..)
+            | Self::SnapshotSecure(..)
+            | Self::HasManagedSave(_)
+            | Self::BlockJob(_) => false,
+        }
+    }
+
+    /// Whether the guest's agent has to answer it, which a guest may never do.
+    pub fn asks_agent(&self) -> bool {
+        matches!(self, Self::Freeze(_) | Self::Thaw(_))
     }
 }
 
@@ -111,6 +148,10 @@ impl fmt::Display for Operation<'_> {
             Self::Forget(domain, snapshot) => {
                 write!(f, "drop libvirt's record of snapshot {snapshot} of domain {}", name(domain))
             }
+            Self::Revert(domain, snapshot) => write!(f, "revert domain {} to snapshot {snapshot}", name(domain)),
+            Self::HasManagedSave(domain) => write!(f, "read whether domain {} has a managed save", name(domain)),
+            Self::Freeze(domain) => write!(f, "freeze the filesystems of domain {}", name(domain)),
+            Self::Thaw(domain) => write!(f, "thaw the filesystems of domain {}", name(domain)),
             Self::WriteLedger(domain) => write!(f, "write the ledger of domain {}", name(domain)),
             Self::BlockJob(domain) => write!(f, "read the progress of domain {}'s block job", name(domain)),
         }

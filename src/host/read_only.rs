@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
 use crate::model::snapshot::ObservedSnapshot;
@@ -92,6 +92,22 @@ impl Host for ReadOnly {
 
     fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
         refused(Operation::Forget(domain, &snapshot.name))
+    }
+
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, _: RevertRequest) -> Result<()> {
+        refused(Operation::Revert(domain, &snapshot.name))
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        self.inner.has_managed_save(domain)
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        refused(Operation::Freeze(domain))
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        refused(Operation::Thaw(domain))
     }
 
     fn write_ledger(&self, domain: &DomainRef, _: &Ledger, _: LedgerScope) -> Result<()> {

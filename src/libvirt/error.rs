@@ -59,6 +59,8 @@ pub(super) fn classify(error: &Error, write: bool) -> ErrorClass {
         | Code::AgentUnresponsive
         | Code::AgentUnsynced => ErrorClass::Transient,
         Code::XmlDetail | Code::XmlInvalidSchema | Code::InvalidDomain | Code::InvalidDomainSnapshot => ErrorClass::Bug,
+        // The command was sent to the guest's agent, which may yet carry it out.
+        Code::AgentCommandTimeout if write => ErrorClass::OutcomeUnknown,
         // 27 XML error, which libvirt says of a request that does not fit the domain's state;
         // 55 operation invalid, 67 config unsupported, 84 operation unsupported, 9 operation failed, 8 invalid argument,
         // 1 internal, 3 no support, 77 revert risky, and what newer versions add.

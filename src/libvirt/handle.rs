@@ -126,3 +126,52 @@ pub(super) fn block_job(domain: &Domain, target: &CStr) -> Result<Option<BlockJo
         _ => Err(Error::last_error()),
     }
 }
+
+/// How long an agent may take to answer a question that costs it nothing, in seconds: libvirt's own limit for its first word
+/// to an agent (`QEMU_AGENT_WAIT_TIME`).
+const AGENT_ANSWERS: i32 = 5;
+
+/// How long an agent may take to freeze or thaw, in seconds.
+const AGENT_FREEZES: i32 = 45;
+
+/// Why nothing was frozen.
+pub(super) enum NotFrozen {
+    /// The agent did not answer before it was asked to.
+    Silent(Error),
+    /// It was asked to.
+    Asked(Error),
+}
+
+/// Has the guest's agent freeze all mounted filesystems; how many it froze.
+///
+/// Three calls before the one: libvirt waits for an agent without end, and a freeze that was sent to one that hangs takes
+/// place when it wakes up. So libvirt is given limits, and the agent is asked for the time first.
+pub(super) fn freeze(domain: &Domain) -> Result<u32, NotFrozen> {
+    limit_agent(domain, AGENT_ANSWERS).map_err(NotFrozen::Silent)?;
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    // SAFETY: the domain is valid; libvirt fills both numbers or leaves them alone, and keeps neither.
+    let answered = unsafe { sys::virDomainGetTime(domain.as_ptr(), &mut seconds, &mut nanoseconds, 0) };
+    if answered < 0 {
+        return Err(NotFrozen::Silent(Error::last_error()));
+    }
+    limit_agent(domain, AGENT_FREEZES).map_err(NotFrozen::Silent)?;
+    // SAFETY: the domain is valid; without a list of mount points libvirt reads none.
+    let frozen = unsafe { sys::virDomainFSFreeze(domain.as_ptr(), ptr::null_mut(), 0, 0) };
+    u32::try_from(frozen).map_err(|_| NotFrozen::Asked(Error::last_error()))
+}
+
+/// Has libvirt give up on the domain's agent after so many seconds, until the domain is stopped.
+fn limit_agent(domain: &Domain, seconds: i32) -> Result<(), Error> {
+    // SAFETY: the domain is valid, and the call takes nothing but numbers.
+    match unsafe { sys::virDomainAgentSetResponseTimeout(domain.as_ptr(), seconds, 0) } {
+        0 => Ok(()),
+        _ => Err(Error::last_error()),
+    }
+}
+
+/// Has the guest's agent thaw all mounted filesystems; how many it thawed.
+pub(super) fn thaw(domain: &Domain) -> Result<u32, Error> {
+    // SAFETY: the domain is valid; without a list of mount points libvirt reads none.
+    let thawed = unsafe { sys::virDomainFSThaw(domain.as_ptr(), ptr::null_mut(), 0, 0) };
+    u32::try_from(thawed).map_err(|_| Error::last_error())
+}

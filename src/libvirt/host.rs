@@ -13,16 +13,17 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use super::error::{host_error, is};
-use super::handle::{ListedDomain, Owned, block_job, domains_with_state};
+use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, thaw};
 use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
 use crate::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
+    SnapshotRef,
 };
 use crate::model::image::{ImageSnapshot, Space};
-use crate::model::kinds::{Content, Location};
+use crate::model::kinds::{Content, Location, Power};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedDisk, RunState};
@@ -163,6 +164,18 @@ fn create_flags(request: &CreateRequest, active: bool) -> u32 {
     ];
     asked.iter().filter(|(asked, _)| *asked).for_each(|(_, flag)| flags |= flag);
     flags
+}
+
+fn revert_flags(request: RevertRequest) -> u32 {
+    let power = match request.power {
+        Power::AsCaptured => 0,
+        Power::Running => sys::VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING,
+        Power::Paused => sys::VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED,
+    };
+    let flag = |wanted: bool, flag: u32| if wanted { flag } else { 0 };
+    power
+        | flag(request.force, sys::VIR_DOMAIN_SNAPSHOT_REVERT_FORCE)
+        | flag(request.reset_nvram, sys::VIR_DOMAIN_SNAPSHOT_REVERT_RESET_NVRAM)
 }
 
 fn list_flags(query: &SnapshotQuery) -> u32 {
@@ -328,6 +341,31 @@ impl Host for LibvirtHost {
         let operation = Operation::Forget(domain, &snapshot.name);
         let flags = sys::VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY;
         self.snapshot_handle(domain, snapshot, operation)?.snapshot.delete(flags).map_err(failed(operation))
+    }
+
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
+        let operation = Operation::Revert(domain, &snapshot.name);
+        let handle = self.snapshot_handle(domain, snapshot, operation)?;
+        handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        let operation = Operation::HasManagedSave(domain);
+        self.domain(domain, operation)?.domain.has_managed_save(0).map_err(failed(operation))
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        let operation = Operation::Freeze(domain);
+        freeze(&self.domain(domain, operation)?.domain).map_err(|error| match error {
+            NotFrozen::Asked(error) => host_error(operation, &error),
+            // Whatever the error says of a command: it was none that freezes.
+            NotFrozen::Silent(error) => HostError { class: ErrorClass::Refused, ..host_error(operation, &error) },
+        })
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        let operation = Operation::Thaw(domain);
+        thaw(&self.domain(domain, operation)?.domain).map_err(failed(operation))
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {

@@ -15,13 +15,16 @@ use super::snapshot::ObservedSnapshot;
 pub struct Origin {
     /// The file as it was named on the command line or found below a directory; `-` for standard input.
     pub file: Arc<str>,
-    /// 1-based.
+    /// 1-based; 0 for what is not in a file, as the command line.
     pub line: usize,
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
     }
 }
 

@@ -64,7 +64,8 @@ pub struct Space {
     pub total: u64,
 }
 
-/// The files of a domain that has or shall have external snapshots. Empty for every other domain.
+/// The files of a domain that has or shall have external snapshots. Of every other one only `space` is known, where a
+/// capture may come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DomainFiles {
     /// Every file that the domain's disks, its snapshots or one of these images name, and every file beside the disks
@@ -73,7 +74,7 @@ pub struct DomainFiles {
     /// The names of files in the directories where overlays go, by directory, as far as they begin with the domain's
     /// name or a disk's; directories that could not be listed are missing.
     pub beside: BTreeMap<String, BTreeSet<String>>,
-    /// Free space, by the same directories.
+    /// Free space, by the directories where captures are stored.
     pub space: BTreeMap<String, Space>,
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::names::{DomainUuid, SnapshotName};
+use super::revert::{RevertNote, add_note};
 
 /// The namespace of our element in a domain's `<metadata>`.
 pub const LEDGER_NAMESPACE: &str = "https://snapward.dev/ledger/v1";
@@ -24,12 +25,14 @@ pub struct Ledger {
     pub domain: DomainUuid,
     /// By snapshot name.
     pub made: BTreeMap<SnapshotName, LedgerEntry>,
+    /// The reverts that requests asked for: the snapshot that was reverted to can be deleted, and its notes with it.
+    pub reverts: Vec<RevertNote>,
 }
 
 impl Ledger {
     /// A ledger in which nothing was made yet.
     pub fn empty(domain: DomainUuid) -> Self {
-        Self { domain, made: BTreeMap::new() }
+        Self { domain, made: BTreeMap::new(), reverts: Vec::new() }
     }
 
     /// Adds what another copy knows: per name the later capture wins, and a release of that capture is never forgotten.
@@ -37,6 +40,9 @@ impl Ledger {
     pub fn merge(&mut self, other: &Self) {
         for (name, entry) in &other.made {
             self.record(name.clone(), *entry);
+        }
+        for note in &other.reverts {
+            add_note(&mut self.reverts, note.clone());
         }
     }
 

@@ -2,6 +2,7 @@
 //! imports from the rest of snapward.
 
 pub mod act;
+pub mod agent;
 pub mod desired;
 pub mod explanation;
 pub mod image;
@@ -13,6 +14,7 @@ pub mod observed;
 pub mod outcome;
 pub mod plan;
 pub mod retention;
+pub mod revert;
 pub mod saved;
 pub mod selector;
 pub mod series;

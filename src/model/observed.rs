@@ -68,6 +68,15 @@ pub struct ObservedHost {
     pub others_unreadable: Vec<UnreadableDomain>,
 }
 
+impl ObservedHost {
+    /// A host of which no domain was read yet.
+    pub fn unread(info: HostInfo) -> Self {
+        let (domains, others) = (Vec::new(), Vec::new());
+        let (unreadable, others_unreadable) = (Vec::new(), Vec::new());
+        Self { info, domain_names: Vec::new(), domains, unreadable, others, others_unreadable }
+    }
+}
+
 /// A domain that could not be read. It does not hide the others.
 #[derive(Debug, Clone)]
 pub struct UnreadableDomain {
@@ -120,6 +129,29 @@ impl RunState {
     }
 }
 
+/// Whether the agent in a guest answers libvirt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Agent {
+    /// The domain has no channel for one.
+    #[default]
+    None,
+    /// There is a channel, and nobody at its other end.
+    Silent,
+    /// One is connected.
+    Connected,
+}
+
+/// What a revert is refused for and nothing else asks about; read where a revert may come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RevertFacts {
+    /// Whether the domain outlives its run.
+    pub persistent: bool,
+    /// Whether libvirt holds a saved memory image that the next start would load.
+    pub managed_save: bool,
+    /// The disks on which a job runs, by target.
+    pub block_jobs: Vec<String>,
+}
+
 /// One domain as it was read.
 #[derive(Debug, Clone)]
 pub struct ObservedDomain {
@@ -145,6 +177,12 @@ pub struct ObservedDomain {
     pub image_snapshots: BTreeMap<String, Vec<String>>,
     /// Its image files; looked at where it has or shall have external snapshots.
     pub files: DomainFiles,
+    /// The memory it is started with, in KiB.
+    pub memory_kib: Option<u64>,
+    /// Whether the guest's agent answers.
+    pub agent: Agent,
+    /// What stands in the way of a revert; none where none was asked for.
+    pub revert: Option<RevertFacts>,
     /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disks.
     pub fingerprint: String,
 }

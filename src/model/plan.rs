@@ -12,6 +12,7 @@ use super::kinds::Capture;
 use super::ledger::Ledger;
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
+use super::revert::RevertOrder;
 
 /// The version of every JSON output; it changes when a reader of the old form would misread the new one.
 pub const FORMAT_VERSION: u32 = 1;
@@ -58,6 +59,31 @@ pub struct Plan {
     /// The deletions behind the items blocked as `TooManyDeletes`: done where a person approved exactly this plan.
     #[serde(skip)]
     pub held_back: Vec<HeldBack>,
+}
+
+impl Plan {
+    /// A plan of nothing, made at an instant (RFC 3339, UTC).
+    pub fn new(created_at: String, source: PlanSource) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            plan_id: String::new(),
+            created_at,
+            good_until: None,
+            source,
+            summary: Summary::default(),
+            domains: Vec::new(),
+            actions: Vec::new(),
+            blocked: Vec::new(),
+            kept: Vec::new(),
+            unchanged: 0,
+            drift: Vec::new(),
+            unmanaged: Vec::new(),
+            warnings: Vec::new(),
+            unreadable: Vec::new(),
+            stats: Stats::default(),
+            held_back: Vec::new(),
+        }
+    }
 }
 
 /// An action that waits for a person.
@@ -126,7 +152,8 @@ pub struct PlannedDomain {
     /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a series.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
+    /// deletions wait for. None without either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// How long the image chains of its disks are, where it has external snapshots.
@@ -251,7 +278,7 @@ pub struct View {
     /// The overlays that a deletion merges into the images below them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merges: Option<Vec<ImageMerge>>,
-    /// The files that a deletion removes besides.
+    /// The files that a deletion removes besides, or a revert.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removes: Option<Vec<String>>,
     /// The active image of each disk whose image changes, by target.
@@ -260,6 +287,9 @@ pub struct View {
     /// The overlays that a revert made and libvirt has forgotten, by disk target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revert_overlays: Option<BTreeMap<String, String>>,
+    /// What a revert does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertOrder>,
     /// Whether the overlays of a capture are there already, left by an interrupted one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<bool>,
@@ -333,10 +363,18 @@ pub enum ReasonCode {
     Retention,
     /// Its series is declared with `state: absent`.
     Drained,
-    /// It may be deleted only in a window of a SafetyPolicy, and none is open.
+    /// It may be deleted, or reverted to, only in a window of a SafetyPolicy, and none is open.
     Window,
     /// A person's order: a `snapshot` verb that names it.
     Ordered,
+    /// A RevertRequest with a token asks for it, or a person's `snapshot revert`.
+    RevertRequested,
+    /// A slot of a RevertRequest's schedule is due.
+    RevertScheduled,
+    /// The state before a revert; or kept, or deleted, as `guard.keep` of its request says.
+    Guard,
+    /// A RevertRequest may yet revert to it.
+    RevertTarget,
 }
 
 /// What an action may cost.
@@ -423,6 +461,10 @@ pub enum BlockCode {
     LastSnapshot,
     /// The windows of the SafetyPolicies never meet.
     WindowClosed,
+    /// A revert was begun, and whether it was done is not known.
+    OutcomeUnknown,
+    /// A RevertRequest still needs the snapshot.
+    RevertPending,
     /// This version of snapward does not do that yet.
     NotSupported,
 }

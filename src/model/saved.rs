@@ -12,6 +12,7 @@ use super::ledger::{Ledger, LedgerEntry};
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::HostInfo;
 use super::plan::{Address, FORMAT_VERSION, HeldBack, Plan};
+use super::revert::{RevertNote, add_note};
 use super::text::hex;
 
 /// A plan as a file holds it.
@@ -60,6 +61,9 @@ pub struct SavedDomain {
     /// The ledger to write first, where a copy of it lacks something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<SavedEntry>>,
+    /// The reverts noted in that ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reverts: Vec<String>,
 }
 
 /// One entry of a ledger.
@@ -137,6 +141,7 @@ impl SavedPlan {
                     lost: domain.lost.clone(),
                     trust_unreadable_chains: domain.trust_unreadable_chains,
                     ledger: domain.ledger.as_ref().map(entries),
+                    reverts: domain.ledger.iter().flat_map(|l| &l.reverts).map(ToString::to_string).collect(),
                 })
                 .collect(),
             definitions: plan.actions.iter().filter_map(definition).collect(),
@@ -180,7 +185,7 @@ impl SavedPlan {
             planned.declared.clone_from(&domain.declared);
             planned.lost.clone_from(&domain.lost);
             planned.trust_unreadable_chains = domain.trust_unreadable_chains;
-            planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain.uuid, entries));
+            planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain, entries));
         }
         Ok(saved)
     }
@@ -209,8 +214,11 @@ fn entries(ledger: &Ledger) -> Vec<SavedEntry> {
     ledger.made.iter().map(entry).collect()
 }
 
-fn ledger(domain: DomainUuid, entries: &[SavedEntry]) -> Ledger {
-    let mut ledger = Ledger::empty(domain);
+fn ledger(domain: &SavedDomain, entries: &[SavedEntry]) -> Ledger {
+    let mut ledger = Ledger::empty(domain.uuid);
+    for note in domain.reverts.iter().filter_map(|note| RevertNote::parse(note)) {
+        add_note(&mut ledger.reverts, note);
+    }
     for entry in entries {
         let noted = LedgerEntry { created: entry.created, released: entry.released };
         ledger.record(SnapshotName::observed(&entry.snapshot), noted);
@@ -244,6 +252,7 @@ mod tests {
                 let mut ledger = Ledger::empty(domain.uuid);
                 ledger.record(SnapshotName::observed("a"), LedgerEntry { created: 7, released: false });
                 ledger.record(SnapshotName::observed("\u{1b}odd/.."), LedgerEntry { created: -1, released: true });
+                ledger.reverts.extend(RevertNote::parse("ci/r/t; done; 2026-11-23T04:00:00Z"));
                 domain.ledger = Some(ledger);
             }
             let held = plan.actions.first().cloned();

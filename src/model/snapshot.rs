@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::kinds::Content;
 use super::ledger::Ledger;
 use super::names::SnapshotName;
+use super::observed::ObservedDisk;
 use super::stamp::{Description, Stamp};
 
 /// One snapshot as it was read.
@@ -26,10 +27,21 @@ pub struct ObservedSnapshot {
     pub disks: BTreeMap<String, Storage>,
     /// The files of its external parts; none where it has no external part.
     pub files: Option<Box<SnapshotFiles>>,
+    /// The domain's definition of its time, which a revert brings back; none where libvirt keeps none.
+    pub definition: Option<Box<KeptDefinition>>,
     /// The ledger embedded in the domain XML of its time.
     pub ledger: Option<Ledger>,
     /// SHA-256 over its XML without secrets.
     pub digest: [u8; 32],
+}
+
+/// What a snapshot keeps of the domain's definition, as far as a revert hangs on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptDefinition {
+    /// The disks, in their order.
+    pub disks: Vec<ObservedDisk>,
+    /// The memory, in KiB.
+    pub memory_kib: Option<u64>,
 }
 
 /// The files that an external snapshot names.

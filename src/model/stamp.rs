@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::kinds::DateOrInstant;
 use super::names::{SetId, SnapshotName};
+use super::revert::RevertNote;
 use super::series::{slot_name, slot_of_name};
 use super::text::fold_newlines;
 
@@ -152,17 +153,19 @@ impl Stamp {
 }
 
 /// A snapshot's description, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     /// The user's text, line ends folded.
     pub human: String,
     /// Our lines, wherever they point.
     pub stamp: Option<Stamp>,
+    /// The reverts to it that a request asked for; also on a snapshot that is nobody's.
+    pub reverts: Vec<RevertNote>,
 }
 
 impl Description {
-    /// Takes a description apart. Text whose last paragraph is not made of our trailers alone, or whose trailers do not
-    /// name a set and a snapshot, has no stamp and is the user's as a whole.
+    /// Takes a description apart. Text whose last paragraph is not made of our trailers alone, or whose trailers name
+    /// neither a set and a snapshot nor reverts alone, has no stamp and is the user's as a whole.
     pub fn parse(text: &str) -> Self {
         let text = fold_newlines(text);
         let (human, last) = match text.rfind("\n\n") {
@@ -170,17 +173,21 @@ impl Description {
             None => ("", text.as_str()),
         };
         match parse_trailers(last) {
-            Some(stamp) => Self { human: human.to_owned(), stamp: Some(stamp) },
-            None => Self { human: text, stamp: None },
+            Some((stamp, reverts)) => Self { human: human.to_owned(), stamp, reverts },
+            None => Self { human: text, ..Self::default() },
         }
     }
 
     /// The description as libvirt shall store it: the inverse of [`Self::parse`].
     pub fn render(&self) -> String {
-        match &self.stamp {
-            Some(stamp) => join(&self.human, &stamp.lines()),
-            None => self.human.clone(),
-        }
+        join(&self.human, &self.lines())
+    }
+
+    /// All trailer lines: the stamp's and the notes of reverts.
+    pub fn lines(&self) -> Vec<String> {
+        let stamp = self.stamp.as_ref().map(Stamp::lines).unwrap_or_default();
+        let reverts = self.reverts.iter().map(|note| format!("{TRAILER_PREFIX}Revert: {note}"));
+        stamp.into_iter().chain(reverts).collect()
     }
 }
 
@@ -199,10 +206,11 @@ pub fn looks_like_trailer(line: &str) -> bool {
     line.get(..TRAILER_PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(TRAILER_PREFIX))
 }
 
-fn parse_trailers(paragraph: &str) -> Option<Stamp> {
+fn parse_trailers(paragraph: &str) -> Option<(Option<Stamp>, Vec<RevertNote>)> {
     let (mut set, mut snapshot) = (None, None);
     let (mut series, mut slot) = (None, None);
-    let (mut consistency, mut protect, mut hold, mut by_hand, mut other) = (None, false, None, None, Vec::new());
+    let (mut consistency, mut protect, mut hold, mut hold_by_hand, mut other) = (None, false, None, None, Vec::new());
+    let mut reverts = Vec::new();
     for line in paragraph.lines() {
         let (key, value) = line.strip_prefix(TRAILER_PREFIX)?.split_once(": ")?;
         match key {
@@ -222,21 +230,25 @@ fn parse_trailers(paragraph: &str) -> Option<Stamp> {
             "Hold" => {
                 hold = Some(StampHold::parse(value));
             }
-            "Hold-By-Hand" => by_hand = Some(StampHold::parse(value)),
+            "Hold-By-Hand" => hold_by_hand = Some(StampHold::parse(value)),
+            "Revert" => match RevertNote::parse(value) {
+                Some(note) => reverts.push(note),
+                None => other.push((key.to_owned(), value.to_owned())),
+            },
             _ => other.push((key.to_owned(), value.to_owned())),
         }
     }
-    Some(Stamp {
-        set: set?,
-        snapshot: snapshot?,
-        series,
-        slot,
-        consistency,
-        protect,
-        hold,
-        hold_by_hand: by_hand,
-        other,
-    })
+    let bare = !protect && other.is_empty() && series.is_none() && slot.is_none() && consistency.is_none();
+    match (set, snapshot) {
+        (Some(set), Some(snapshot)) => {
+            let stamp = Stamp { set, snapshot, series, slot, consistency, protect, hold, hold_by_hand, other };
+            Some((Some(stamp), reverts))
+        }
+        (None, None) if bare && hold.is_none() && hold_by_hand.is_none() && !reverts.is_empty() => {
+            Some((None, reverts))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +271,7 @@ mod tests {
                 hold: Some(StampHold { reason: "audit; 2026".into(), until: Some("2027-01-01".into()) }),
                 ..stamp("golden")
             }),
+            reverts: Vec::new(),
         };
         assert_eq!(
             description.render(),
@@ -270,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_folded_cr_is_not_a_difference() {
-        let sent = Description { human: "a\nb".into(), stamp: Some(stamp("s")) };
+        let sent = Description { human: "a\nb".into(), stamp: Some(stamp("s")), ..Description::default() };
         assert_eq!(Description::parse(&sent.render().replace('\n', "\r\n")), sent);
     }
 
@@ -291,6 +304,22 @@ mod tests {
     fn lines_of_a_newer_version_are_kept() {
         let text = "x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\nSnapward-Revert: r/t; done; 2026-11-23T04:00:00Z";
         assert_eq!(Description::parse(text).render(), text);
+    }
+
+    #[test]
+    fn notes_of_reverts_stand_with_the_stamp_or_alone() {
+        let notes = "Snapward-Revert: ci/reset/t1; done; 2026-11-23T04:00:00Z\nSnapward-Revert: ci/reset/t2; attempted; \
+                     2026-11-23T05:00:00Z; until 2026-11-23T20:00:00Z";
+        let stamped = format!("x\n\nSnapward-Set: a/b\nSnapward-Snapshot: s\n{notes}");
+        for text in [stamped.clone(), format!("by hand\n\n{notes}"), notes.to_owned()] {
+            let read = Description::parse(&text);
+            let tokens: Vec<_> = read.reverts.iter().map(|note| (note.token.as_str(), note.done)).collect();
+            assert_eq!(tokens, [("t1", true), ("t2", false)], "{text}");
+            assert_eq!(read.render(), text);
+            assert_eq!(read.stamp.is_some(), text == stamped);
+        }
+        let mixed = format!("{notes}\nSnapward-Protect: true");
+        assert_eq!(Description::parse(&mixed).human, mixed, "half a stamp is the user's text");
     }
 
     #[test]
@@ -322,7 +351,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_human_text_survives(human in "[ -~\n\t\u{e9}\u{1F600}]{0,80}") {
-            let description = Description { human, stamp: Some(stamp("s")) };
+            let description = Description { human, stamp: Some(stamp("s")), ..Description::default() };
             prop_assert_eq!(Description::parse(&description.render()), description);
         }
     }

@@ -1,7 +1,7 @@
 //! The status: conditions per domain, and its snapshots as they are. Also its JSON form.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
@@ -58,7 +58,8 @@ pub struct DomainStatus {
     /// The newest snapshot of ours that is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_good: Option<NewestGood>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
+    /// deletions wait for. None without either.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// How long the image chains of its disks are, where it has external snapshots.
@@ -85,7 +86,7 @@ pub struct Condition {
 }
 
 /// The conditions a domain can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionKind {
     /// Everything is as declared: nothing to do, nothing blocked, nothing suspended.
     Ready,
@@ -97,10 +98,16 @@ pub enum ConditionKind {
     Suspended,
     /// A snapshot is claimed by two, or belongs to another.
     Conflict,
+    /// The agent is at work on it, or will try again what failed.
+    Reconciling,
+    /// What the agent does keeps failing, or what it should follow cannot be used.
+    Stalled,
+    /// The signature of the revision in use was checked and is good.
+    SourceVerified,
 }
 
 /// The newest complete snapshot of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewestGood {
     /// Its name.
     pub name: SnapshotName,

@@ -9,7 +9,7 @@ use crate::host::{self, DomainRef, ErrorClass, Host, HostError, Probe, SnapshotR
 use crate::model::image::DomainFiles;
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::observed::{ObservedDisk, ObservedDomain, RevertFacts};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::hex;
 use crate::model::tree::SnapshotTree;
@@ -19,7 +19,9 @@ use crate::model::tree::SnapshotTree;
 const ATTEMPTS: usize = 3;
 
 /// Reads one domain. Only where a declared snapshot is missing is the stored definition read (one more call, for its copy
-/// of the ledger), and only there or where a series may capture are the images' own snapshots looked at; only where there is, or may come, an external snapshot, the files.
+/// of the ledger), and only there, or where a series may capture or a revert come, are the images' own snapshots looked at;
+/// only where there is, or may come, an external snapshot or a revert, the files. What a revert is refused for takes two calls
+/// more, and one for each disk of a running domain.
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
@@ -59,8 +61,11 @@ pub fn read_domain(
 
     let ledger_is_current = live == ledger.as_ref() && stored == ledger;
     let missing = wanted.declared.iter().any(|name| tree.get(name).is_none());
-    let image_snapshots =
-        if missing || wanted.scheduled { probe_images(host, &definition.disks) } else { BTreeMap::new() };
+    let image_snapshots = if missing || wanted.scheduled || wanted.revert {
+        probe_images(host, &definition.disks)
+    } else {
+        BTreeMap::new()
+    };
     let fingerprint = fingerprint(domain, &tree, &definition.disks);
     let mut observed = ObservedDomain {
         uuid: domain.uuid,
@@ -73,12 +78,35 @@ pub fn read_domain(
         ledger_is_current,
         image_snapshots,
         files: DomainFiles::default(),
+        memory_kib: definition.memory_kib,
+        agent: definition.agent,
+        revert: None,
         fingerprint,
     };
-    if wanted.external || observed.tree.external().next().is_some() {
+    if wanted.revert {
+        observed.revert = Some(revert_facts(host, domain, &observed.disks)?);
+    }
+    if wanted.external || wanted.revert || observed.tree.external().next().is_some() {
         observed.files = files::all(host.files(), &observed, wanted);
+    } else if missing || wanted.scheduled {
+        observed.files.space = files::space(host.files(), &observed);
     }
     Ok((observed, refs))
+}
+
+/// What libvirt refuses a revert for, some of it only after it stopped the domain.
+fn revert_facts(host: &dyn Host, domain: &DomainRef, disks: &[ObservedDisk]) -> host::Result<RevertFacts> {
+    let mut block_jobs = Vec::new();
+    for disk in disks.iter().filter(|disk| domain.state.is_active() && !disk.is_empty_drive()) {
+        if host.block_job(domain, &disk.target)?.is_some() {
+            block_jobs.push(disk.target.clone());
+        }
+    }
+    Ok(RevertFacts {
+        persistent: host.is_persistent(domain)?,
+        managed_save: host.has_managed_save(domain)?,
+        block_jobs,
+    })
 }
 
 fn merge(ledger: &mut Option<Ledger>, copy: &Ledger) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Interest;
 use crate::host::{Files, Probe};
-use crate::model::image::{Backing, DomainFiles, Image, ImageState, directory, file_name};
+use crate::model::image::{Backing, DomainFiles, Image, ImageState, Space, directory, file_name};
 use crate::model::observed::ObservedDomain;
 
 /// libvirt follows no longer chain (`virStorageSourceGetMetadata`).
@@ -42,6 +42,16 @@ pub(super) fn all(files: &dyn Files, domain: &ObservedDomain, wanted: &Interest<
 /// The files of a domain that is only a neighbour: its chains, and nothing beside them.
 pub(super) fn chains(files: &dyn Files, domain: &ObservedDomain) -> DomainFiles {
     DomainFiles { images: Walk::of(files, domain).images, ..DomainFiles::default() }
+}
+
+/// The space where the images of the disks are, which an internal capture grows.
+pub(super) fn space(files: &dyn Files, domain: &ObservedDomain) -> BTreeMap<String, Space> {
+    let directories: BTreeSet<&str> = disk_files(domain).map(directory).collect();
+    let known = |directory: &str| match files.space(directory) {
+        Probe::Known(space) => Some((directory.to_owned(), space)),
+        Probe::Unknown(_) => None,
+    };
+    directories.into_iter().filter_map(known).collect()
 }
 
 /// The images of the disks that are files.
@@ -159,7 +169,7 @@ mod tests {
     use crate::host::ProbedImage;
     use crate::model::image::{FileId, ImageSnapshot, Space};
     use crate::model::names::{DomainUuid, SnapshotName};
-    use crate::model::observed::{ObservedDisk, RunState};
+    use crate::model::observed::{Agent, ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
     use crate::model::stamp::Description;
     use crate::model::tree::SnapshotTree;
@@ -215,6 +225,7 @@ mod tests {
             memory: Storage::No,
             disks: [("vda".to_owned(), Storage::External)].into(),
             files: Some(Box::new(files)),
+            definition: None,
             ledger: None,
             digest: [0; 32],
         });
@@ -229,6 +240,9 @@ mod tests {
             ledger_is_current: true,
             image_snapshots: BTreeMap::new(),
             files: DomainFiles::default(),
+            memory_kib: None,
+            agent: Agent::None,
+            revert: None,
             fingerprint: String::new(),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::host::DomainRef;
 use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::{Capture, Location, Presence, SnapshotSet};
-use crate::model::names::SnapshotName;
+use crate::model::kinds::{Capture, DomainSelector, Location, Presence, RevertRequest, SnapshotSet};
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::HostInfo;
 use crate::model::selector::Selection;
 use crate::model::series::EffectiveSeries;
@@ -17,6 +17,8 @@ pub struct Interest<'a> {
     pub declared: BTreeSet<&'a SnapshotName>,
     /// Whether a series may capture.
     pub scheduled: bool,
+    /// Whether it may be reverted.
+    pub revert: bool,
     /// Whether an external capture may be made.
     pub external: bool,
     /// The files that an external capture is told to make.
@@ -34,28 +36,39 @@ impl<'a> Interest<'a> {
     }
 }
 
-/// The sets of a run with their selectors.
-pub(super) struct Interests<'a> {
-    sets: Vec<(Selection, Interest<'a>)>,
+/// The sets and RevertRequests of a run with their selectors.
+pub struct Interests<'a> {
+    wanted: Vec<(Selection, Interest<'a>)>,
 }
 
 impl<'a> Interests<'a> {
-    /// Reads the selectors of all sets.
-    pub(super) fn new(desired: &'a DesiredState) -> Self {
+    /// Reads the selectors of all of them.
+    pub fn new(desired: &'a DesiredState) -> Self {
         let of = |set: &'a Document<SnapshotSet>| (Selection::of(&set.value.spec), interest(desired, set));
-        Self { sets: desired.sets.iter().map(of).collect() }
+        let revert = |request: &Document<RevertRequest>| {
+            let spec = &request.value.spec;
+            (Selection::new(Some(&spec.hosts), &spec.domains), Interest { revert: true, ..Interest::default() })
+        };
+        Self { wanted: desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)).collect() }
     }
 
-    /// What the sets want of the domain; none where no set selects it.
-    pub(super) fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
+    /// The interest in reverting one domain.
+    pub(super) fn to_revert(domain: DomainUuid) -> Self {
+        let only = DomainSelector { include: vec![format!("uuid:{domain}")], exclude: Vec::new() };
+        Self { wanted: vec![(Selection::new(None, &only), Interest { revert: true, ..Interest::default() })] }
+    }
+
+    /// What is wanted of the domain; none where nothing selects it.
+    pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
         let mut all: Option<Interest<'a>> = None;
-        for (selection, wanted) in &self.sets {
+        for (selection, wanted) in &self.wanted {
             if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {
                 let all = all.get_or_insert_default();
                 all.declared.extend(&wanted.declared);
                 all.files.extend(&wanted.files);
                 all.external |= wanted.external;
                 all.scheduled |= wanted.scheduled;
+                all.revert |= wanted.revert;
             }
         }
         all

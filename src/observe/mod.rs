@@ -1,5 +1,5 @@
 //! Observation: from hosts to the observed state, in K + 3·D + S calls for D selected domains with S snapshots (K = 4).
-//! Where a selected domain has an external snapshot, D and S are all the host's.
+//! Where a selected domain has an external snapshot, or may be reverted, D and S are all the host's.
 //!
 //! Domains are read in parallel, and one that cannot be read does not hide the others.
 
@@ -14,9 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 pub use domain::{observe_domain, read_domain};
-pub use interest::Interest;
-
-use interest::Interests;
+pub use interest::{Interest, Interests};
 
 use crate::host::{self, DomainRef, Files, Host};
 use crate::model::desired::DesiredState;
@@ -26,6 +24,45 @@ use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedSta
 /// How many domains of one host are read at a time. libvirt serves five requests of one client at once
 /// (`max_client_requests`), and four were the fastest in measurement; the fifth stays free for keepalive and writes.
 const READERS_PER_HOST: usize = 4;
+
+/// A host to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name in the Inventory.
+    pub name: Option<String>,
+    /// Labels of the Inventory.
+    pub labels: BTreeMap<String, String>,
+    /// The connection URI.
+    pub uri: String,
+}
+
+impl Endpoint {
+    /// A host under the name that a plan has for it.
+    pub fn planned(name: &str, uri: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::uri(uri) }
+    }
+
+    /// A host that tells its own name.
+    pub fn uri(uri: impl Into<String>) -> Self {
+        Self { name: None, labels: BTreeMap::new(), uri: uri.into() }
+    }
+
+    /// What the host is called before it was asked for its name.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.uri)
+    }
+
+    /// The connection, once there is one.
+    pub fn connected(self, host: Arc<dyn Host>) -> Connection {
+        Connection {
+            label: self.label().to_owned(),
+            inventory_name: self.name,
+            labels: self.labels,
+            uri: self.uri,
+            host,
+        }
+    }
+}
 
 /// A host that can be asked.
 #[derive(Clone)]
@@ -66,6 +103,14 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
     state
 }
 
+/// Reads one domain as for a RevertRequest, with its neighbours.
+///
+/// # Errors
+/// When the host does not answer. A domain that cannot be read is in the answer.
+pub fn observe_to_revert(connection: &Connection, domain: DomainUuid) -> host::Result<ObservedHost> {
+    observe_host(connection, &Interests::to_revert(domain))
+}
+
 /// Asks a host what it is: its name, version and capabilities.
 ///
 /// # Errors
@@ -86,27 +131,70 @@ pub fn identify(connection: &Connection) -> host::Result<HostInfo> {
 
 fn observe_host(connection: &Connection, interests: &Interests<'_>) -> host::Result<ObservedHost> {
     let host = connection.host.as_ref();
-    let info = identify(connection)?;
-    let mut all = host.domains()?;
+    let mut known = ObservedHost::unread(identify(connection)?);
+    refresh(host, &mut known, &host.domains()?, interests, &|_| true);
+    Ok(known)
+}
+
+/// Brings what is known of a host up to the domains listed just now: reads those selected ones that `stale` names, keeps the
+/// rest as they were read before, and forgets those that are gone or no longer selected.
+pub fn refresh(
+    host: &dyn Host,
+    known: &mut ObservedHost,
+    listed: &[DomainRef],
+    interests: &Interests<'_>,
+    stale: &dyn Fn(&DomainRef) -> bool,
+) {
+    let mut all: Vec<&DomainRef> = listed.iter().collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     let (mut selected, mut rest) = (Vec::new(), Vec::new());
     for domain in &all {
-        match interests.of(&info, domain) {
-            Some(wanted) => selected.push((domain, wanted)),
-            None => rest.push((domain, Interest::default())),
+        match interests.of(&known.info, domain) {
+            Some(wanted) => selected.push((*domain, wanted)),
+            None => rest.push((*domain, Interest::default())),
         }
     }
-    let (mut domains, unreadable) = read_all(host, &selected);
-    // What is deleted in an external tree may be a neighbour's too: then all of them are read, with their files.
-    let (mut others, mut others_unreadable) = (Vec::new(), Vec::new());
-    if domains.iter().any(|domain| domain.tree.external().next().is_some()) {
-        (others, others_unreadable) = read_all(host, &rest);
+    let may_revert = selected.iter().any(|(_, wanted)| wanted.revert);
+    let remain: BTreeSet<_> = selected.iter().map(|(domain, _)| domain.uuid).collect();
+    selected.retain(|(domain, _)| stale(domain));
+    let external = |domain: &ObservedDomain| domain.tree.external().next().is_some();
+    let read_external = exchange(host, &selected, &remain, &mut known.domains, &mut known.unreadable, external);
+    // What is deleted in an external tree, or reverted, may be a neighbour's too: then all of them are read, with their
+    // files.
+    if may_revert || known.domains.iter().any(external) {
+        let remain: BTreeSet<_> = rest.iter().map(|(domain, _)| domain.uuid).collect();
+        let read: BTreeSet<_> = known.others.iter().map(|domain| domain.uuid).collect();
+        rest.retain(|(domain, _)| read_external || !read.contains(&domain.uuid));
+        exchange(host, &rest, &remain, &mut known.others, &mut known.others_unreadable, external);
         let without: Vec<&mut ObservedDomain> =
-            domains.iter_mut().chain(&mut others).filter(|domain| domain.files.images.is_empty()).collect();
+            known.domains.iter_mut().chain(&mut known.others).filter(|domain| domain.files.images.is_empty()).collect();
         add_chains(host.files(), without);
+    } else {
+        (known.others, known.others_unreadable) = (Vec::new(), Vec::new());
     }
-    let domain_names = all.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect();
-    Ok(ObservedHost { info, domain_names, domains, unreadable, others, others_unreadable })
+    known.domain_names = all.iter().map(|domain| (domain.name.clone(), domain.uuid)).collect();
+}
+
+/// Reads the wanted domains and puts what came of it in the place of what was known; only those that remain stay. Returns
+/// whether one that was read is as `asked`.
+fn exchange(
+    host: &dyn Host,
+    wanted: &[(&DomainRef, Interest<'_>)],
+    remain: &BTreeSet<DomainUuid>,
+    domains: &mut Vec<ObservedDomain>,
+    unreadable: &mut Vec<UnreadableDomain>,
+    asked: impl Fn(&ObservedDomain) -> bool,
+) -> bool {
+    let (read, failed) = read_all(host, wanted);
+    let stays = |uuid| remain.contains(&uuid) && wanted.iter().all(|(domain, _)| domain.uuid != uuid);
+    domains.retain(|domain| stays(domain.uuid));
+    unreadable.retain(|domain| stays(domain.uuid));
+    let found = read.iter().any(asked);
+    domains.extend(read);
+    unreadable.extend(failed);
+    domains.sort_by(|a, b| a.name.cmp(&b.name));
+    unreadable.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// Reads domains, several at a time.
@@ -181,7 +269,7 @@ fn add_chains(files: &dyn Files, domains: Vec<&mut ObservedDomain>) {
         for _ in 0..readers {
             scope.spawn(|| {
                 while let Some(domain) = next() {
-                    domain.files = files::chains(files, domain);
+                    domain.files.images = files::chains(files, domain).images;
                 }
             });
         }

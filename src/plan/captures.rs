@@ -4,7 +4,7 @@ use super::capture::{self, Obstacle, Prepared, Request};
 use super::chain::Neighbours;
 use super::domain::Planner;
 use crate::model::desired::Origin;
-use crate::model::kinds::Location;
+use crate::model::kinds::{Capture, Location};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, Address, Reason, Risk, RiskLevel, View, Warning};
@@ -89,4 +89,9 @@ impl Planner<'_> {
             format!("{address}: the image of disk {target} cannot be read from here; whether it {what} is not known");
         self.warnings.push(Warning { text, origin: origin.clone() });
     }
+}
+
+/// What the captures among some actions are of.
+pub(super) fn captures_of(creates: &[Action]) -> impl Iterator<Item = &Capture> {
+    creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref())
 }

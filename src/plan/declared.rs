@@ -53,6 +53,9 @@ impl<'a> Planner<'a> {
                 (ReasonCode::Protected, false) => {
                     (BlockCode::Protected, "declare protect: false, apply, and apply again")
                 }
+                (ReasonCode::RevertTarget, _) => {
+                    (BlockCode::RevertPending, "take the request away, or wait until it expires")
+                }
                 (ReasonCode::Held, _) => (BlockCode::Held, "remove the hold (spec.holds), or wait until it ends"),
                 _ => (BlockCode::CurrentUnsafe, "declare another `current`, in whichever set names this one"),
             };
@@ -272,6 +275,9 @@ impl<'a> Planner<'a> {
         if self.pointed_at.contains(&snapshot.name) {
             return Some((ReasonCode::Current, "it is declared as the current snapshot".to_owned()));
         }
+        if let Some((_, label)) = self.revert_targets.iter().find(|(name, _)| **name == snapshot.name) {
+            return Some((ReasonCode::RevertTarget, format!("{label} reverts to it")));
+        }
         None
     }
 
@@ -329,7 +335,7 @@ impl<'a> Planner<'a> {
         stamp.protect = claim.snapshot.protect.unwrap_or(stamp.protect);
         stamp.hold = declared_hold(claim, self.context.now);
         let human = claim.snapshot.description.clone().unwrap_or_else(|| is.human.clone());
-        Description { human, stamp: Some(stamp) }
+        Description { human, stamp: Some(stamp), reverts: is.reverts.clone() }
     }
 
     fn note_field_drift(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {

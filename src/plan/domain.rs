@@ -7,7 +7,7 @@ use super::external::External;
 use super::restore::Restoring;
 use super::retain::SeriesDeletes;
 use super::series::{self, SeriesClaim};
-use super::{Context, DomainPass, guards, kinds};
+use super::{Context, DomainPass, guards, kinds, revert};
 use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Presence, SafetySpec, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
@@ -35,6 +35,10 @@ pub(super) struct Planner<'a> {
     pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
     /// What is restored from saved XML.
     pub(super) restoring: Restoring,
+    /// The snapshots that a RevertRequest may yet revert to, with its label: none of them is deleted.
+    pub(super) revert_targets: Vec<(&'a SnapshotName, String)>,
+    /// A revert with its guard snapshot: then nothing else is done.
+    pub(super) reverts: Vec<Action>,
     /// What makes an external tree whole; before everything else.
     pub(super) repairs: Vec<Action>,
     pub(super) redefines: Vec<Action>,
@@ -47,6 +51,8 @@ pub(super) struct Planner<'a> {
     pub(super) drift: Vec<Drift>,
     pub(super) warnings: Vec<Warning>,
     pub(super) unchanged: usize,
+    /// Whether nothing has to make room for the captures before they are made.
+    pub(super) captures_are_sure: bool,
     /// When the time of each slot captured here is over.
     pub(super) slot_ends: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
@@ -67,6 +73,7 @@ pub(super) fn plan_domain<'a>(
     let host = &observed.info;
     let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
     let mut series = series::collect(context.desired, sets, domain, context.now);
+    let requests = context.requests_of(host, &domain.name, domain.uuid);
     let mut planner = Planner {
         context,
         host,
@@ -76,6 +83,8 @@ pub(super) fn plan_domain<'a>(
         external: None,
         pointed_at,
         restoring: Restoring::default(),
+        revert_targets: revert::targets(&requests, context.now),
+        reverts: Vec::new(),
         repairs: Vec::new(),
         redefines: Vec::new(),
         creates: Vec::new(),
@@ -86,11 +95,15 @@ pub(super) fn plan_domain<'a>(
         drift: Vec::new(),
         warnings: Vec::new(),
         unchanged: 0,
+        captures_are_sure: true,
         slot_ends: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
         pointer: domain.tree.current().cloned(),
     };
+    if planner.plan_reverts(&requests, sets) {
+        return planner.finish(sets, (&snapshots, &series), Vec::new(), Vec::new(), false);
+    }
     for contradiction in conflicts {
         let address = planner.address(contradiction.snapshot.as_ref());
         planner.blocked.push(contradiction.block(address));
@@ -120,15 +133,18 @@ pub(super) fn plan_domain<'a>(
             planner.order_restores();
             planner.warn_of_twins();
             planner.series(&mut series, &snapshots);
+            planner.hold_back_internal();
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
+            planner.find_room(&mut series, &snapshots);
             planner.retain(&series, &snapshots);
+            planner.prune_guards(&requests, sets);
             planner.explain(&series, &snapshots, None)
         }
     };
     planner.order_deletes();
     let deletes_first = planner.arrange_external();
     planner.warn_of_pointer(set_current.first());
-    let unmanaged = planner.report_others(&snapshots, &series);
+    let unmanaged = planner.report_others(&snapshots, &series, &requests);
     DomainPass { explained, ..planner.finish(sets, (&snapshots, &series), set_current, unmanaged, deletes_first) }
 }
 
@@ -339,11 +355,17 @@ impl<'a> Planner<'a> {
     }
 
     /// Snapshots that no claim of this pass is about: orphans of a loaded set, and what is not ours.
-    fn report_others(&mut self, claims: &[Claim<'_>], series: &[SeriesClaim<'_>]) -> Vec<Unmanaged> {
+    fn report_others(
+        &mut self,
+        claims: &[Claim<'_>],
+        series: &[SeriesClaim<'_>],
+        requests: &[revert::Claim<'_>],
+    ) -> Vec<Unmanaged> {
         let claimed: BTreeSet<_> =
             claims.iter().map(|claim| &claim.snapshot.name).chain(series::names(series)).collect();
         let mut unmanaged = Vec::new();
-        for snapshot in self.domain.tree.iter().filter(|snapshot| !claimed.contains(&snapshot.name)) {
+        let others = self.domain.tree.iter().filter(|snapshot| !claimed.contains(&snapshot.name));
+        for snapshot in others.filter(|snapshot| !requests.iter().any(|request| request.guards(snapshot))) {
             let address = self.address(Some(&snapshot.name));
             let owner = own_stamp(snapshot).map(|stamp| &stamp.set);
             let loaded = owner.and_then(|owner| self.context.desired.sets.iter().find(|set| set.id() == *owner));
@@ -388,6 +410,7 @@ impl<'a> Planner<'a> {
         actions.extend(self.placements);
         actions.extend(set_current);
         actions.extend(deletes);
+        actions.extend(self.reverts);
         DomainPass {
             planned: PlannedDomain {
                 host: self.host.name.clone(),
@@ -445,8 +468,14 @@ impl<'a> Planner<'a> {
         }
         // The ledger is about declared snapshots; where it is lost, what a series captures does not begin another.
         let lost = self.ledger_lost();
-        let mut writes = self.creates.iter().chain(&self.redefines);
-        let acts = writes.any(|action| !lost || action.reason.code != ReasonCode::Scheduled);
+        let mut writes = self.creates.iter().chain(&self.redefines).chain(&self.reverts);
+        let declared = |code| {
+            !matches!(
+                code,
+                ReasonCode::Scheduled | ReasonCode::Guard | ReasonCode::RevertRequested | ReasonCode::RevertScheduled
+            )
+        };
+        let acts = writes.any(|action| !lost || declared(action.reason.code));
         let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
         ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
     }

@@ -8,13 +8,13 @@ use super::claims::Claim;
 use super::domain::{Planner, suspended};
 use super::retain::Retained;
 use super::series::SeriesClaim;
-use super::{Context, domain};
+use super::{Context, domain, windows};
 use crate::model::desired::DesiredState;
 use crate::model::explanation::{Explained, ExplainedSeries, Explanation, ExplanationSummary};
 use crate::model::kinds::RetentionSpec;
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedState;
-use crate::model::plan::{FORMAT_VERSION, Unreadable};
+use crate::model::plan::{Address, FORMAT_VERSION, Plan};
 use crate::model::retention::{Because, Code};
 use crate::retention::{self, Candidate, Wording};
 use crate::schedule::Tempo;
@@ -23,26 +23,38 @@ use crate::schedule::Tempo;
 /// decision on the whole series.
 const SLOTS_AHEAD: usize = 2_500;
 
-/// Explains the retention of every series in the selected domains, as [`super::plan`] would carry it out.
-pub fn explain(
-    desired: &DesiredState,
-    observed: &ObservedState,
-    now: Timestamp,
-    unreadable: Vec<Unreadable>,
-) -> Explanation {
+/// Explains the retention of every series in the selected domains, as the plan of the same state and time carries it out.
+pub fn explain(desired: &DesiredState, observed: &ObservedState, now: Timestamp, plan: &Plan) -> Explanation {
     let mut context = Context::new(desired, now);
     context.explain = true;
     let mut series = Vec::new();
     for host in &observed.hosts {
         for read in &host.domains {
             let sets = context.sets_of(&host.info, &read.name, read.uuid);
-            series.extend(domain::plan_domain(&context, host, read, &sets).explained);
+            let waits = windows::waits_for(&context, host, read);
+            for mut one in domain::plan_domain(&context, host, read, &sets).explained {
+                if one.not_carried_out.is_none() && one.snapshots.iter().any(|snapshot| !snapshot.keep) {
+                    one.not_carried_out = held_back(plan, &one).or_else(|| waits.clone());
+                }
+                series.push(one);
+            }
         }
     }
     let snapshots = || series.iter().flat_map(|series: &ExplainedSeries| &series.snapshots);
     let kept = snapshots().filter(|snapshot| snapshot.keep).count();
     let summary = ExplanationSummary { series: series.len(), kept, deleted: snapshots().count() - kept };
+    let unreadable = plan.unreadable.clone();
     Explanation { format_version: FORMAT_VERSION, at: now.to_string(), summary, series, unreadable }
+}
+
+/// What the plan says where it blocks a deletion of the series, as its breaker does.
+fn held_back(plan: &Plan, series: &ExplainedSeries) -> Option<String> {
+    let goes = |name: &SnapshotName| series.snapshots.iter().any(|snapshot| !snapshot.keep && snapshot.name == *name);
+    let held = plan.blocked.iter().find(|item| {
+        let Address { host, domain, snapshot } = &item.address;
+        *host == series.host && *domain == series.domain && snapshot.as_ref().is_some_and(goes)
+    })?;
+    Some(format!("deletions are blocked, {:?}; snapward plan says why", held.code))
 }
 
 impl<'a> Planner<'a> {

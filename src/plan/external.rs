@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::capture::Prepared;
+use super::captures::captures_of;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
 use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
-use crate::model::image::directory;
-use crate::model::kinds::{Capture, SnapshotSet};
+use crate::model::kinds::{SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
     Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
@@ -164,6 +164,24 @@ impl<'a> Planner<'a> {
         self.external.as_ref().map_or(self.domain, |external| &external.now)
     }
 
+    /// The domain as it was read, with the repair made.
+    pub(super) fn as_it_was(&self) -> &ObservedDomain {
+        self.external.as_ref().map_or(self.domain, |external| &external.start)
+    }
+
+    /// Whether the external captures of this pass keep within the limits before anything is deleted.
+    pub(super) fn has_room(&self) -> bool {
+        self.external.as_ref().is_none_or(|external| self.within_limits(external, None))
+    }
+
+    /// Whether they do after these deletions, as far as the tree lets them go.
+    pub(super) fn deletions_make_room(&self, wanted: &BTreeSet<SnapshotName>) -> bool {
+        self.external.as_ref().is_none_or(|external| {
+            let left = chain::arrange(&external.start, &external.neighbours, external.rules, wanted);
+            self.within_limits(external, Some(&left))
+        })
+    }
+
     /// Notes an external capture of this pass.
     pub(super) fn will_capture(&mut self, name: &SnapshotName, prepared: &Prepared) {
         let created = self.context.now.as_second();
@@ -286,25 +304,7 @@ impl<'a> Planner<'a> {
     }
 
     fn chain_limit(&self) -> u32 {
-        if self.host.libvirt_version < LONG_CHAINS_START {
-            self.limits.chain_limit.min(HARD_CHAIN_LIMIT)
-        } else {
-            self.limits.chain_limit
-        }
-    }
-
-    /// The first directory of a capture's files with too little free space: path and percent.
-    fn full_filesystem(&self) -> Option<(String, u64)> {
-        let files = |capture: &Capture| -> Vec<String> {
-            let disks = capture.disks.iter().filter_map(|disk| disk.file.clone());
-            disks.chain(capture.memory.iter().map(|memory| memory.file.clone())).collect()
-        };
-        let captures = self.creates.iter().filter_map(|action| action.after.as_ref()?.capture.as_ref());
-        captures.flat_map(files).find_map(|file| {
-            let space = self.domain.files.space.get(directory(&file)).filter(|space| space.total > 0)?;
-            let percent = u64::try_from(u128::from(space.free) * 100 / u128::from(space.total)).unwrap_or(100);
-            (percent < u64::from(self.limits.free_space.min_percent.0)).then(|| (directory(&file).to_owned(), percent))
-        })
+        chain_limit(self.host, &self.limits)
     }
 
     /// Holds back the captures of this pass, which no deletion makes room for.
@@ -315,20 +315,9 @@ impl<'a> Planner<'a> {
         for action in std::mem::take(&mut self.creates) {
             let (name, origins) = (action.address.snapshot, vec![action.origin]);
             match &full {
-                Some((directory, percent)) if images <= limit as usize => {
-                    let text = format!(
-                        "the filesystem of {} has {percent} % free, and the SafetyPolicy wants {} % to remain; nothing was \
-                         captured",
-                        printable(directory),
-                        self.limits.free_space.min_percent.0
-                    );
-                    self.block(
-                        name.as_ref(),
-                        BlockCode::NoSpace,
-                        text,
-                        "make room, or lower freeSpace.minPercent",
-                        origins,
-                    );
+                Some(full) if images <= limit as usize => {
+                    let (text, way_out) = self.no_space(full);
+                    self.block(name.as_ref(), BlockCode::NoSpace, text, way_out, origins);
                 }
                 _ => {
                     let text = format!(
@@ -368,10 +357,7 @@ impl<'a> Planner<'a> {
     /// Files that nothing uses: an interrupted capture or a forgotten revert left them.
     fn report_files(&mut self, external: &External<'_>) {
         let orphans = chain::orphans(self.domain, &Bystanders::new(&external.neighbours));
-        let planned: BTreeSet<&str> = self
-            .creates
-            .iter()
-            .filter_map(|action| action.after.as_ref()?.capture.as_ref())
+        let planned: BTreeSet<&str> = captures_of(&self.creates)
             .flat_map(|capture| capture.disks.iter().filter_map(|disk| disk.file.as_deref()))
             .collect();
         let orphans: Vec<_> = orphans.into_iter().filter(|(path, _)| !planned.contains(path)).collect();
@@ -391,6 +377,11 @@ impl<'a> Planner<'a> {
         );
         self.warnings.push(Warning { text, origin });
     }
+}
+
+/// How many images a chain may have.
+pub(super) fn chain_limit(host: &HostInfo, limits: &SafetySpec) -> u32 {
+    if host.libvirt_version < LONG_CHAINS_START { limits.chain_limit.min(HARD_CHAIN_LIMIT) } else { limits.chain_limit }
 }
 
 fn captures_disks(action: &Action) -> bool {

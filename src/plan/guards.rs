@@ -28,7 +28,7 @@ pub(super) fn limit_deletes(
     let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
     let actions = plan.actions.split_off(from);
     let by_age = |action: &&Action| {
-        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained];
+        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained, ReasonCode::Guard];
         action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
     };
     let of_series = |action: &Action| {
@@ -78,6 +78,11 @@ pub(super) fn limit_deletes(
     }
 }
 
+/// Whether a SafetyPolicy approves exactly this plan.
+pub(super) fn approved(context: &Context<'_>, plan: &Plan) -> bool {
+    context.desired.safety.values().any(|policy| policy.value.spec.approve.as_ref() == Some(&plan.plan_id))
+}
+
 /// Puts the deletions over the breaker back in their places. For a plan that a person approved as it is: the id stays, as
 /// it counts them either way.
 pub fn release(plan: &mut Plan) {
@@ -95,7 +100,7 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
         action.reason.text
     );
     let way_out = "check the clock and the manifests; if all of them shall go, approve exactly this plan: \
-                   snapward apply --expect-plan with its id";
+                   snapward apply --expect-plan with its id, or approve in a SafetyPolicy";
     (BlockCode::TooManyDeletes, text, way_out)
 }
 
@@ -140,6 +145,8 @@ fn stricter(a: SafetySpec, b: SafetySpec) -> SafetySpec {
         clock: if shorter(&b.clock.max_future, &a.clock.max_future) { b.clock } else { a.clock },
         // Not merged: each policy's must be open (see `windows`).
         windows: Vec::new(),
+        // An approval is of a whole plan, whichever policy holds it (see `approved`).
+        approve: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The plan's id: a hash of what the declaration asks for and the state it was decided on.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -13,7 +15,7 @@ struct Identity<'a> {
     address: &'a Address,
     action: ActionKind,
     reason: ReasonCode,
-    after: Option<&'a View>,
+    after: Option<Cow<'a, View>>,
 }
 
 /// How many bytes of the hash are shown: 16 are beyond any chance of two plans meeting.
@@ -23,8 +25,14 @@ const ID_BYTES: usize = 16;
 pub const ID_DIGITS: usize = 2 * ID_BYTES;
 
 /// The reasons that come by the clock and not by the declaration.
-const BY_THE_CLOCK: [ReasonCode; 4] =
-    [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Scheduled, ReasonCode::CurrentMoved];
+const BY_THE_CLOCK: [ReasonCode; 6] = [
+    ReasonCode::Expired,
+    ReasonCode::Retention,
+    ReasonCode::Scheduled,
+    ReasonCode::CurrentMoved,
+    ReasonCode::Guard,
+    ReasonCode::RevertScheduled,
+];
 
 /// Works out the id. What comes by the clock is not in it, so that a pull request's plan stays the same plan. Deletions
 /// over the breaker are: who names the id approves exactly them.
@@ -41,8 +49,13 @@ pub(super) fn plan_id(plan: &Plan) -> String {
             address: &action.address,
             action: action.action,
             reason: action.reason.code,
-            // What a deletion does to files hangs on how much was written meanwhile.
-            after: action.after.as_ref().filter(|_| action.action != ActionKind::Delete),
+            after: action.after.as_ref().and_then(|after| match action.action {
+                // What a deletion does to files hangs on how much was written meanwhile.
+                ActionKind::Delete => None,
+                // What a revert removes is named after the time of its guard snapshot.
+                ActionKind::Revert => Some(Cow::Owned(View { removes: None, ..after.clone() })),
+                _ => Some(Cow::Borrowed(after)),
+            }),
         })
         .collect();
     let fingerprints: Vec<_> = plan

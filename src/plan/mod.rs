@@ -4,6 +4,7 @@ mod capture;
 mod captures;
 pub mod chain;
 mod claims;
+mod complete;
 mod declared;
 mod deletable;
 mod domain;
@@ -16,6 +17,8 @@ mod kinds;
 pub mod order;
 mod restore;
 mod retain;
+pub mod revert;
+mod room;
 mod series;
 mod status;
 mod unmatched;
@@ -30,17 +33,22 @@ pub use id::ID_DIGITS;
 pub use status::status;
 
 use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::SnapshotSet;
+use crate::model::kinds::{RevertRequest, SnapshotSet};
+use crate::model::names::DomainUuid;
 use crate::model::observed::{HostInfo, ObservedState};
-use crate::model::plan::{
-    Action, ActionKind, Blocked, FORMAT_VERSION, Plan, PlanSource, PlannedDomain, Stats, Summary, Unreadable,
-};
+use crate::model::plan::{Action, ActionKind, Blocked, Plan, PlanSource, PlannedDomain, Summary, Unreadable};
 use crate::model::selector::Selection;
 use crate::model::text::instant;
 
 /// A set with its selectors read.
 struct Chooser<'a> {
     set: &'a Document<SnapshotSet>,
+    selection: Selection,
+}
+
+/// A RevertRequest with its selectors read.
+struct RevertChooser<'a> {
+    request: &'a Document<RevertRequest>,
     selection: Selection,
 }
 
@@ -51,22 +59,31 @@ struct Context<'a> {
     choosers: Vec<Chooser<'a>>,
     /// Whether the decisions of retention are to be told, of each snapshot.
     explain: bool,
+    reverts: Vec<RevertChooser<'a>>,
 }
 
 impl<'a> Context<'a> {
     fn new(desired: &'a DesiredState, now: jiff::Timestamp) -> Self {
         let choosers =
             desired.sets.iter().map(|set| Chooser { set, selection: Selection::of(&set.value.spec) }).collect();
-        Self { desired, now, choosers, explain: false }
+        let chooser = |request: &'a Document<RevertRequest>| {
+            let spec = &request.value.spec;
+            RevertChooser { request, selection: Selection::new(Some(&spec.hosts), &spec.domains) }
+        };
+        let reverts = desired.reverts.iter().map(chooser).collect();
+        Self { desired, now, choosers, explain: false, reverts }
+    }
+
+    /// The RevertRequests that select a domain, in the order of the manifests.
+    fn requests_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<revert::Claim<'a>> {
+        let selects = |chooser: &&RevertChooser<'a>| {
+            chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
+        };
+        self.reverts.iter().filter(selects).map(|chooser| revert::Claim { request: chooser.request }).collect()
     }
 
     /// The sets that select a domain, in the order of the manifests.
-    fn sets_of(
-        &self,
-        host: &HostInfo,
-        name: &str,
-        uuid: crate::model::names::DomainUuid,
-    ) -> Vec<&'a Document<SnapshotSet>> {
+    fn sets_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<&'a Document<SnapshotSet>> {
         let selects = |chooser: &&Chooser<'a>| {
             chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
         };
@@ -77,7 +94,7 @@ impl<'a> Context<'a> {
 /// Works out what would change. `source` says what the desired state was read from; the statistics are the caller's.
 pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timestamp, source: PlanSource) -> Plan {
     let context = Context::new(desired, now);
-    let mut plan = Plan { blocked: unmatched::unsupported(desired), ..empty(now, source) };
+    let mut plan = Plan::new(instant(now.as_second()), source);
     unmatched::report(&context, observed, &mut plan);
     let mut ends: Vec<jiff::Timestamp> = Vec::new();
     for host in &observed.hosts {
@@ -120,30 +137,10 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     plan.good_until = ends.into_iter().min().map(|end| end.to_string());
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);
-    plan
-}
-
-/// A plan of nothing.
-fn empty(now: jiff::Timestamp, source: PlanSource) -> Plan {
-    Plan {
-        format_version: FORMAT_VERSION,
-        plan_id: String::new(),
-        created_at: instant(now.as_second()),
-        good_until: None,
-        source,
-        summary: Summary::default(),
-        domains: Vec::new(),
-        actions: Vec::new(),
-        blocked: Vec::new(),
-        kept: Vec::new(),
-        unchanged: 0,
-        drift: Vec::new(),
-        unmanaged: Vec::new(),
-        warnings: Vec::new(),
-        unreadable: Vec::new(),
-        stats: Stats::default(),
-        held_back: Vec::new(),
+    if !plan.held_back.is_empty() && guards::approved(&context, &plan) {
+        release(&mut plan);
     }
+    plan
 }
 
 fn summary(plan: &Plan) -> Summary {

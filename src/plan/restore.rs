@@ -11,7 +11,6 @@ use crate::model::desired::SavedSnapshot;
 use crate::model::kinds::Presence;
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, View};
-use crate::model::stamp::Stamp;
 use crate::model::text::{instant, printable};
 
 /// What a pass restores.
@@ -106,7 +105,8 @@ impl<'a> Planner<'a> {
             origin,
             before: None,
             after: Some(View {
-                stamp: wanted.stamp.as_ref().map(Stamp::lines),
+                // With the notes of reverts that the saved XML holds: its tokens stay used.
+                stamp: Some(wanted.lines()),
                 description: Some(wanted.human),
                 parent: parent.map(|parent| parent.as_str().to_owned()),
                 created: Some(instant(saved.snapshot.created)),

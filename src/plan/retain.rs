@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claim;
+use super::complete::{Wholeness, is_consistent};
 use super::deletable::deletable;
 use super::domain::{Planner, own_stamp};
-use super::series::{SeriesClaim, is_complete};
+use super::series::SeriesClaim;
 use crate::model::kinds::{Hold, RetentionSpec};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
@@ -56,13 +57,14 @@ impl<'a> Planner<'a> {
     /// Decides on the snapshots of a series as they will be after the captures of this pass.
     pub(super) fn decide(&self, claim: &SeriesClaim<'a>, declared: &BTreeSet<&SnapshotName>) -> Option<Retained<'a>> {
         let spec = claim.series.retention?;
-        let mut candidates: Vec<Candidate> =
-            claim.members.iter().map(|snapshot| self.candidate(claim, snapshot, declared)).collect();
+        let wholeness = Wholeness::of(self.domain);
+        let candidate = |snapshot: &&ObservedSnapshot| self.candidate(claim, snapshot, declared, &wholeness);
+        let mut candidates: Vec<Candidate> = claim.members.iter().map(candidate).collect();
         candidates.extend(claim.created.as_ref().map(|(slot, name)| Candidate {
             name: name.clone(),
             slot: *slot,
             created: self.context.now,
-            complete: true,
+            complete: self.captures_are_sure,
             set_aside: None,
             current: self.is_current(name),
         }));
@@ -78,6 +80,7 @@ impl<'a> Planner<'a> {
         claim: &SeriesClaim<'_>,
         snapshot: &ObservedSnapshot,
         declared: &BTreeSet<&SnapshotName>,
+        wholeness: &Wholeness<'_>,
     ) -> Candidate {
         let created = jiff::Timestamp::from_second(snapshot.created).unwrap_or(jiff::Timestamp::MAX);
         let slot = own_stamp(snapshot).and_then(|stamp| stamp.slot);
@@ -85,7 +88,7 @@ impl<'a> Planner<'a> {
             name: snapshot.name.clone(),
             slot: slot.unwrap_or(created),
             created,
-            complete: is_complete(claim, snapshot),
+            complete: is_consistent(claim, snapshot) && wholeness.is_whole(snapshot),
             set_aside: self.set_aside(claim, snapshot, declared),
             current: self.is_current(&snapshot.name),
         }
@@ -116,6 +119,9 @@ impl<'a> Planner<'a> {
         if let Some(hold) = self.declared_hold(claim, &snapshot.name) {
             let until = hold.until.as_ref().map(|until| format!(" until {}", until.as_str())).unwrap_or_default();
             return Some(SetAside::Held(format!("{}{until}", printable(&hold.reason))));
+        }
+        if let Some((_, label)) = self.revert_targets.iter().find(|(name, _)| **name == snapshot.name) {
+            return Some(SetAside::Held(format!("{label} reverts to it")));
         }
         let hold = stamp.holds().find(|hold| hold.lasts(self.context.now))?;
         Some(SetAside::Held(printable(&hold.to_string())))

@@ -15,7 +15,7 @@ use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
 use crate::model::series::EffectiveSeries;
 use crate::model::snapshot::ObservedSnapshot;
-use crate::model::stamp::{ConsistencyReached, Stamp};
+use crate::model::stamp::Stamp;
 use crate::model::text::printable;
 use crate::schedule::{Due, Tempo, TimePattern, due, jitter};
 
@@ -335,13 +335,4 @@ pub(super) fn names<'c>(claims: &'c [SeriesClaim<'_>]) -> impl Iterator<Item = &
     claims
         .iter()
         .flat_map(|claim| claim.members.iter().map(|snapshot| &snapshot.name).chain(claim.adopted.keys().copied()))
-}
-
-/// Whether a capture reached what its series asks for. Of one that was taken over nothing is known: it is as good as a
-/// power cut.
-pub(super) fn is_complete(claim: &SeriesClaim<'_>, snapshot: &ObservedSnapshot) -> bool {
-    use crate::model::kinds::Consistency;
-    let wanted = claim.series.capture.map(|capture| capture.consistency).unwrap_or_default();
-    let reached = own_stamp(snapshot).and_then(|stamp| stamp.consistency).unwrap_or(ConsistencyReached::Crash);
-    wanted != Consistency::Filesystem || reached != ConsistencyReached::Crash
 }

@@ -1,5 +1,6 @@
 //! The status: the conditions of every selected domain, from the same plan that apply would carry out.
 
+use super::complete::Wholeness;
 use super::domain::own_stamp;
 use crate::model::observed::{ObservedDomain, ObservedState};
 use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, PlannedDomain};
@@ -103,10 +104,11 @@ fn pending_text(actions: usize) -> String {
     count(actions, "action pending", "actions pending")
 }
 
-/// The newest snapshot of ours. That libvirt lists it and its XML reads whole is what is known of its completeness.
+/// The newest snapshot of ours of whose images nothing is seen to be missing.
 fn newest_good(domain: &ObservedDomain) -> Option<NewestGood> {
-    let ours = domain.tree.iter().filter(|snapshot| own_stamp(snapshot).is_some());
-    let newest = ours.max_by_key(|snapshot| (snapshot.created, &snapshot.name))?;
+    let wholeness = Wholeness::of(domain);
+    let good = |snapshot: &&ObservedSnapshot| own_stamp(snapshot).is_some() && wholeness.is_whole(snapshot);
+    let newest = domain.tree.iter().filter(good).max_by_key(|snapshot| (snapshot.created, &snapshot.name))?;
     Some(NewestGood { name: newest.name.clone(), created: instant(newest.created) })
 }
 

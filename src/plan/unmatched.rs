@@ -1,12 +1,19 @@
-//! Selectors that find nothing, and documents this version does not carry out.
+//! Selectors that find nothing.
 
 use super::Context;
-use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::RevertRequest;
+use crate::model::desired::{Origin, id_of};
 use crate::model::observed::ObservedState;
 use crate::model::plan::{Address, BlockCode, Blocked, Plan, Warning};
-use crate::model::selector::Pattern;
+use crate::model::selector::{Pattern, Selection};
 use crate::model::text::{printable, suggestion};
+
+/// One document's selectors.
+struct Chosen<'a> {
+    label: String,
+    selection: &'a Selection,
+    include: &'a [String],
+    origin: Box<dyn Fn(&str) -> Origin + 'a>,
+}
 
 /// Reports plain names and UUIDs that no host has (blocked) and globs that match nothing (a warning). Where a host could
 /// not be read nothing is said: the domain may be there.
@@ -14,23 +21,38 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
     if !observed.unreachable.is_empty() {
         return;
     }
-    for chooser in &context.choosers {
+    let sets = context.choosers.iter().map(|chooser| {
         let set = chooser.set;
-        let hosts: Vec<_> = observed.hosts.iter().filter(|host| chooser.selection.selects_host(&host.info)).collect();
+        let origin: Box<dyn Fn(&str) -> Origin + '_> = Box::new(|at| set.origin(at));
+        Chosen {
+            label: format!("set {}", set.id()),
+            selection: &chooser.selection,
+            include: &set.value.spec.domains.include,
+            origin,
+        }
+    });
+    let requests = context.reverts.iter().map(|chooser| {
+        let request = chooser.request;
+        let origin: Box<dyn Fn(&str) -> Origin + '_> = Box::new(|at| request.origin(at));
+        let label = format!("RevertRequest {}", id_of(&request.value.metadata));
+        Chosen { label, selection: &chooser.selection, include: &request.value.spec.domains.include, origin }
+    });
+    for Chosen { label, selection, include, origin } in sets.chain(requests) {
+        let hosts: Vec<_> = observed.hosts.iter().filter(|host| selection.selects_host(&host.info)).collect();
         if hosts.is_empty() {
-            let text = format!("set {} is for none of the connected hosts", set.id());
-            plan.warnings.push(Warning { text, origin: set.origin("/spec/hosts") });
+            let text = format!("{label} is for none of the connected hosts");
+            plan.warnings.push(Warning { text, origin: origin("/spec/hosts") });
             continue;
         }
         let names: Vec<_> = hosts.iter().flat_map(|host| &host.domain_names).collect();
-        for (index, text) in set.value.spec.domains.include.iter().enumerate() {
+        for (index, text) in include.iter().enumerate() {
             let Ok(pattern) = Pattern::parse(text) else { continue };
             if names.iter().any(|(name, uuid)| pattern.matches(name, *uuid)) {
                 continue;
             }
-            let origin = set.origin(&format!("/spec/domains/include/{index}"));
+            let origin = origin(&format!("/spec/domains/include/{index}"));
             if !pattern.is_literal() {
-                let text = format!("set {}: no domain matches {}", set.id(), printable(text));
+                let text = format!("{label}: no domain matches {}", printable(text));
                 plan.warnings.push(Warning { text, origin });
                 continue;
             }
@@ -52,20 +74,4 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
             });
         }
     }
-}
-
-/// Documents that are understood and not carried out by this version.
-pub(super) fn unsupported(desired: &DesiredState) -> Vec<Blocked> {
-    let blocked = |revert: &Document<RevertRequest>| Blocked {
-        address: Address {
-            host: revert.value.spec.hosts.include.join(","),
-            domain: revert.value.spec.domains.include.join(","),
-            snapshot: Some(revert.value.spec.to.clone()),
-        },
-        code: BlockCode::NotSupported,
-        text: "this version of snapward does not carry out RevertRequests; nothing was reverted".to_owned(),
-        way_out: "revert by hand (virsh snapshot-revert), after a snapshot of today's state".to_owned(),
-        origins: vec![revert.origin("")],
-    };
-    desired.reverts.iter().map(blocked).collect()
 }

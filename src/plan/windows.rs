@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Context;
 use crate::model::desired::Document;
 use crate::model::kinds::{SnapshotSet, Window, WindowAction};
-use crate::model::names::SetId;
-use crate::model::observed::{ObservedDomain, ObservedHost};
+use crate::model::names::{DomainUuid, SetId};
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Reason, ReasonCode};
 use crate::schedule::{closed_until, open_until};
 
@@ -25,7 +25,7 @@ pub(super) fn close(
         plan.actions[from..].iter().any(here)
     };
     for domain in host.domains.iter().filter(|domain| deletes(&domain.name)) {
-        let policies = windows(context, host, domain);
+        let policies = windows(context, &host.info, (&domain.name, domain.uuid));
         match closed_until(&policies, WindowAction::Delete, context.now) {
             Some(opens) => drop(closed.insert(&domain.name, opens)),
             None => end = end.into_iter().chain(open_until(&policies, WindowAction::Delete, context.now)).min(),
@@ -34,6 +34,7 @@ pub(super) fn close(
     if closed.is_empty() {
         return end;
     }
+    note_openings(plan, &host.info.name, &closed);
     for action in plan.actions.split_off(from) {
         let opens = closed.get(action.address.domain.as_str()).filter(|_| action.action == ActionKind::Delete);
         match opens {
@@ -54,15 +55,43 @@ pub(super) fn close(
     end
 }
 
+/// What the deletions of a domain wait for now; none where they may happen.
+pub(super) fn waits_for(context: &Context<'_>, host: &ObservedHost, domain: &ObservedDomain) -> Option<String> {
+    let opens = closed(context, &host.info, (&domain.name, domain.uuid), WindowAction::Delete)?;
+    Some(match opens {
+        Some(opens) => format!("deletions wait until the window of its SafetyPolicy opens, {opens}"),
+        None => "its SafetyPolicies have no window in common, so nothing is deleted".to_owned(),
+    })
+}
+
+/// An opening window is a reason to run, as a due slot is.
+fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jiff::Timestamp>>) {
+    for planned in plan.domains.iter_mut().filter(|planned| planned.host == host) {
+        let Some(Some(opens)) = closed.get(planned.domain.as_str()) else { continue };
+        let due = planned.next_due.as_ref().and_then(|due| due.parse::<jiff::Timestamp>().ok());
+        planned.next_due = due.into_iter().chain([*opens]).min().map(|due| due.to_string());
+    }
+}
+
 /// The windows of each policy that a domain's sets refer to.
-fn windows<'a>(context: &Context<'a>, host: &ObservedHost, domain: &ObservedDomain) -> Vec<&'a [Window]> {
-    let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
+fn windows<'a>(context: &Context<'a>, host: &HostInfo, (name, uuid): (&str, DomainUuid)) -> Vec<&'a [Window]> {
+    let sets = context.sets_of(host, name, uuid);
     let of_set = |set: &Document<SnapshotSet>| {
         let name = set.value.spec.safety.as_ref()?.policy_ref.clone();
         let policy = context.desired.safety.get(&SetId { namespace: set.id().namespace, name })?;
         Some(policy.value.spec.windows.as_slice())
     };
     sets.into_iter().filter_map(of_set).collect()
+}
+
+/// When the SafetyPolicies of a domain let the action happen again, where they do not now; `Some(None)`: never all at once.
+pub(super) fn closed(
+    context: &Context<'_>,
+    host: &HostInfo,
+    domain: (&str, DomainUuid),
+    action: WindowAction,
+) -> Option<Option<jiff::Timestamp>> {
+    closed_until(&windows(context, host, domain), action, context.now)
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

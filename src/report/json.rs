@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::model::agent::AgentStatus;
 use crate::model::explanation::Explanation;
 use crate::model::listing::{SnapshotInfo, SnapshotList};
 use crate::model::outcome::Outcome;
@@ -20,6 +21,7 @@ pub fn schemas() -> Vec<(String, Value)> {
         ("saved-plan.v1.json".to_owned(), schema::<SavedPlan>()),
         ("outcome.v1.json".to_owned(), schema::<Outcome>()),
         ("status.v1.json".to_owned(), schema::<Status>()),
+        ("agent-status.v1.json".to_owned(), schema::<AgentStatus>()),
         ("retention-simulation.v1.json".to_owned(), schema::<Simulation>()),
         ("retention-comparison.v1.json".to_owned(), schema::<Comparison>()),
         ("retention-forecast.v1.json".to_owned(), schema::<Forecast>()),

@@ -71,16 +71,6 @@ fn members(span: &TimeSpan, length: i64) -> Option<u64> {
     u64::try_from(whole).ok()?.checked_add(1)
 }
 
-/// The rule with the shortest buckets.
-pub fn finest(keep: &Keep) -> Option<Rule> {
-    keep.rules().next()
-}
-
-/// The rule with the longest buckets.
-pub fn coarsest(keep: &Keep) -> Option<Rule> {
-    keep.rules().next_back()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ mod wording;
 
 pub use crate::model::retention::Code;
 pub use age::expires_at;
-pub use bounds::{ages_contradict, coarsest, finest, most_kept, useless};
+pub use bounds::{ages_contradict, most_kept, useless};
 pub use calendar::Bucket;
 pub use candidate::{Candidate, Context, SetAside};
 pub use decide::{UnknownZone, decide};

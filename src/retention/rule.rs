@@ -129,20 +129,6 @@ impl Keep {
         }
     }
 
-    /// Sets the count of a period's rule.
-    pub fn set_count(&mut self, period: Period, count: u32) {
-        let field = match period {
-            Period::Each => &mut self.last,
-            Period::Hour => &mut self.hourly,
-            Period::Day => &mut self.daily,
-            Period::Week => &mut self.weekly,
-            Period::Month => &mut self.monthly,
-            Period::Quarter => &mut self.quarterly,
-            Period::Year => &mut self.yearly,
-        };
-        *field = count;
-    }
-
     /// The rules that are on, in the order they run.
     pub fn rules(&self) -> impl DoubleEndedIterator<Item = Rule> + '_ {
         Period::ALL.into_iter().flat_map(|period| {

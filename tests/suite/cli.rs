@@ -92,10 +92,25 @@ fn a_misspelt_verb_or_kind_is_suggested() {
 
 #[rstest]
 fn every_help_has_examples_and_exit_codes(
-    #[values("validate", "plan", "apply", "status", "schema", "completions", "man")] verb: &str,
+    #[values(
+        "validate",
+        "plan",
+        "apply",
+        "status",
+        "snapshot",
+        "snapshot list",
+        "snapshot info",
+        "snapshot xml",
+        "snapshot parent",
+        "snapshot current",
+        "schema",
+        "completions",
+        "man"
+    )]
+    verb: &str,
     #[values("-h", "--help")] flag: &str,
 ) {
-    let ran = snapward([verb, flag]).run().exits(0);
+    let ran = snapward(verb.split(' ').chain([flag])).run().exits(0);
     assert_eq!(ran.stderr, "");
     for part in ["Usage: snapward ", "Examples:\n  snapward ", "Exit codes:\n    0  ", "  64  wrong usage"] {
         assert!(ran.stdout.contains(part), "{part:?} is missing in\n{ran}");
@@ -106,7 +121,7 @@ fn every_help_has_examples_and_exit_codes(
 #[test]
 fn the_main_help_lists_verbs_and_all_exit_codes() {
     let ran = snapward(["--help"]).run().exits(0);
-    for verb in ["validate", "plan", "apply", "status", "schema", "completions", "man"] {
+    for verb in ["validate", "plan", "apply", "status", "snapshot", "schema", "completions", "man"] {
         assert!(ran.stdout.contains(&format!("\n  {verb}")), "{verb}\n{ran}");
     }
     for code in ["0", "1", "2", "3", "4", "5", "6", "64", "65", "130"] {
@@ -137,33 +152,28 @@ fn the_manual_has_a_page_for_every_verb() {
         "plan",
         "apply",
         "status",
+        "agent",
         "retention",
-        "retention-explain",
-        "retention-simulate",
-        "retention-compare",
         "snapshot",
-        "snapshot-list",
-        "snapshot-info",
-        "snapshot-xml",
-        "snapshot-parent",
-        "snapshot-current",
-        "snapshot-create",
-        "snapshot-edit",
-        "snapshot-delete",
-        "snapshot-hold",
-        "snapshot-unhold",
         "export",
         "detach",
         "schema",
         "completions",
         "man",
     ];
-    let pages: Vec<String> = verbs.iter().map(|verb| format!("snapward-{verb}")).collect();
-    assert_eq!(
-        names.split_first(),
-        Some((&"snapward", &*pages.iter().map(String::as_str).collect::<Vec<_>>())),
-        "{ran}"
-    );
+    let nested = |verb| match verb {
+        "retention" => vec!["explain", "simulate", "compare"],
+        "snapshot" => {
+            vec!["list", "info", "xml", "parent", "current", "create", "edit", "delete", "hold", "unhold", "revert"]
+        }
+        _ => Vec::new(),
+    };
+    let mut expected = vec!["snapward".to_owned()];
+    for verb in verbs {
+        expected.push(format!("snapward-{verb}"));
+        expected.extend(nested(verb).into_iter().map(|inner| format!("snapward-{verb}-{inner}")));
+    }
+    assert_eq!(names, expected, "{ran}");
 }
 
 #[test]

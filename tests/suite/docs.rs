@@ -73,14 +73,20 @@ fn the_help_texts_are_fresh() {
 #[test]
 fn every_verb_is_documented() {
     let commands = fs::read_to_string(repository().join("docs/commands.md")).expect("docs/commands.md");
-    let help = snapward(["-h"]).run().exits(0).stdout;
-    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let verbs: Vec<_> =
-        verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help").collect();
+    let verbs = verbs_of(&[]);
     assert!(verbs.len() >= 7, "{verbs:?}");
-    for verb in verbs {
+    let nested = verbs_of(&["snapshot"]).into_iter().map(|verb| format!("snapshot {verb}"));
+    for verb in verbs.iter().cloned().chain(nested) {
         assert!(commands.contains(&format!("<!-- begin: snapward {verb} -->")), "docs/commands.md lacks {verb}");
     }
+}
+
+/// The verbs that a command's help lists.
+fn verbs_of(command: &[&str]) -> Vec<String> {
+    let help = snapward([command, &["-h"]].concat()).run().exits(0).stdout;
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs = verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help");
+    verbs.map(str::to_owned).collect()
 }
 
 #[test]

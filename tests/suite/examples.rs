@@ -74,31 +74,79 @@ fn each_follows_the_schema_it_names() {
 fn each_is_planned_and_applied_on_domains_of_the_names_it_selects() {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
-    let guests = ["snapward-demo", "golden-debian", "runner-1", "runner-debug", "cache-1", "legacy-erp", "db-1"];
-    let [demo, _golden, runner, _debug, _cache, legacy, _db] = guests.map(|name| root.guest(name).define());
+    let guests = [
+        "snapward-demo",
+        "golden-debian",
+        "runner-1",
+        "runner-debug",
+        "cache-1",
+        "legacy-erp",
+        "db-1",
+        "app-server",
+        "web-1",
+    ];
+    let [demo, _golden, runner, _debug, _cache, legacy, _db, app, _web] = guests.map(|name| root.guest(name).define());
     demo.start();
     runner.start();
+    app.start();
     legacy.snapshot("before-upgrade", "");
     legacy.snapshot("quarter-end", "");
     let mut directories: Vec<_> = fs::read_dir(repository().join("examples"))
         .expect("examples/")
         .map(|entry| entry.expect("readable").path())
-        .filter(|path| path.is_dir())
+        // Alert rules are no manifests.
+        .filter(|path| path.is_dir() && !path.ends_with("monitoring"))
         .collect();
     directories.sort();
     // One instant for all, in which hourly slots are due: what the time of day makes of a schedule is not asked here.
     let hour = jiff::TimestampRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Ceil);
     let now = lab.now().round(hour).expect("an hour") + jiff::SignedDuration::from_mins(10);
     let mut seen = Vec::new();
+    let policies = yaml_files(&repository().join("policies"));
     for directory in &directories {
-        let planned = lab.plan_at(&load(&yaml_files(directory)), now);
+        let desired = load(&[yaml_files(directory), policies.clone()].concat());
+        let planned = lab.plan_at(&desired, now);
         let name = directory.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(blocks(&planned.plan).is_empty(), "{name}: {:#?}", planned.plan.blocked);
         assert!(!planned.plan.actions.is_empty(), "{name} does nothing");
         lab.carry_out(&planned);
-        let after = lab.plan_at(&load(&yaml_files(directory)), now).plan;
+        let after = lab.plan_at(&desired, now).plan;
         assert!(after.actions.is_empty() && after.blocked.is_empty(), "{name}: {:?}", actions(&after));
         seen.push(name);
     }
-    assert_eq!(seen, ["adopt", "ci-farm", "golden-image", "quickstart", "scheduled"]);
+    assert_eq!(seen, ["adopt", "ci-farm", "external", "golden-image", "quickstart", "scheduled", "shared-policies"]);
+}
+
+#[test]
+fn each_policy_is_used_as_its_comment_says() {
+    let root = EmbedRoot::new();
+    let lab = Lab::new(&root);
+    let policies = yaml_files(&repository().join("policies"));
+    let mut sources: Vec<Source> = Vec::new();
+    let mut names = Vec::new();
+    for path in &policies {
+        let text = fs::read_to_string(path).expect("readable");
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        if let Some(series) = text.lines().find_map(|line| line.strip_prefix("#     series: ")) {
+            root.guest(&name).define();
+            let set = format!(
+                "apiVersion: snapward/v1\nkind: SnapshotSet\nmetadata: {{name: {name}}}\nspec:\n  domains: {{include: \
+                 [{name}]}}\n  safety: {{policyRef: careful}}\n  series: {series}\n"
+            );
+            sources.push(Source { name: Arc::from(name.as_str()), text: set.into_bytes() });
+            names.push(name);
+        }
+        sources.push(Source { name: Arc::from(path.display().to_string().as_str()), text: text.into_bytes() });
+    }
+    assert_eq!(names, ["before-upgrade", "ci-farm", "compliance", "gfs", "homelab"]);
+    let loaded = manifest::load(&sources);
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    let captured = |at: &str| {
+        let plan = lab.plan_at(&loaded.desired, at.parse().expect("a time")).plan;
+        assert!(blocks(&plan).is_empty(), "{:#?}", plan.blocked);
+        plan.actions.iter().map(|action| action.address.domain.clone()).collect::<Vec<_>>()
+    };
+    // A Tuesday: the patch night begins at 21:30 in Prague.
+    assert_eq!(captured("2027-03-02T20:25:00Z"), ["ci-farm", "compliance", "gfs", "homelab"]);
+    assert!(captured("2027-03-02T20:31:00Z").contains(&"before-upgrade".to_owned()));
 }

@@ -193,7 +193,8 @@ fn deletes_take_one_snapshot_and_its_image_tag() {
         guest.snapshot(snapshot, "");
     }
     let domain = guest.listed(host.as_ref());
-    let listed = host.snapshots(&domain).expect("listed");
+    let mut listed = host.snapshots(&domain).expect("listed");
+    listed.sort_by(|one, other| one.name.cmp(&other.name));
     host.delete(&domain, &listed[1]).expect("deleted off");
     guest.start();
     host.delete(&domain, &listed[2]).expect("deleted running");

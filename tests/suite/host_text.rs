@@ -35,7 +35,7 @@ fn every_description_comes_back() {
     for (at, text) in TEXTS.iter().enumerate() {
         let snapshot = format!("s{at}");
         let stamp = Stamp::new("default/web".parse().expect("valid"), name(&snapshot));
-        let sent = Description { human: (*text).to_owned(), stamp: Some(stamp) };
+        let sent = Description { human: (*text).to_owned(), stamp: Some(stamp), reverts: Vec::new() };
         let made = host.create(&domain, &request(host.as_ref(), &domain, &snapshot, &sent.render())).expect("captured");
         let expected = Description { human: fold_newlines(text), ..sent.clone() };
         assert_eq!(host.snapshot(&domain, &made).expect("read").description, expected, "captured with {text:?}");
@@ -60,7 +60,7 @@ fn a_description_without_a_stamp_comes_back_too() {
         let snapshot = format!("s{at}");
         let made = host.create(&domain, &request(host.as_ref(), &domain, &snapshot, text)).expect("captured");
         let read = host.snapshot(&domain, &made).expect("read").description;
-        assert_eq!(read, Description { human: fold_newlines(text), stamp: None }, "{text:?}");
+        assert_eq!(read, Description { human: fold_newlines(text), ..Description::default() }, "{text:?}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! All integration tests in one binary, which links once; nextest still runs each test in a process of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod agent;
+mod asking;
 mod cli;
 mod docs;
 mod embed;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, text};
+use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, quiesce, text};
 use crate::host::{CreateRequest, ErrorClass, HostError, MergedDisk, RedefineRequest};
 use crate::model::image::ImageState;
-use crate::model::kinds::Capture;
+use crate::model::kinds::{Capture, Consistency};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ImageMerge, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::stamp::{ConsistencyReached, join};
 use crate::model::text::printable;
 use crate::plan::chain::{Effect, Step};
 
@@ -35,9 +36,15 @@ impl Pass<'_> {
             reuse,
             act: after.act,
         };
-        let made = match self.host.create(&self.domain, &request) {
+        let quiesced = self.quiesced(fresh, &request.capture, || self.host.create(&self.domain, &request))?;
+        let still_frozen = |text: &str| quiesced.still_frozen.as_ref().map(|frozen| format!("{text}. {frozen}"));
+        let made = match quiesced.result {
             Ok(made) => made,
-            Err(error) => return Err(self.create_external_failed(name, &request.capture, &error)),
+            Err(error) => {
+                let failure = self.create_external_failed(name, &request.capture, &error);
+                let text = still_frozen(&failure.text).unwrap_or(failure.text);
+                return Err(Failure { text, ..failure });
+            }
         };
         let images = overlays(&request.capture);
         if after.act.no_metadata {
@@ -48,7 +55,7 @@ impl Pass<'_> {
                 None => Ok(Done { disks: images, ..Done::default() }),
             };
         }
-        let read = self.read(&made, "was captured, but reading it back failed")?;
+        let mut read = self.read(&made, "was captured, but reading it back failed")?;
         let wrong = differs(&read, &description, Some(&fresh.tree.current().cloned()))
             .or_else(|| lacks(&read, &request.capture))
             .or_else(|| self.not_on(&images));
@@ -60,8 +67,22 @@ impl Pass<'_> {
         if let Some(guard) = &mut self.guard {
             guard.moved(&images);
         }
+        let planned = read.description.stamp.as_ref().and_then(|stamp| stamp.consistency);
+        if let Some(level) = quiesced.level.filter(|level| planned.is_some_and(|planned| planned != *level)) {
+            let lines = quiesce::with_level(after.stamp.as_deref().unwrap_or_default(), level);
+            let description = join(after.description.as_deref().unwrap_or_default(), &lines);
+            let request = RedefineRequest { description: Some(description.clone()), ..RedefineRequest::default() };
+            read = self.send_redefine(&made, &read, &request, &description)?;
+        }
         self.made(made, &read)?;
-        Ok(Done { disks: images, ..Done::default() })
+        if let Some(text) = still_frozen("was captured") {
+            return Err(Failure { done: true, text });
+        }
+        let is_less = quiesced.level == Some(ConsistencyReached::Crash);
+        if is_less && request.capture.consistency == Consistency::Filesystem {
+            return Err(Failure { done: true, text: format!("was captured and is kept, but {}", quiesced.remark) });
+        }
+        Ok(Done { disks: images, text: quiesced.remark })
     }
 
     /// libvirt writes over a memory image that is there, and takes overlays that are there only where it is told to.

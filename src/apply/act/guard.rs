@@ -13,7 +13,7 @@ use crate::plan::chain::{self, Effect, Neighbours, Rules, Step};
 
 /// What is known of a domain with external snapshots and of its neighbours.
 pub(in crate::apply) struct Guard<'a> {
-    rules: Rules,
+    pub(super) rules: Rules,
     /// What to look at beside the definition and the snapshots.
     wanted: Interest<'a>,
     /// The disks as this pass left them: what each is, and its active image.
@@ -60,7 +60,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    fn neighbours(&self) -> Neighbours<'_> {
+    pub(super) fn neighbours(&self) -> Neighbours<'_> {
         let Some(read) = &self.neighbours else { return Neighbours::default() };
         Neighbours::read(&read.domains, &read.unreadable)
     }

@@ -5,17 +5,19 @@ mod delete;
 mod external;
 mod guard;
 mod merge;
+mod quiesce;
 mod redefine;
+mod revert;
 
 use std::collections::BTreeMap;
 
 pub(super) use guard::Guard;
 
-use super::Progress;
+use super::{Options, Progress, Target};
 use crate::host::{DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe, SnapshotRef};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, View};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Description, join};
@@ -63,6 +65,8 @@ impl From<&ObservedSnapshot> for Known {
 /// The work on one domain.
 pub(super) struct Pass<'a> {
     host: &'a dyn Host,
+    info: &'a HostInfo,
+    clock: &'a (dyn Fn() -> jiff::Timestamp + Sync),
     domain: DomainRef,
     observed: &'a ObservedDomain,
     refs: BTreeMap<SnapshotName, SnapshotRef>,
@@ -80,13 +84,13 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(
-        host: &'a dyn Host,
+        target: &'a Target,
         domain: DomainRef,
         observed: &'a ObservedDomain,
         refs: Vec<SnapshotRef>,
         planned_ledger: Option<&Ledger>,
         guard: Option<Guard<'a>>,
-        progress: &'a dyn Progress,
+        options: &Options<'a>,
     ) -> Self {
         let mut ledger = planned_ledger.cloned();
         // Another run may have written to it since the plan was made.
@@ -94,7 +98,9 @@ impl<'a> Pass<'a> {
             ledger.get_or_insert_with(|| Ledger::empty(domain.uuid)).merge(present);
         }
         Self {
-            host,
+            host: target.host.as_ref(),
+            info: &target.info,
+            clock: options.clock,
             observed,
             refs: refs.into_iter().map(|snapshot| (snapshot.name.clone(), snapshot)).collect(),
             known: observed.tree.iter().map(|snapshot| (snapshot.name.clone(), Known::from(snapshot))).collect(),
@@ -102,7 +108,7 @@ impl<'a> Pass<'a> {
             write_first: planned_ledger.is_some(),
             scope: None,
             guard,
-            progress,
+            progress: options.progress,
             domain,
         }
     }
@@ -138,7 +144,7 @@ impl<'a> Pass<'a> {
             ActionKind::SetCurrent => self.set_current(&name, fresh),
             ActionKind::Delete if action.after.as_ref().is_some_and(|after| after.act.forget) => self.forget(&name),
             ActionKind::Delete => self.delete(action, &name, fresh),
-            ActionKind::Revert => Err(Failure::new("this version of snapward does not revert; nothing was done")),
+            ActionKind::Revert => self.revert(action, &name, fresh),
         }
     }
 
@@ -252,8 +258,10 @@ fn text(after: &View, otherwise: &str) -> String {
 
 /// The whole description an action asks for; what it does not name stays.
 fn text_over(after: &View, present: &Description) -> String {
-    let lines = after.stamp.clone().or_else(|| present.stamp.as_ref().map(super::super::model::stamp::Stamp::lines));
-    join(after.description.as_deref().unwrap_or(&present.human), &lines.unwrap_or_default())
+    let kept = Description { stamp: present.stamp.clone().filter(|_| after.stamp.is_none()), ..present.clone() };
+    let mut lines = after.stamp.clone().unwrap_or_default();
+    lines.extend(kept.lines());
+    join(after.description.as_deref().unwrap_or(&present.human), &lines)
 }
 
 /// What reads back differently from what was asked for.

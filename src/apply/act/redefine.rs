@@ -5,7 +5,7 @@ use crate::host::{ErrorClass, HostError, RedefineRequest, SecureXml, SnapshotRef
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ReasonCode};
-use crate::model::snapshot::SnapshotFiles;
+use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles};
 use crate::plan::chain::Step;
 
 impl Pass<'_> {
@@ -88,19 +88,34 @@ impl Pass<'_> {
                 self.prove(domain, Step::RestoreOverlays(name, overlays))?;
             }
         }
+        let read = self.send_redefine(&snapshot, &fresh, &request, &description)?;
+        if action.reason.code == ReasonCode::Adopt {
+            self.made(snapshot, &read)?;
+        }
+        Ok(Done::default())
+    }
+
+    /// Sends a snapshot back with what changes, and reads the whole back.
+    pub(super) fn send_redefine(
+        &mut self,
+        snapshot: &SnapshotRef,
+        present: &ObservedSnapshot,
+        request: &RedefineRequest,
+        description: &str,
+    ) -> Result<ObservedSnapshot, Failure> {
         let xml = self
             .host
-            .snapshot_secure(&self.domain, &snapshot)
+            .snapshot_secure(&self.domain, snapshot)
             .map_err(|error| Failure::new(format!("{error}. Nothing was changed. {RUN_AGAIN}")))?;
-        if let Err(error) = self.host.redefine(&self.domain, &xml, &request) {
-            return Err(self.redefine_failed(&snapshot, &error));
+        if let Err(error) = self.host.redefine(&self.domain, &xml, request) {
+            return Err(self.redefine_failed(snapshot, &error));
         }
-        let read = self.read(&snapshot, "was redefined, but reading it back failed")?;
-        if let Some(wrong) = differs(&read, &description, request.parent.as_ref()) {
+        let read = self.read(snapshot, "was redefined, but reading it back failed")?;
+        if let Some(wrong) = differs(&read, description, request.parent.as_ref()) {
             return Err(Failure::new(format!("was redefined, but reads back differently: {wrong}. {RUN_AGAIN}")));
         }
         // Everything else goes back as it came; an overlay that libvirt forgot would be lost with the next revert.
-        let mut wanted = fresh.files.clone();
+        let mut wanted = present.files.clone();
         if let (Some(files), Some(overlays)) = (wanted.as_deref_mut(), &request.revert_overlays) {
             files.revert_overlays.clone_from(overlays);
         }
@@ -112,11 +127,8 @@ impl Pass<'_> {
                 "was redefined, but reads back differently: its overlays are others. {RUN_AGAIN}"
             )));
         }
-        self.known.insert(name.clone(), Known::from(&read));
-        if action.reason.code == ReasonCode::Adopt {
-            self.made(snapshot, &read)?;
-        }
-        Ok(Done::default())
+        self.known.insert(read.name.clone(), Known::from(&read));
+        Ok(read)
     }
 
     /// A redefine whose metadata file cannot be written removes libvirt's entry, also an existing one (case X).

@@ -19,7 +19,7 @@ use crate::retention;
 #[command(after_help = concat!(
     "Examples:\n",
     "  snapward retention compare --policy gfs.yaml --list snapshots.json\n",
-    "  snapward retention compare --policy gfs.yaml --list snapshots.json --engine snapward --engine borg\n",
+    "  snapward retention compare --policy gfs.yaml --list snapshots.json --engine borg\n",
     "\n",
     exit_codes!(list)
 ))]
@@ -27,7 +27,7 @@ pub(super) struct CompareArgs {
     #[command(flatten)]
     input: Input,
 
-    /// Compare these; may be given several times. Without it: all.
+    /// Compare snapward with these; may be given several times. Without it: with all.
     #[arg(long, value_name = "ENGINE")]
     engine: Vec<EngineName>,
 
@@ -37,8 +37,10 @@ pub(super) struct CompareArgs {
 }
 
 pub(super) fn run(args: &CompareArgs, context: &Context) -> Result<Exit, CliError> {
-    let asked =
-        |engine: &Engine| args.engine.is_empty() || args.engine.iter().any(|name| Engine::from(*name) == *engine);
+    let asked = |engine: &Engine| {
+        let named = args.engine.iter().any(|name| Engine::from(*name) == *engine);
+        args.engine.is_empty() || *engine == Engine::Snapward || named
+    };
     let engines: Vec<Engine> = Engine::ALL.into_iter().filter(asked).collect();
     let given = args.input.read(context)?;
     let max_future = Clock::default().max_future;

@@ -65,7 +65,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         }
     }
     let unread = !read.plan.unreadable.is_empty();
-    let explanation = plan::explain(&desired, &read.observed, now, read.plan.unreadable);
+    let explanation = plan::explain(&desired, &read.observed, now, &read.plan);
     let rendered = match args.output {
         Format::Text => text::explanation(&explanation, context.output.data),
         Format::Json => json::pretty(&explanation)?,

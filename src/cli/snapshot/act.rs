@@ -7,7 +7,7 @@ use super::super::apply::lock_dir;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::{clock, progress};
-use super::open::{Opened, failed};
+use super::open::Opened;
 use crate::apply::{self, Target};
 use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainResult};
@@ -31,10 +31,10 @@ impl Opened {
     /// # Errors
     /// When a call fails.
     pub(in crate::cli) fn observe(&self, wanted: &Interest<'_>) -> Result<Seen, CliError> {
-        let info = observe::identify(&self.connection).map_err(failed)?;
-        let domain = observe::observe_domain(self.host(), &self.domain, wanted).map_err(failed)?;
+        let info = observe::identify(&self.connection)?;
+        let domain = observe::observe_domain(self.host(), &self.domain, wanted)?;
         let near = if wanted.external || domain.tree.external().next().is_some() {
-            observe::neighbours(self.host(), self.domain.uuid).map_err(failed)?
+            observe::neighbours(self.host(), self.domain.uuid)?
         } else {
             Neighbourhood::default()
         };
@@ -82,7 +82,7 @@ pub(in crate::cli) fn carry_out(
     let stop = apply::Stop::new();
     opened.interrupt.stops(stop.clone());
     let progress = progress::choose(context, plan.actions.len());
-    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop };
+    let options = apply::Options { lock_dir: lock_dir(), progress: &*progress, stop, clock: &clock::now };
     let target = Target { info: seen.info.clone(), host: opened.connection.host.clone() };
     let outcome = apply::apply(plan, &[target], &options);
     drop(progress);

@@ -14,7 +14,7 @@ use super::super::exit::Exit;
 use super::super::sources::STDIN;
 use super::act::{self, one};
 use super::args::Domain;
-use super::open::{Opened, failed, open};
+use super::open::{Opened, open};
 use super::spec;
 use crate::libvirt::{self, Access};
 use crate::model::act::{Act, CaptureSpec, MemorySpec};
@@ -185,7 +185,7 @@ fn redefine(args: &CreateArgs, file: &Path, text: &str, context: &Context) -> Re
 
 /// A transient domain that is switched off is gone, and its snapshots with it.
 fn may_halt(args: &CreateArgs, opened: &Opened) -> Result<(), CliError> {
-    if !args.how.halt || opened.host().is_persistent(&opened.domain).map_err(failed)? {
+    if !args.how.halt || opened.host().is_persistent(&opened.domain)? {
         return Ok(());
     }
     let domain = printable(&opened.domain.name);

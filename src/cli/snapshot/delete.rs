@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::super::Context;
-use super::super::apply::{can_ask, confirmed};
+use super::super::apply::{confirmed, may_ask};
 use super::super::args::exit_codes;
 use super::super::error::CliError;
 use super::super::exit::Exit;
@@ -53,7 +53,7 @@ pub(super) struct DeleteArgs {
 }
 
 pub(super) fn run(args: &DeleteArgs, context: &Context) -> Result<Exit, CliError> {
-    can_ask(args.yes, "run it with --yes")?;
+    may_ask(args.yes, "run it with --yes")?;
     let opened = open(context, &args.domain.domain, Access::ReadWrite)?;
     let snapshot = opened.which(&args.which)?;
     let seen = opened.observe(&Interest::default())?;

@@ -15,7 +15,7 @@ use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::act::{self, Seen, one};
 use super::args::Domain;
-use super::open::{failed, open};
+use super::open::open;
 use crate::libvirt::{self, Access};
 use crate::model::act::Act;
 use crate::model::desired::SavedSnapshot;
@@ -65,7 +65,7 @@ pub(super) fn run(args: &EditArgs, context: &Context) -> Result<Exit, CliError> 
         Some(name) => opened.snapshot(name)?,
         None => opened.current()?,
     };
-    let xml = opened.host().snapshot_secure(&opened.domain, &snapshot).map_err(failed)?;
+    let xml = opened.host().snapshot_secure(&opened.domain, &snapshot)?;
     let how = match (args.rename, args.clone) {
         (true, _) => Edit::Rename,
         (_, true) => Edit::Clone,

@@ -7,7 +7,7 @@ use super::super::args::{Format, exit_codes};
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::{Domain, Which};
-use super::open::{failed, open};
+use super::open::open;
 use crate::host::SnapshotQuery;
 use crate::libvirt::Access;
 use crate::model::listing::SnapshotInfo;
@@ -39,15 +39,15 @@ pub(super) fn run(args: &InfoArgs, context: &Context) -> Result<Exit, CliError> 
     let opened = open(context, &args.domain.domain, Access::ReadOnly)?;
     let (host, domain) = (opened.host(), &opened.domain);
     let snapshot = opened.which(&args.which)?;
-    let read = host.snapshot(domain, &snapshot).map_err(failed)?;
+    let read = host.snapshot(domain, &snapshot)?;
     let current = if args.which.current {
         Some(snapshot.name.clone())
     } else {
-        host.current(domain).map_err(failed)?.map(|current| current.name)
+        host.current(domain)?.map(|current| current.name)
     };
     let below = |descendants| {
         let query = SnapshotQuery { below: Some(snapshot.clone()), descendants, ..SnapshotQuery::default() };
-        host.select(domain, &query).map(|below| below.len()).map_err(failed)
+        host.select(domain, &query).map(|below| below.len()).map_err(CliError::from)
     };
     let children = below(false)?;
     let info = SnapshotInfo {

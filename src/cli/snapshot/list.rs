@@ -1,5 +1,7 @@
 //! `snapward snapshot list`: the snapshots of a domain, chosen and shown in every way of virsh's, and as JSON.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::tz::TimeZone;
 
@@ -9,8 +11,8 @@ use super::super::clock;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::Domain;
-use super::open::{Opened, failed, open};
-use crate::host::{SnapshotQuery, SnapshotRef};
+use super::open::{Opened, open};
+use crate::host::{HostError, SnapshotQuery, SnapshotRef};
 use crate::libvirt::Access;
 use crate::model::listing::{SnapshotList, UnreadableSnapshot};
 use crate::model::plan::FORMAT_VERSION;
@@ -164,7 +166,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
     };
     let query = args.query(below);
     if args.name && !args.parent {
-        let names = listing::names(opened.host(), &opened.domain, &query).map_err(failed)?;
+        let names = listing::names(opened.host(), &opened.domain, &query)?;
         let text: String = names.iter().map(|snapshot| format!("{}\n", snapshot.name)).collect();
         context.output.data(&text)?;
         return Ok(Exit::Done);
@@ -187,12 +189,12 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> Result<Exit, CliError> 
 fn read(args: &ListArgs, opened: &Opened, query: &SnapshotQuery) -> Result<SnapshotList, CliError> {
     let (host, domain) = (opened.host(), &opened.domain);
     let start = query.below.as_ref().filter(|_| args.tree);
-    let listed = listing::list(host, domain, query, start).map_err(failed)?;
+    let listed = listing::list(host, domain, query, start)?;
     let mut current = query.below.as_ref().filter(|_| args.chosen.current).map(|start| start.name.clone());
-    let mut sizes = std::collections::BTreeMap::new();
+    let mut sizes = BTreeMap::new();
     if (args.tree || args.output == Format::Json) && !listed.snapshots.is_empty() {
         if current.is_none() {
-            current = host.current(domain).map_err(failed)?.map(|current| current.name);
+            current = host.current(domain)?.map(|current| current.name);
         }
         sizes = listing::sizes(host, domain, &listed.snapshots);
     }
@@ -200,7 +202,7 @@ fn read(args: &ListArgs, opened: &Opened, query: &SnapshotQuery) -> Result<Snaps
         let entry = StatusSnapshot::of(snapshot, None, current.as_ref());
         StatusSnapshot { size: sizes.get(&entry.name).copied(), ..entry }
     };
-    let unreadable = |(name, error): (_, crate::host::HostError)| UnreadableSnapshot { name, error: error.to_string() };
+    let unreadable = |(name, error): (_, HostError)| UnreadableSnapshot { name, error: error.to_string() };
     Ok(SnapshotList {
         format_version: FORMAT_VERSION,
         domain: opened.asked(),

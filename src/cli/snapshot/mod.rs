@@ -11,12 +11,13 @@ mod info;
 mod list;
 mod open;
 mod parent;
+mod revert;
 mod spec;
 mod xml;
 
 pub(super) use act::{Seen, carry_out};
 use clap::{Args, Subcommand};
-pub(super) use open::{Opened, failed, open};
+pub(super) use open::{Opened, open};
 
 use super::Context;
 use super::args::exit_codes;
@@ -58,6 +59,7 @@ enum SnapshotVerb {
     Delete(delete::DeleteArgs),
     Hold(hold::HoldArgs),
     Unhold(hold::UnholdArgs),
+    Revert(revert::RevertArgs),
 }
 
 /// Runs a verb; all of them reach a host.
@@ -73,5 +75,6 @@ pub(super) fn run(args: &SnapshotArgs, context: &Context) -> Result<Exit, CliErr
         SnapshotVerb::Delete(args) => delete::run(args, context),
         SnapshotVerb::Hold(args) => hold::run(args, context),
         SnapshotVerb::Unhold(args) => hold::lift(args, context),
+        SnapshotVerb::Revert(args) => revert::run(args, context),
     }
 }

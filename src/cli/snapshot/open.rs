@@ -9,7 +9,7 @@ use super::super::error::CliError;
 use super::super::interrupt::Interrupt;
 use super::super::{connections, reading};
 use super::args::Which;
-use crate::host::{Counting, DomainRef, Host, HostError, SnapshotRef};
+use crate::host::{Counting, DomainRef, Host, SnapshotRef};
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
 use crate::model::listing::AskedDomain;
@@ -61,7 +61,7 @@ pub(in crate::cli) fn open(context: &Context, domain: &str, access: Access) -> R
 
 /// The domain of that name, UUID or id.
 fn find(connection: &Connection, domain: &str) -> Result<DomainRef, CliError> {
-    let domains = connection.host.domains().map_err(failed)?;
+    let domains = connection.host.domains()?;
     let Some(found) = choose(&domains, domain) else {
         let error = CliError::failed(format!(
             "there is no domain {} on {}; nothing was done",
@@ -89,18 +89,14 @@ fn meant<'a>(error: CliError, given: &str, there: impl Iterator<Item = &'a str> 
     if let Some(name) = suggestion(given, there.clone()) {
         return error.hint(format!("did you mean {}?", printable(name)));
     }
-    let names: Vec<_> = there.map(printable).collect();
+    // libvirt lists out of a hash table, in another order each time.
+    let mut names: Vec<_> = there.map(printable).collect();
+    names.sort_unstable();
     match names.len() {
         0 => error.hint("it has none"),
         n if n > LISTED => error.hint(format!("it has {n}, among them {}", names[..LISTED].join(", "))),
         _ => error.hint(format!("it has {}", names.join(", "))),
     }
-}
-
-/// A failed call ends the verb.
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(in crate::cli) fn failed(error: HostError) -> CliError {
-    CliError::failed(error.to_string())
 }
 
 impl Opened {
@@ -137,7 +133,7 @@ impl Opened {
     /// # Errors
     /// When there is none of that name, with the one that is probably meant.
     pub(super) fn snapshot(&self, name: &str) -> Result<SnapshotRef, CliError> {
-        let all = self.host().snapshots(&self.domain).map_err(failed)?;
+        let all = self.host().snapshots(&self.domain)?;
         if let Some(found) = all.iter().find(|snapshot| snapshot.name.as_str() == name) {
             return Ok(found.clone());
         }
@@ -151,7 +147,7 @@ impl Opened {
     /// # Errors
     /// When the domain has none.
     pub(super) fn current(&self) -> Result<SnapshotRef, CliError> {
-        self.host().current(&self.domain).map_err(failed)?.ok_or_else(|| {
+        self.host().current(&self.domain)?.ok_or_else(|| {
             let domain = printable(&self.domain.name);
             CliError::failed(format!("domain {domain} has no current snapshot; nothing was done"))
                 .hint(format!("`snapward snapshot list {domain}` shows its snapshots"))

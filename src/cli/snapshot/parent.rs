@@ -7,7 +7,7 @@ use super::super::args::exit_codes;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::{Domain, Which};
-use super::open::{failed, open};
+use super::open::open;
 use crate::libvirt::Access;
 use crate::model::text::printable;
 
@@ -32,7 +32,7 @@ pub(super) struct ParentArgs {
 pub(super) fn run(args: &ParentArgs, context: &Context) -> Result<Exit, CliError> {
     let opened = open(context, &args.domain.domain, Access::ReadOnly)?;
     let snapshot = opened.which(&args.which)?;
-    let read = opened.host().snapshot(&opened.domain, &snapshot).map_err(failed)?;
+    let read = opened.host().snapshot(&opened.domain, &snapshot)?;
     let Some(parent) = read.parent else {
         let (name, domain) = (&snapshot.name, printable(&opened.domain.name));
         return Err(CliError::failed(format!("snapshot {name} of domain {domain} has no parent: it is a root")));

@@ -7,7 +7,7 @@ use super::super::args::exit_codes;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::Domain;
-use super::open::{Opened, failed, open};
+use super::open::{Opened, open};
 use crate::host::SnapshotRef;
 use crate::libvirt::Access;
 
@@ -53,9 +53,9 @@ impl Secrets {
     pub(super) fn xml(&self, opened: &Opened, snapshot: &SnapshotRef) -> Result<String, CliError> {
         let (host, domain) = (opened.host(), &opened.domain);
         if self.security_info {
-            host.snapshot_secure(domain, snapshot).map(|xml| xml.0.to_string()).map_err(failed)
+            host.snapshot_secure(domain, snapshot).map(|xml| xml.0.to_string()).map_err(CliError::from)
         } else {
-            host.snapshot_xml(domain, snapshot).map_err(failed)
+            host.snapshot_xml(domain, snapshot).map_err(CliError::from)
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use roxmltree::Node;
 
-use super::{XmlError, child, children, ledger, parse};
+use super::{XmlError, child, children, ledger, parse, text};
 use crate::host::DomainDefinition;
-use crate::model::observed::ObservedDisk;
+use crate::model::observed::{Agent, ObservedDisk};
 
 /// Reads what `virDomainGetXMLDesc` gives.
 pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> {
@@ -21,7 +21,30 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
     let raw_nvram = child(root, "os")
         .and_then(|os| child(os, "nvram"))
         .is_some_and(|nvram| nvram.attribute("format").unwrap_or("raw") != "qcow2");
-    Ok(DomainDefinition { disks, raw_nvram, ledger: ledger::read(root) })
+    Ok(DomainDefinition {
+        disks,
+        raw_nvram,
+        ledger: ledger::read(root),
+        memory_kib: memory_kib(root),
+        agent: agent(root),
+    })
+}
+
+/// The memory of a definition. libvirt writes it in KiB, whatever unit it was given.
+pub(super) fn memory_kib(domain: Node<'_, '_>) -> Option<u64> {
+    let memory = child(domain, "memory").filter(|memory| memory.attribute("unit").unwrap_or("KiB") == "KiB")?;
+    text(memory).trim().parse().ok()
+}
+
+/// Whether the guest's agent is at its channel. libvirt writes the state of a running domain's channel only.
+fn agent(domain: Node<'_, '_>) -> Agent {
+    let channels = child(domain, "devices").into_iter().flat_map(|devices| children(devices, "channel"));
+    let of_agent = |target: &Node<'_, '_>| target.attribute("name") == Some("org.qemu.guest_agent.0");
+    match channels.filter_map(|channel| child(channel, "target")).find(of_agent) {
+        None => Agent::None,
+        Some(target) if target.attribute("state") == Some("connected") => Agent::Connected,
+        Some(_) => Agent::Silent,
+    }
 }
 
 pub(super) fn read_disk(disk: Node<'_, '_>) -> Result<ObservedDisk, XmlError> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{XmlError, child};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::revert::{RevertNote, add_note};
 use crate::model::text::first_forbidden;
 
 /// Writes the element in the form `virDomainSetMetadata` wants: without a namespace, which libvirt adds to it and all
@@ -29,6 +30,10 @@ pub(in crate::libvirt) fn write(ledger: &Ledger) -> Result<String, XmlError> {
             }
             made.write_empty()?;
         }
+        for note in &ledger.reverts {
+            let note = note.to_string();
+            writer.create_element("revert").with_attribute(("note", note.as_str())).write_empty()?;
+        }
         Ok(())
     })?;
     String::from_utf8(writer.into_inner()).map_err(|error| XmlError::new(error.to_string()))
@@ -41,7 +46,11 @@ pub(super) fn read(domain: Node<'_, '_>) -> Option<Ledger> {
         .children()
         .find(|node| node.is_element() && node.has_tag_name((LEDGER_NAMESPACE, "ledger")))?;
     let mut ledger = Ledger::empty(DomainUuid(Uuid::try_parse(element.attribute("domain")?).ok()?));
-    for made in element.children().filter(|node| node.is_element() && node.tag_name().name() == "made") {
+    let named = |name| element.children().filter(move |node| node.is_element() && node.tag_name().name() == name);
+    for note in named("revert").filter_map(|revert| RevertNote::parse(revert.attribute("note")?)) {
+        add_note(&mut ledger.reverts, note);
+    }
+    for made in named("made") {
         let (Some(name), Some(created)) = (made.attribute("name"), made.attribute("created")) else { continue };
         let Ok(created) = created.parse() else { continue };
         let released = made.attribute("released") == Some("true");
@@ -59,12 +68,16 @@ mod tests {
         let mut ledger = Ledger::empty(DomainUuid(Uuid::from_u128(7)));
         ledger.record(SnapshotName::observed("a \"b\" <c> & 'd'"), LedgerEntry { created: 17, released: false });
         ledger.record(SnapshotName::observed("gone"), LedgerEntry { created: -1, released: true });
+        let note = "ci/reset/a \"b\" & <c>; done; 2026-11-23T04:00:00Z; until 2026-11-23T20:00:00Z";
+        ledger.reverts.extend(RevertNote::parse(note));
+        assert_eq!(ledger.reverts.len(), 1);
         let written = write(&ledger).expect("valid");
         assert!(!written.contains("xmlns"), "{written}");
         // libvirt prefixes the element and everything in it.
         let stored = written
             .replace("<ledger ", &format!("<snapward:ledger xmlns:snapward='{LEDGER_NAMESPACE}' "))
             .replace("</ledger>", "</snapward:ledger>")
+            .replace("<revert ", "<snapward:revert ")
             .replace("<made ", "<snapward:made ");
         let xml = format!("<domain><metadata><x/>{stored}</metadata></domain>");
         let document = roxmltree::Document::parse(&xml).expect("valid");

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use roxmltree::Node;
 use sha2::{Digest, Sha256};
 
-use super::domain::{read_disk as read_domain_disk, read_source};
+use super::domain::{memory_kib, read_disk as read_domain_disk, read_source};
 use super::{XmlError, child, children, ledger, parse, text};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
+use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.
@@ -44,17 +44,23 @@ fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError
         memory: child(root, "memory").map_or(Storage::No, |memory| storage(memory.attribute("snapshot"))),
         disks,
         files: None,
+        definition: child(root, "domain").map(read_definition).transpose()?.map(Box::new),
         ledger: embedded_ledger(root),
         digest: Sha256::digest(xml.as_bytes()).into(),
     };
     if snapshot.is_external() {
-        snapshot.files = Some(Box::new(read_files(root)?));
+        snapshot.files = Some(Box::new(read_files(root, snapshot.definition.as_deref())));
     }
     Ok(snapshot)
 }
 
+fn read_definition(domain: Node<'_, '_>) -> Result<KeptDefinition, XmlError> {
+    let disks = child(domain, "devices").into_iter().flat_map(|devices| children(devices, "disk"));
+    Ok(KeptDefinition { disks: disks.map(read_domain_disk).collect::<Result<_, _>>()?, memory_kib: memory_kib(domain) })
+}
+
 /// The files of the external parts.
-fn read_files(root: Node<'_, '_>) -> Result<SnapshotFiles, XmlError> {
+fn read_files(root: Node<'_, '_>, definition: Option<&KeptDefinition>) -> SnapshotFiles {
     let mut files = SnapshotFiles {
         memory: child(root, "memory").and_then(|memory| memory.attribute("file")).map(str::to_owned),
         ..SnapshotFiles::default()
@@ -68,15 +74,14 @@ fn read_files(root: Node<'_, '_>) -> Result<SnapshotFiles, XmlError> {
             files.unfinished.extend(disk.attribute("name").map(str::to_owned));
         }
     }
-    let devices = child(root, "domain").and_then(|domain| child(domain, "devices"));
-    for disk in devices.into_iter().flat_map(|devices| children(devices, "disk")) {
-        let disk = read_domain_disk(disk)?;
-        if let Some(source) = disk.source.filter(|_| matches!(disk.source_type.as_str(), "file" | "block")) {
-            files.formats.insert(source.clone(), disk.format);
-            files.bases.insert(disk.target, source);
+    for disk in definition.into_iter().flat_map(|definition| &definition.disks) {
+        let on_path = matches!(disk.source_type.as_str(), "file" | "block");
+        if let Some(source) = disk.source.as_ref().filter(|_| on_path) {
+            files.formats.insert(source.clone(), disk.format.clone());
+            files.bases.insert(disk.target.clone(), source.clone());
         }
     }
-    Ok(files)
+    files
 }
 
 /// The files of the disks in a list, by target; their formats go to `formats`.

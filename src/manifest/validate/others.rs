@@ -76,7 +76,15 @@ pub(super) fn revert(entry: &Entry<'_>, request: &RevertRequest, out: &mut Vec<D
                 out.push(entry.fault(Code::MissingField, "/spec/token", message).help(help));
             }
         }
-        (None, Some(schedule)) => series::check_schedule(entry, "/spec/schedule", schedule, out),
+        (None, Some(schedule)) => {
+            series::check_schedule(entry, "/spec/schedule", schedule, out);
+            if schedule.starting_deadline.is_none() {
+                let message = "a revert request with a schedule needs `startingDeadline`";
+                let help = "how late a slot's revert may still be done, as 15m: without it, a request that is committed at noon \
+                            would revert for last night's slot at once";
+                out.push(entry.fault(Code::MissingField, "/spec/schedule", message).help(help));
+            }
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn check_template(
 /// Checks the series of a set.
 pub(super) fn check_set(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
     let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut external = Vec::new();
     for (i, series) in set.spec.series.iter().enumerate() {
         let at = format!("/spec/series/{i}");
         let name = shown(&series.name);
@@ -55,8 +56,9 @@ pub(super) fn check_set(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>,
                 ),
             );
         }
-        one(entry, &at, set, series, scope, out);
+        external.extend(one(entry, &at, set, series, scope, out));
     }
+    feeding::check_together(entry, set, &external, scope, out);
     same_names(entry, set, scope, out);
 }
 
@@ -81,7 +83,15 @@ fn same_names(entry: &Entry<'_>, set: &SnapshotSet, scope: &Scope<'_>, out: &mut
     }
 }
 
-fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
+/// Checks one series. Returns the most external snapshots that it keeps.
+fn one(
+    entry: &Entry<'_>,
+    at: &str,
+    set: &SnapshotSet,
+    series: &Series,
+    scope: &Scope<'_>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<u64> {
     let name = shown(&series.name);
     let mut template_known = true;
     if let Some(template) = &series.template {
@@ -122,7 +132,7 @@ fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &
         out.append(&mut zone);
     }
     if series.state == Presence::Absent || !template_known {
-        return;
+        return None;
     }
     let mut missing = |field: &str, given: bool| {
         if !given {
@@ -141,7 +151,7 @@ fn one(entry: &Entry<'_>, at: &str, set: &SnapshotSet, series: &Series, scope: &
         let help = "say what is kept: `retention: {policyRef: ...}` or `retention: {spec: ...}`";
         out.push(entry.fault(Code::MissingField, &format!("{at}/prune"), message).help(help));
     }
-    feeding::check(entry, at, (set, series), template, scope, out);
+    feeding::check(entry, at, (set, series), template, scope, out)
 }
 
 /// The template of a series, where it has one that could be read.
@@ -183,8 +193,8 @@ fn check_retention(
 
 fn check_name_template(entry: &Entry<'_>, at: &str, template: &str, series: &str, out: &mut Vec<Diagnostic>) {
     let filled = fill(template, "set", series, SAMPLE_SLOT);
-    let fault = if !template.contains("{slot}") {
-        Some("`nameTemplate` needs {slot}: every snapshot of a series has a name of its own".to_owned())
+    let fault = if template.matches("{slot}").count() != 1 {
+        Some("`nameTemplate` needs {slot}, once: every snapshot of a series has a name of its own".to_owned())
     } else if filled.contains(['{', '}']) {
         Some(format!("`nameTemplate` holds something else in braces: `{}`", shown(template)))
     } else {

@@ -192,6 +192,9 @@ pub struct SafetySpec {
     pub trust_unreadable_chains: bool,
     /// When deletions and reverts may happen; empty: always.
     pub windows: Vec<Window>,
+    /// The id of the one plan whose deletions over `maxDeletes` are approved; any other plan's still wait for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approve: Option<String>,
 }
 
 impl Default for SafetySpec {
@@ -205,6 +208,7 @@ impl Default for SafetySpec {
             clock: Clock::default(),
             trust_unreadable_chains: false,
             windows: Vec::new(),
+            approve: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk}
 use crate::model::image::{directory, file_name};
 use crate::model::kinds::{Capture, CaptureDisk, Consistency, Content, DiskLocation, MemoryFile, SourceType};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
+use crate::model::observed::{Agent, HostInfo, ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
@@ -36,13 +36,6 @@ pub(super) fn prepare(
         let text = "the domain is shut off, and has no memory to capture".to_owned();
         return Err(not_possible(text, "start the domain, or declare content: disks"));
     }
-    if active && wanted.consistency != Consistency::Crash {
-        return Err(Obstacle {
-            code: BlockCode::NotSupported,
-            text: "this version of snapward does not freeze a running guest's filesystems".to_owned(),
-            way_out: "declare consistency: crash, or content: full".to_owned(),
-        });
-    }
     let disks = domain.disks.iter().map(|disk| one_disk(domain, disk, request)).collect::<Result<Vec<_>, _>>()?;
     let with_memory = active && wanted.content != Content::Disks;
     let capture = Capture {
@@ -57,10 +50,36 @@ pub(super) fn prepare(
     let reuse = collisions(domain, neighbours, &capture)?;
     let consistency = match (active, with_memory) {
         (_, true) => ConsistencyReached::Memory,
-        (true, false) => ConsistencyReached::Crash,
+        (true, false) => frozen(domain, wanted.consistency)?,
         (false, _) => ConsistencyReached::Offline,
     };
     Ok(Prepared { capture, reuse, consistency })
+}
+
+/// The level that the disks of a running guest reach. Only a guest that runs, and whose agent answers, freezes its
+/// filesystems.
+fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyReached, Obstacle> {
+    let able = domain.state == RunState::Running && domain.agent == Agent::Connected;
+    match (wanted, able) {
+        (Consistency::Crash, _) | (Consistency::FilesystemIfAgent, false) => Ok(ConsistencyReached::Crash),
+        (Consistency::Filesystem | Consistency::FilesystemIfAgent, true) => Ok(ConsistencyReached::Filesystem),
+        (Consistency::Filesystem, false) if domain.state != RunState::Running => Err(Obstacle {
+            code: BlockCode::WrongState,
+            text: format!("its filesystems shall be frozen, and the guest is {}", domain.state.as_str()),
+            way_out: "let it run and try again, or declare consistency: filesystemIfAgent".to_owned(),
+        }),
+        (Consistency::Filesystem, false) => {
+            let text = match domain.agent {
+                Agent::None => "its filesystems shall be frozen, and the domain has no channel for a guest agent",
+                Agent::Silent | Agent::Connected => {
+                    "its filesystems shall be frozen, and no agent answers in the guest"
+                }
+            };
+            let way_out = "give the domain a channel org.qemu.guest_agent.0 and run qemu-guest-agent in it; or declare \
+                           consistency: filesystemIfAgent, or content: full";
+            Err(not_possible(text.to_owned(), way_out))
+        }
+    }
 }
 
 /// What becomes of a disk; none where it stays out.

@@ -144,7 +144,19 @@ fn own_domain(
     // What other snapshots froze, but for those above it on the path: their content moves with the merge.
     let depth = layout.path.iter().position(|on_path| on_path.name == *name);
     let above: BTreeSet<_> = layout.path[..depth.unwrap_or(0)].iter().map(|snapshot| &snapshot.name).collect();
-    for snapshot in domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name)) {
+    let others = domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name));
+    no_snapshot_needs(domain, others, hit, fault, trust)
+}
+
+/// Checks that none of these snapshots froze an image, or has a memory image, that a step touches.
+fn no_snapshot_needs<'s>(
+    domain: &ObservedDomain,
+    snapshots: impl Iterator<Item = &'s ObservedSnapshot>,
+    hit: impl Fn(&String) -> bool,
+    fault: impl Fn(&str, String) -> Fault,
+    trust: Trust,
+) -> Result<(), Fault> {
+    for snapshot in snapshots {
         let Some(files) = snapshot.files.as_deref() else { continue };
         for base in files.bases.values() {
             let chain = follow(&domain.files, base);
@@ -169,7 +181,7 @@ fn own_domain(
     Ok(())
 }
 
-fn other_domains(
+pub(super) fn other_domains(
     domain: &ObservedDomain,
     touched: &[&str],
     neighbours: &Neighbours<'_>,
@@ -214,6 +226,27 @@ fn other_domains(
         )),
         None => Ok(()),
     }
+}
+
+/// Checks that what a revert removes is needed by no snapshot of the domain, nor by a disk but as its active image, which
+/// the revert discards.
+pub(super) fn needed_by_others(domain: &ObservedDomain, removed: &[&str], trust: Trust) -> Result<(), Fault> {
+    let hit = |image: &String| removed.iter().any(|path| domain.files.same(path, image));
+    let fault = |image: &str, who: String| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!("libvirt would remove {}, which {who} needs", printable(image)),
+            "the tree and the images do not fit each other: compare `qemu-img info --backing-chain` with `virsh \
+             snapshot-dumpxml`. Revert and delete nothing in this domain until then",
+        )
+    };
+    for disk in &domain.disks {
+        let Some(chain) = chain_of(&domain.files, disk) else { continue };
+        if let Some(image) = chain.images().iter().skip(1).find(|image| hit(image)) {
+            return Err(fault(image, format!("disk {}", printable(&disk.target))));
+        }
+    }
+    no_snapshot_needs(domain, domain.tree.iter(), hit, fault, trust)
 }
 
 /// Whether other domains of the host use a file.

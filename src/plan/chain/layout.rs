@@ -41,16 +41,15 @@ pub(in crate::plan) enum Chain {
     Known(Vec<String>),
     /// As far as they can be read, and why no further.
     Cut(Vec<String>, String),
-    /// An image of it is missing: its path.
-    Broken(String),
+    /// The images down to one that is missing, and that one's path.
+    Broken(Vec<String>, String),
 }
 
 impl Chain {
     /// The images that are known, as far as they are.
     pub(in crate::plan) fn images(&self) -> &[String] {
         match self {
-            Self::Known(images) | Self::Cut(images, _) => images,
-            Self::Broken(_) => &[],
+            Self::Known(images) | Self::Cut(images, _) | Self::Broken(images, _) => images,
         }
     }
 }
@@ -60,7 +59,11 @@ pub(super) fn follow(files: &DomainFiles, path: &str) -> Chain {
     let mut images = vec![path.to_owned()];
     while let Some(at) = images.last().filter(|_| images.len() <= CHAIN_END) {
         match files.image(at) {
-            ImageState::Absent => return Chain::Broken(at.clone()),
+            ImageState::Absent => {
+                let missing = at.clone();
+                images.pop();
+                return Chain::Broken(images, missing);
+            }
             ImageState::Unknown(why) => {
                 let why = format!("{} cannot be read ({why})", printable(at));
                 return Chain::Cut(images, why);
@@ -76,6 +79,11 @@ pub(super) fn follow(files: &DomainFiles, path: &str) -> Chain {
         }
     }
     Chain::Cut(images, format!("it is longer than {CHAIN_END} images"))
+}
+
+/// Whether an image, or one below it, is known to be missing.
+pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
+    matches!(follow(files, path), Chain::Broken(..))
 }
 
 /// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers.
@@ -221,7 +229,7 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
         )
     })?;
     match chain {
-        Chain::Broken(path) => Err(broken(
+        Chain::Broken(_, path) => Err(broken(
             format!("disk {shown} needs the image {}, and there is no such file", printable(&path)),
             format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
         )),
@@ -330,14 +338,9 @@ pub(in crate::plan) fn frozen_in_use(domain: &ObservedDomain) -> (Vec<(String, S
         used.extend(chain.images().iter().chain(own).map(|path| (path.clone(), what.to_owned())));
     };
     for disk in &domain.disks {
-        let what = format!("its disk {}", printable(&disk.target));
-        match chain_of(&domain.files, disk) {
-            Some(chain) => add(chain, &what, Vec::new()),
-            None if disk.source_type == "network" || disk.is_empty_drive() => {}
-            None => {
-                let why = format!("{what} is of type {}", printable(&disk.source_type));
-                add(Chain::Cut(Vec::new(), why), &what, Vec::new());
-            }
+        // None: a network disk, or an empty drive, which are no file of this machine.
+        if let Some(chain) = chain_of(&domain.files, disk) {
+            add(chain, &format!("its disk {}", printable(&disk.target)), Vec::new());
         }
     }
     for snapshot in domain.tree.iter() {

@@ -9,6 +9,7 @@ mod files;
 mod layout;
 mod order;
 mod repair;
+mod revert;
 mod simulate;
 
 #[cfg(test)]
@@ -20,9 +21,10 @@ use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
 pub(super) use files::{Bystanders, orphans};
-pub(super) use layout::{Layout, Trust, images, parents_are_listed};
+pub(super) use layout::{Layout, Trust, images, is_broken, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
+pub use revert::overlay_stem;
 pub(super) use simulate::{after_create, after_forget, after_redefine, after_repair};
 
 use crate::model::names::SnapshotName;
@@ -36,6 +38,8 @@ pub enum Step<'a> {
     Create,
     /// The deletion of one snapshot.
     Delete(&'a SnapshotName),
+    /// The domain goes back to this snapshot.
+    Revert(&'a SnapshotName),
     /// A redefine that gives a snapshot its revert overlays back, by disk target.
     RestoreOverlays(&'a SnapshotName, &'a BTreeMap<String, String>),
     /// The current pointer goes to this snapshot.
@@ -81,6 +85,8 @@ pub struct Effect {
     pub unlinks: Vec<String>,
     /// The disks whose active image changes: target and path afterwards.
     pub disks: BTreeMap<String, String>,
+    /// The disks that get a new overlay, and the image under it; its name is libvirt's choice.
+    pub overlays_on: BTreeMap<String, String>,
 }
 
 /// Why a step is not taken.
@@ -95,7 +101,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(code: BlockCode, text: impl Into<String>, way_out: impl Into<String>) -> Self {
+    pub(in crate::plan) fn new(code: BlockCode, text: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { code, text: text.into(), way_out: way_out.into() }
     }
 }
@@ -116,6 +122,7 @@ pub fn prove(
         // current snapshot being the active image is enough.
         Step::Create => Layout::whole(domain, Trust::Metadata).map(|_| Effect::default()),
         Step::Delete(name) => delete(domain, neighbours, rules, name),
+        Step::Revert(name) => revert::prove(domain, neighbours, rules, name),
         Step::RestoreOverlays(name, overlays) => repair::prove_overlays(domain, name, overlays),
         Step::SetCurrent(name) => repair::prove_pointer(domain, rules, name),
     }

@@ -7,7 +7,7 @@ use crate::model::image::{Backing, FileId, Image, ImageState};
 use crate::model::kinds::{Capture, DiskLocation};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
-use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
+use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 use crate::model::tree::SnapshotTree;
 
@@ -98,10 +98,11 @@ pub(in crate::plan) fn after_create(
         parent: domain.tree.current().cloned(),
         created,
         state: String::new(),
-        description: Description { human: String::new(), stamp: None },
+        description: Description::default(),
         memory,
         disks,
         files: Some(Box::new(files)),
+        definition: Some(Box::new(KeptDefinition { disks: domain.disks.clone(), memory_kib: domain.memory_kib })),
         ledger: None,
         digest: [0; 32],
     };
@@ -124,6 +125,46 @@ pub(in crate::plan) fn after_redefine(
     let pointer = if current { Some(record.name.clone()) } else { domain.tree.current().cloned() };
     let tree = SnapshotTree::new(others.chain([record.clone()]), pointer);
     ObservedDomain { tree, ..domain.clone() }
+}
+
+/// The domain after a revert: the disks are on new overlays on what the snapshot froze, and the pointer is on it.
+pub(super) fn after_revert(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
+    let mut after = domain.clone();
+    let target = domain.tree.get(name);
+    if let Some(definition) = target.and_then(|target| target.definition.as_deref()) {
+        after.disks.clone_from(&definition.disks);
+    }
+    let mut overlays = BTreeMap::new();
+    for disk in &mut after.disks {
+        let Some(base) = effect.overlays_on.get(&disk.target) else { continue };
+        // libvirt puts the second of the revert in the place of this word.
+        let overlay = format!("{}.reverted", super::revert::overlay_stem(base));
+        let id = FileId { device: u64::MAX, inode: after.files.images.len() as u64 };
+        let image = Image { id, backing: Backing::File(base.clone()), allocated: 0, empty: true };
+        after.files.images.insert(overlay.clone(), ImageState::Present(image));
+        overlays.insert(disk.target.clone(), overlay.clone());
+        disk.source = Some(overlay);
+        disk.backing = None;
+    }
+    let has_children = !domain.tree.children(Some(name)).is_empty();
+    let old = domain.tree.current();
+    let snapshots = domain.tree.iter().cloned().map(|mut snapshot| {
+        if let Some(files) = snapshot.files.as_deref_mut() {
+            if old == Some(&snapshot.name) {
+                files.revert_overlays.clear();
+            }
+            if snapshot.name == *name {
+                let place = if has_children { &mut files.revert_overlays } else { &mut files.overlays };
+                place.clone_from(&overlays);
+            }
+        }
+        snapshot
+    });
+    after.tree = SnapshotTree::new(snapshots.collect::<Vec<_>>(), Some(name.clone()));
+    for path in &effect.unlinks {
+        after.files.images.insert(path.clone(), ImageState::Absent);
+    }
+    after
 }
 
 /// The domain after a repair of its pointer.

@@ -20,6 +20,7 @@ use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, Address, Plan, PlanSource, PlannedDomain, Reason, ReasonCode};
 use crate::model::snapshot::ObservedSnapshot;
+use crate::model::text::instant;
 
 /// The domain an order is about, as it was read.
 #[derive(Clone)]
@@ -111,7 +112,7 @@ impl<'a> Scene<'a> {
             lost: names().filter_map(|name| Some((name.clone(), made(&name)?))).collect(),
             trust_unreadable_chains: false,
         };
-        let mut plan = super::empty(self.now, PlanSource::default());
+        let mut plan = Plan::new(instant(self.now.as_second()), PlanSource::default());
         plan.domains.push(planned);
         plan.actions = actions;
         plan.summary = super::summary(&plan);

@@ -16,7 +16,7 @@ fn owned(world: World) -> ObservedDomain {
     let stamped = |snapshot: &ObservedSnapshot| {
         ledger.record(snapshot.name.clone(), LedgerEntry { created: NOW - 3600, released: false });
         let stamp = Stamp::new("default/web".parse().expect("valid"), snapshot.name.clone());
-        let description = Description { human: String::new(), stamp: Some(stamp) };
+        let description = Description { stamp: Some(stamp), ..Description::parse("") };
         ObservedSnapshot { created: NOW - 3600, description, ..snapshot.clone() }
     };
     let snapshots: Vec<_> = domain.tree.iter().map(stamped).collect();
@@ -195,6 +195,24 @@ fn a_domain_that_is_not_whole_is_described_once_and_left_alone() {
     assert_eq!(blocks(&described), [block(B::ChainInconsistent, "")]);
 }
 
+/// Of e2, vda was merged into e1's overlay and vdb was not.
+#[test]
+fn a_deletion_that_failed_halfway_is_finished_and_nothing_else_is_done() {
+    let half = || {
+        owned(World::new(&["vda", "vdb"]).capture("e1").capture("e2").capture("e3").with(|world| {
+            world.image("/i/vda.e3", Backing::File("/i/vda.e1".into()));
+            world.images.insert("/i/vda.e2".into(), ImageState::Absent);
+            world.files("e1").unfinished.insert("vda".into());
+        }))
+    };
+    let plan = run(&list(&[absent("e1"), absent("e2"), disks("e3"), disks("new")]), half());
+    assert_eq!(actions(&plan), [action(Delete, "e2", R::Absent)]);
+    assert_eq!(blocks(&plan), [block(B::ChainInconsistent, "new"), block(B::ChainInconsistent, "e1")]);
+    let plan = run(&list(&[disks("e1"), disks("e2"), disks("e3")]), half());
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::ChainInconsistent, "")]));
+    assert!(plan.blocked[0].way_out.contains("delete e2 again"), "{}", plan.blocked[0].way_out);
+}
+
 #[test]
 fn a_repair_comes_before_everything_else() {
     let wrong = || owned(World::line(&["e1", "e2"]).pointing_at(Some("e1")));
@@ -294,6 +312,16 @@ fn a_memory_image_that_is_there_is_not_written_over() {
     let plan = run(&list(&[disks("e1"), new]), domain);
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::NotPossible, "new")]));
     assert!(plan.blocked[0].text.contains("/i/vm.new.memory"), "{}", plan.blocked[0].text);
+}
+
+#[test]
+fn a_file_name_that_no_filesystem_takes_is_refused() {
+    // vm.vda.NAME.qcow2 must fit into 255 bytes.
+    for (length, blocked) in [(242, vec![]), (243, vec![B::NotPossible])] {
+        let long = "n".repeat(length);
+        let plan = run(&list(&[disks(&long)]), owned(World::new(&["vda"])));
+        assert_eq!(plan.blocked.iter().map(|item| item.code).collect::<Vec<_>>(), blocked, "{length}");
+    }
 }
 
 #[test]

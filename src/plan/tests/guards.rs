@@ -59,6 +59,10 @@ fn kinds_never_meet() {
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::MixedKinds, "a")]));
     let plan = run(&one, domain_with(vec![foreign("i"), external.clone()], &[]));
     assert_eq!(blocks(&plan), [block(B::MixedKinds, "a")]);
+    let mut owned = ours("e");
+    owned.disks.clone_from(&external.disks);
+    let plan = run(&snapshots("{name: e, state: absent}"), domain_with(vec![foreign("i"), owned], &["e"]));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::MixedKinds, "e")]), "nor is it deleted");
     let outside = snapshots("{name: a, capture: {content: disks, location: external}}");
     assert_eq!(blocks(&run(&outside, domain_with(vec![foreign("i")], &[]))), [block(B::MixedKinds, "a")]);
     assert_eq!(run(&outside, domain()).actions.len(), 1);

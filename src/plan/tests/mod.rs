@@ -1,9 +1,13 @@
 //! The decision table, rule by rule, on hand-made states.
 
+mod complete;
+mod explain;
 mod external;
 mod guards;
 mod hazards;
 mod orders;
+mod reverts;
+mod room;
 mod rules;
 mod series;
 mod world;
@@ -17,7 +21,7 @@ use crate::model::image::DomainFiles;
 use crate::model::kinds::{SafetyPolicy, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
+use crate::model::observed::{Agent, HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
 use crate::model::plan::{ActionKind, BlockCode, Plan, PlanSource, ReasonCode};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, Stamp};
@@ -85,6 +89,9 @@ fn domain() -> ObservedDomain {
         ledger_is_current: false,
         image_snapshots: BTreeMap::from([("vda".to_owned(), Vec::new())]),
         files: DomainFiles::default(),
+        memory_kib: Some(1024),
+        agent: Agent::None,
+        revert: None,
         fingerprint: "f".into(),
     }
 }
@@ -109,10 +116,11 @@ fn foreign(text: &str) -> ObservedSnapshot {
         parent: None,
         created: NOW - 3600,
         state: "shutoff".into(),
-        description: Description { human: String::new(), stamp: None },
+        description: Description::default(),
         memory: Storage::No,
         disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
         files: None,
+        definition: None,
         ledger: None,
         digest: [0; 32],
     }
@@ -121,7 +129,7 @@ fn foreign(text: &str) -> ObservedSnapshot {
 /// The same, stamped by a set.
 fn owned_by(set: &str, text: &str) -> ObservedSnapshot {
     let stamp = Stamp::new(format!("default/{set}").parse().expect("valid"), name(text));
-    ObservedSnapshot { description: Description { human: String::new(), stamp: Some(stamp) }, ..foreign(text) }
+    ObservedSnapshot { description: Description { stamp: Some(stamp), ..Description::default() }, ..foreign(text) }
 }
 
 fn ours(text: &str) -> ObservedSnapshot {
@@ -135,7 +143,9 @@ fn domain_with(present: Vec<ObservedSnapshot>, made: &[&str]) -> ObservedDomain 
     for made in made {
         ledger.record(name(made), LedgerEntry { created: NOW - 3600, released: false });
     }
+    let tags = present.iter().map(|snapshot| snapshot.name.to_string()).collect();
     ObservedDomain {
+        image_snapshots: BTreeMap::from([("vda".to_owned(), tags)]),
         tree: SnapshotTree::new(present, current),
         ledger: Some(ledger),
         ledger_is_current: true,

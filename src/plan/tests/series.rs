@@ -7,32 +7,32 @@ use ActionKind::{Create, Delete, Redefine, SetCurrent};
 use BlockCode as B;
 use ReasonCode as R;
 
-const HOUR: i64 = 3600;
+pub(super) const HOUR: i64 = 3600;
 
 /// A set for `vm` with these series.
-fn series(list: &str) -> String {
+pub(super) fn series(list: &str) -> String {
     format!("{{domains: {{include: [vm]}}, series: [{list}]}}")
 }
 
 /// An hourly internal series with more fields.
-fn hourly(fields: &str) -> String {
+pub(super) fn hourly(fields: &str) -> String {
     format!(
         "{{name: hourly, schedule: {{cron: '0 * * * *'}}, capture: {{content: full, location: internal}}, {fields}}}"
     )
 }
 
-fn keep(rules: &str) -> String {
+pub(super) fn keep(rules: &str) -> String {
     hourly(&format!("prune: true, retention: {{spec: {{keep: {{{rules}}}}}}}"))
 }
 
 /// `web-hourly-SLOT` of the hour so long before [`NOW`].
-fn slot(hours_ago: i64) -> String {
+pub(super) fn slot(hours_ago: i64) -> String {
     let slot = jiff::Timestamp::from_second(NOW - hours_ago * HOUR).expect("in range");
     format!("web-hourly-{}", crate::model::series::slot_name(slot))
 }
 
 /// One of the hourly series' snapshots, captured at its slot.
-fn member(hours_ago: i64) -> ObservedSnapshot {
+pub(super) fn member(hours_ago: i64) -> ObservedSnapshot {
     let mut snapshot = ours(&slot(hours_ago));
     snapshot.created = NOW - hours_ago * HOUR;
     let stamp = snapshot.description.stamp.as_mut().expect("a stamp");
@@ -41,7 +41,7 @@ fn member(hours_ago: i64) -> ObservedSnapshot {
     snapshot
 }
 
-fn members(hours_ago: impl IntoIterator<Item = i64>) -> ObservedDomain {
+pub(super) fn members(hours_ago: impl IntoIterator<Item = i64>) -> ObservedDomain {
     domain_with(hours_ago.into_iter().map(member).collect(), &[])
 }
 
@@ -337,6 +337,23 @@ fn deletions_wait_for_a_window_and_captures_do_not() {
 }
 
 #[test]
+fn an_opening_window_is_a_reason_to_run() {
+    let yearly = series(&keep("last: 2")).replace("0 * * * *", "0 0 1 1 *");
+    let due = |policy: &str, hours_ago: &[i64]| {
+        let state = observed(vec![members(hours_ago.iter().copied())]);
+        plan_at(&with_safety(&yearly, policy), &state, NOW).domains[0].next_due.clone().expect("due")
+    };
+    let nightly = "{windows: [{allow: [delete], cron: '0 22 * * *', duration: 90m}]}";
+    assert_eq!(due(nightly, &[5, 4, 3]), "2026-11-23T22:00:00Z", "a deletion waits for it");
+    assert_eq!(due(nightly, &[5, 4]), "2027-01-01T00:00:00Z", "nothing does");
+    assert_eq!(
+        due(&nightly.replace("0 22 * * *", "0 0 2 1 *"), &[5, 4, 3]),
+        "2027-01-01T00:00:00Z",
+        "the slot is first"
+    );
+}
+
+#[test]
 fn a_plan_is_good_until_its_slots_or_windows_are_over() {
     let until = |plan: Plan| plan.good_until.unwrap_or_default();
     assert_eq!(until(run(&series(&hourly("")), domain())), "2026-11-23T01:00:00Z");
@@ -446,66 +463,20 @@ fn a_lost_ledger_does_not_stop_a_series_and_is_not_papered_over_by_it() {
 }
 
 #[test]
-fn explain_tells_of_every_snapshot_why_it_stays_or_goes_and_when() {
-    let hold = format!(", holds: [{{snapshot: {}, reason: audit}}]", slot(50));
-    let spec = format!("{{domains: {{include: [vm]}}, series: [{}]{hold}}}", keep("last: 2, daily: 2"));
-    let world = World::new(&spec, members([50, 49, 5, 2, 1, 0]));
-    let state = observed(vec![world.domain.clone()]);
-    let now = jiff::Timestamp::from_second(NOW).expect("in range");
-    let explanation = crate::plan::explain(&world.desired, &state, now, Vec::new());
-    let told: Vec<_> = explanation.series[0]
-        .snapshots
-        .iter()
-        .map(|snapshot| {
-            let reasons: Vec<_> = snapshot.reasons.iter().map(|reason| reason.text.as_str()).collect();
-            let when = snapshot.goes.as_ref().or(snapshot.stays_until.as_ref()).or(snapshot.saved_by.as_ref());
-            let line = format!("{} {} [{}] ", snapshot.name, snapshot.keep, reasons.join("; "));
-            (line + when.map_or("", |when| when)).trim_end().to_owned()
-        })
-        .collect();
-    insta::assert_snapshot!(told.join("\n"), @"
-    web-hourly-20261123T000000Z true [the domain's current snapshot; last 1 of 2; the newest of its series; complete, and 1 of minimumCount 1] 2026-11-23T02:00:00Z
-    web-hourly-20261122T230000Z true [last 2 of 2] 2026-11-25T01:00:00Z
-    web-hourly-20261122T220000Z false [daily 2026-11-22 is kept as web-hourly-20261122T230000Z] hourly: 1
-    web-hourly-20261122T190000Z false [daily 2026-11-22 is kept as web-hourly-20261122T230000Z] hourly: 2
-    web-hourly-20261120T230000Z true [daily 1 of 2: 2026-11-20] 2026-11-24T01:00:00Z
-    web-hourly-20261120T220000Z true [held: audit]
-    ");
-    assert_eq!((explanation.summary.kept, explanation.summary.deleted), (4, 2));
-
-    // The plan does what was told, and the forecast comes true.
-    let mut world = world;
-    let told: BTreeMap<_, _> =
-        explanation.series[0].snapshots.iter().map(|s| (s.name.to_string(), s.clone())).collect();
-    world.run();
-    for (name, told) in &told {
-        assert_eq!(world.names().contains(name), told.keep, "{name}");
+fn the_scheduled_example_runs_for_a_week_without_a_person() {
+    let text = include_str!("../../../examples/scheduled/databases.yaml").replace("db-*", "vm");
+    let loaded =
+        crate::manifest::load(&[crate::manifest::Source { name: Arc::from("m.yaml"), text: text.into_bytes() }]);
+    let mut world = World::new(&series(""), domain());
+    world.desired = loaded.desired;
+    world.now = NOW + 600;
+    let mut most = 0;
+    for _ in 0..7 * 24 {
+        let plan = world.run();
+        assert_eq!(blocks(&plan), [], "at {}", plan.created_at);
+        most = most.max(world.names().len());
+        world.now += HOUR;
     }
-    for hours in 1..100 {
-        world.now = NOW + hours * HOUR;
-        world.run();
-        let now = jiff::Timestamp::from_second(world.now).expect("in range").to_string();
-        for (name, told) in told.iter().filter(|(_, told)| told.keep) {
-            let gone = told.goes.as_ref().is_some_and(|goes| *goes <= now);
-            assert_eq!(world.names().contains(name), !gone, "{name} at {now}");
-        }
-    }
-}
-
-#[test]
-fn explain_says_what_keeps_its_decisions_from_being_carried_out() {
-    let why = |spec: &str, domain: ObservedDomain| {
-        let state = observed(vec![domain]);
-        let now = jiff::Timestamp::from_second(NOW).expect("in range");
-        let explanation = crate::plan::explain(&desired(vec![set(spec)]), &state, now, Vec::new());
-        explanation.series[0].not_carried_out.clone().unwrap_or_default()
-    };
-    let spec = series(&keep("last: 1"));
-    assert_eq!(why(&spec, members([2, 0])), "");
-    assert!(why(&spec.replace("prune: true", "prune: false"), members([2, 0])).contains("prune is not set"));
-    assert!(why(&spec.replacen('{', "{suspend: {reason: audit}, ", 1), members([2, 0])).contains("audit"));
-    let mut external = foreign("e");
-    external.disks.insert("vda".into(), Storage::External);
-    assert!(why(&spec, domain_with(vec![member(2), external], &[])).contains("external"));
-    assert!(why(&spec, members([2, -1])).contains("blocked"));
+    assert_eq!(world.captured.len(), 7 * 24 + 7);
+    assert!((20..40).contains(&most), "{most} at most");
 }

@@ -1,5 +1,6 @@
 //! Reports as text for people.
 
+mod agent;
 mod explanation;
 mod layout;
 mod listing;
@@ -10,6 +11,7 @@ mod status;
 mod tree;
 mod value;
 
+pub use agent::agent;
 pub use explanation::explanation;
 pub use listing::{snapshot_info, snapshot_parents, snapshot_table, snapshot_tree};
 pub use outcome::outcome;

@@ -163,6 +163,7 @@ fn details(action: &Action) -> Vec<String> {
         (ActionKind::Delete, Some(before), Some(after)) => [fields(before), files(after)].concat(),
         (ActionKind::Redefine, Some(before), Some(after)) => changes(before, after),
         (ActionKind::Redefine, None, Some(after)) => fields(after),
+        (ActionKind::Revert, before, Some(after)) => revert(before.as_ref(), after),
         _ => Vec::new(),
     }
 }
@@ -206,6 +207,18 @@ fn files(view: &View) -> Vec<String> {
     let disks = view.disks.iter().flatten();
     let disks = disks.map(|(target, path)| format!("disk {} will be on {}", printable(target), printable(path)));
     merges.chain(removes).chain(disks).collect()
+}
+
+/// What a revert does to the domain and to files.
+fn revert(before: Option<&View>, after: &View) -> Vec<String> {
+    let state = |view: Option<&View>| view.and_then(|view| view.state.as_deref()).map(printable).unwrap_or_default();
+    let mut lines = vec![format!("domain: {} -> {}", state(before), state(Some(after)))];
+    lines.extend(after.removes.iter().flatten().map(|path| format!("removes {}", printable(path))));
+    let on = after.revert.iter().flat_map(|revert| &revert.on);
+    lines.extend(
+        on.map(|(target, path)| format!("disk {} will be on a new overlay on {}", printable(target), printable(path))),
+    );
+    lines
 }
 
 fn changes(before: &View, after: &View) -> Vec<String> {

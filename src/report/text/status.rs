@@ -96,7 +96,7 @@ fn domain(page: &mut Page, item: &DomainStatus, now: Timestamp) {
     tree(page, 2, &item.snapshots, now);
 }
 
-fn blocked(page: &mut Page, name: &str, item: &Blocked) {
+pub(super) fn blocked(page: &mut Page, name: &str, item: &Blocked) {
     let title = if name.is_empty() { format!("! {:?}", item.code) } else { format!("! {name}: {:?}", item.code) };
     page.painted(2, Role::Blocked, &title);
     page.wrapped(6, "", None, &item.text);

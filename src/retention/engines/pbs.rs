@@ -57,3 +57,42 @@ pub(super) fn decide(list: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<Ve
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The times, newest first, that are kept.
+    fn kept<'a>(times: &[&'a str], keep: &str) -> Vec<&'a str> {
+        let list: Vec<Timestamp> = times.iter().map(|time| format!("{time}:00Z").parse().unwrap()).collect();
+        let decided = decide(&list, &serde_yaml::from_str(keep).unwrap(), &TimeZone::UTC);
+        times.iter().zip(decided).filter(|(_, reasons)| !reasons.is_empty()).map(|(time, _)| *time).collect()
+    }
+
+    #[test]
+    fn an_earlier_rule_covers_the_whole_period_and_uses_up_no_count() {
+        let times = ["2026-05-06T18:00", "2026-05-06T06:00", "2026-05-05T06:00", "2026-05-04T06:00"];
+        assert_eq!(kept(&times, "{last: 1}"), times[..1]);
+        // The 6th is covered by the one that `last` kept: the count goes to the 5th.
+        assert_eq!(kept(&times, "{last: 1, daily: 1}"), ["2026-05-06T18:00", "2026-05-05T06:00"]);
+        assert_eq!(kept(&times, "{hourly: 3}"), times[..3]);
+        assert_eq!(kept(&times, "{yearly: 9}"), times[..1]);
+        assert!(kept(&times, "{}").is_empty());
+    }
+
+    #[test]
+    fn the_loser_of_a_week_is_lost_for_its_month() {
+        // Sunday 2026-11-01 stands for the week of Saturday 10-31; October is left to the week before.
+        let times = ["2026-11-04T06:00", "2026-11-01T06:00", "2026-10-31T06:00", "2026-10-23T06:00"];
+        let expected = ["2026-11-04T06:00", "2026-11-01T06:00", "2026-10-23T06:00"];
+        assert_eq!(kept(&times, "{daily: 1, weekly: 1, monthly: 1}"), expected);
+        // Without any, the month is lost.
+        assert_eq!(kept(&times[..3], "{daily: 1, weekly: 1, monthly: 1}"), expected[..2]);
+    }
+
+    #[test]
+    fn the_oldest_has_no_place_of_its_own() {
+        let times = ["2026-05-06T18:00", "2026-05-03T06:00", "2026-05-02T06:00"];
+        assert_eq!(kept(&times, "{monthly: 2}"), times[..1]);
+    }
+}

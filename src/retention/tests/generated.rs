@@ -74,7 +74,7 @@ fn keep() -> impl Strategy<Value = Keep> {
     (vec(count(), 7), vec(span(), 7)).prop_map(|(counts, spans)| {
         let mut keep = Keep::default();
         for (period, count) in Period::ALL.into_iter().zip(counts) {
-            keep.set_count(period, count);
+            set_count(&mut keep, period, count);
         }
         let fields = [
             &mut keep.within,
@@ -122,4 +122,18 @@ pub(super) fn nested_specs() -> impl Strategy<Value = RetentionSpec> {
         }
         spec
     })
+}
+
+/// Sets the count of a period's rule.
+pub(super) fn set_count(keep: &mut Keep, period: Period, count: u32) {
+    let field = match period {
+        Period::Each => &mut keep.last,
+        Period::Hour => &mut keep.hourly,
+        Period::Day => &mut keep.daily,
+        Period::Week => &mut keep.weekly,
+        Period::Month => &mut keep.monthly,
+        Period::Quarter => &mut keep.quarterly,
+        Period::Year => &mut keep.yearly,
+    };
+    *field = count;
 }

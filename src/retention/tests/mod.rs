@@ -3,6 +3,7 @@
 mod generated;
 mod oracle;
 mod properties;
+mod transitions;
 
 use super::*;
 use crate::model::kinds::{RetentionSpec, TimeSpan};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::generated::set_count;
 use crate::model::kinds::{Prefer, RetentionSpec, TimeSpan};
 use crate::retention::{Candidate, Change, Context, Decision, Period, Reach, Reason, Rule, SetAside};
 
@@ -242,7 +243,7 @@ impl<'a> Oracle<'a> {
         let mut spec = self.spec.clone();
         assert!(to > spec.keep.count(period));
         for (count, keeps) in [(to, true), (to - 1, false)] {
-            spec.keep.set_count(period, count);
+            set_count(&mut spec.keep, period, count);
             let other = Oracle::with_keys(self.list, &spec, self.context, Rc::clone(&self.keys));
             assert_eq!(other.keeps(i).contains(Rule::count(period).name()), keeps, "{period:?} {count}");
         }

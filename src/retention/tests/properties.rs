@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::generated::{candidates, nested_specs, now, plain_candidates, specs};
+use super::generated::{candidates, nested_specs, now, plain_candidates, set_count, specs};
 use super::kept;
 use super::oracle::Oracle;
-use crate::model::kinds::{RetentionSpec, TimeSpan};
+use crate::model::kinds::{Keep, RetentionSpec, TimeSpan};
 use crate::model::names::SnapshotName;
 use crate::retention::{Candidate, Context, Decision, Period, Reason, decide};
 
@@ -101,7 +101,7 @@ proptest! {
             spec.fill_oldest = false;
         }
         let mut generous = spec.clone();
-        generous.keep.set_count(period, count + more);
+        set_count(&mut generous.keep, period, count + more);
         let (less, more) = (survivors(&list, &spec, SignedDuration::ZERO), survivors(&list, &generous, SignedDuration::ZERO));
         prop_assert!(names(&less).is_subset(&names(&more)), "{:?} {:?}", names(&less), names(&more));
     }
@@ -124,6 +124,18 @@ proptest! {
         // Those ahead of now are set aside today and not later; and where the oldest ages away, another is the oldest.
         let list: Vec<_> = list.into_iter().filter(|candidate| candidate.slot <= now()).collect();
         spec.fill_oldest &= spec.maximum_age.is_none();
+        // A span that keeps the new one covers its year, and a count then reaches one year further back.
+        spec.keep = Keep {
+            within: None,
+            within_hourly: None,
+            within_daily: None,
+            within_weekly: None,
+            within_monthly: None,
+            within_quarterly: None,
+            within_yearly: None,
+            ..spec.keep
+        };
+        prop_assume!(spec.keep != Keep::default());
         let before = survivors(&list, &spec, SignedDuration::ZERO);
         let later = SignedDuration::from_mins(minutes);
         let newest = Candidate {

@@ -26,8 +26,7 @@ impl Coverage {
         self.seen.borrow_mut().extend(help::used(virsh));
     }
 
-    /// Notes a flag that was exercised without running virsh.
-    #[expect(dead_code, reason = "for flags whose virsh command could not be run beside snapward's")]
+    /// Notes a flag that was exercised where virsh could not be run beside snapward.
     pub(super) fn exercised(&self, command: &str, flag: &str) {
         self.seen.borrow_mut().insert((command.to_owned(), flag.to_owned()));
     }
@@ -50,5 +49,24 @@ impl Drop for Coverage {
                 assert!(!seen.contains(&flag), "{flag:?} is no longer pending: give it a row in the registry");
             }
         }
+    }
+}
+
+/// How a test of that name ends that has exercised these flags: whether its coverage is accepted.
+fn accepted(test: &str, flags: &[(&str, &str)]) -> bool {
+    let coverage = Coverage { test: test.to_owned(), seen: RefCell::default() };
+    flags.iter().for_each(|(command, flag)| coverage.exercised(command, flag));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(coverage))).is_ok()
+}
+
+#[test]
+fn a_test_must_exercise_what_it_is_registered_for() {
+    let tree = "parity::list::the_tree_hangs_as_virsh_draws_it";
+    assert!(accepted("parity::some::other", &[]));
+    assert!(accepted(tree, &[("snapshot-list", "--tree")]));
+    assert!(!accepted(tree, &[("snapshot-list", "--name")]));
+    assert!(!accepted(&format!("{tree}::case_1_running"), &[]));
+    for (command, flags) in PENDING {
+        assert!(!accepted("parity::some::other", &[(command, flags[0])]), "it is pending no more");
     }
 }

@@ -1,5 +1,8 @@
 //! What virsh says of its own commands.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use crate::support::tools;
 
 /// An option of a virsh command.
@@ -21,8 +24,14 @@ pub(super) fn commands() -> Vec<String> {
     help.lines().filter_map(first).collect()
 }
 
-/// The options of a command, in virsh's order.
+/// The options of a command, in virsh's order; virsh is asked once.
 pub(super) fn flags(command: &str) -> Vec<Flag> {
+    static KNOWN: Mutex<BTreeMap<String, Vec<Flag>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().expect("not poisoned");
+    known.entry(command.to_owned()).or_insert_with(|| read(command)).clone()
+}
+
+fn read(command: &str) -> Vec<Flag> {
     let help = tools::run("virsh", &["help", command]);
     let options = help.lines().skip_while(|line| line.trim() != "OPTIONS").skip(1);
     let flag = |line: &str| {

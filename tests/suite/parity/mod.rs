@@ -12,5 +12,6 @@ mod edit;
 mod help;
 mod list;
 mod registry;
+mod revert;
 mod table;
 mod twins;

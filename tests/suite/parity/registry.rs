@@ -55,7 +55,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-info",
-        test: "parity::ask::info",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot info DOMAIN`"),
             ("--snapshotname", "`snapshot info DOMAIN SNAPSHOT`"),
@@ -64,7 +64,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-dumpxml",
-        test: "parity::ask::xml",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot xml DOMAIN`"),
             ("--snapshotname", "`snapshot xml DOMAIN SNAPSHOT`"),
@@ -73,7 +73,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-parent",
-        test: "parity::ask::parent",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot parent DOMAIN`"),
             ("--snapshotname", "`snapshot parent DOMAIN SNAPSHOT`"),
@@ -82,7 +82,7 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-current",
-        test: "parity::ask::current",
+        test: "parity::ask::every_question",
         flags: &[
             ("--domain", "`snapshot current DOMAIN`"),
             ("--name", "`snapshot current --name`"),
@@ -227,6 +227,19 @@ const ROWS: &[Rows] = &[
         test: "parity::edit::a_second_record_of_an_external_leaf",
         flags: &[("--clone", "`snapshot edit --clone`, where the record is of something")],
     },
+    Rows {
+        command: "snapshot-revert",
+        test: "parity::revert::internal_reverts_in_every_run_state",
+        flags: &[
+            ("--domain", "`snapshot revert DOMAIN`"),
+            ("--snapshotname", "`snapshot revert DOMAIN SNAPSHOT`; a RevertRequest's `to`"),
+            ("--current", "`snapshot revert --current`"),
+            ("--running", "`snapshot revert --running`; `power: running`"),
+            ("--paused", "`snapshot revert --paused`; `power: paused`"),
+            ("--force", "`snapshot revert --force`; `force: true`"),
+            ("--reset-nvram", "`snapshot revert --reset-nvram`"),
+        ],
+    },
 ];
 
 /// Flags without a test yet, by command. A command or flag leaves this list in the commit that gives it its row.
@@ -234,8 +247,4 @@ pub(super) const PENDING: &[(&str, &[&str])] = &[
     ("snapshot-create", &["--quiesce"]),
     ("snapshot-create-as", &["--quiesce"]),
     ("snapshot-dumpxml", &["--xpath", "--wrap"]),
-    (
-        "snapshot-revert",
-        &["--domain", "--snapshotname", "--current", "--running", "--paused", "--force", "--reset-nvram"],
-    ),
 ];

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use snapward::libvirt;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::sys;
@@ -46,7 +47,7 @@ pub(super) struct Bed {
 impl Bed {
     /// A daemon without domains.
     pub(super) fn new() -> Self {
-        snapward::libvirt::initialize().expect("libvirt starts");
+        libvirt::initialize().expect("libvirt starts");
         let daemon = PrivateDaemon::start();
         let side = Connect::open(Some(&daemon.uri())).expect("the daemon answers");
         Self { side, daemon, coverage: Coverage::of_this_test(), editor: RefCell::new("false".to_owned()) }
@@ -57,7 +58,7 @@ impl Bed {
         self.twins_with(name, state, targets, "")
     }
 
-    /// As [`Self::twins`], with more XML among the devices.
+    /// As [`Self::twins`], with more XML among the devices; `DOM` stands for the domain in it.
     pub(super) fn twins_with<'a>(
         &'a self,
         name: &str,
@@ -65,11 +66,31 @@ impl Bed {
         targets: &'static [&'static str],
         devices: &str,
     ) -> Twins<'a> {
-        let twins = Twins { bed: self, names: [format!("{name}-a"), format!("{name}-b")], targets };
-        for twin in &twins.names {
-            self.define(twin, state, targets, devices);
+        self.made(vec![format!("{name}-a"), format!("{name}-b")], state, targets, devices)
+    }
+
+    /// The first twin alone, for tests that only ask.
+    pub(super) fn only<'a>(
+        &'a self,
+        name: &str,
+        state: State,
+        targets: &'static [&'static str],
+        devices: &str,
+    ) -> Twins<'a> {
+        self.made(vec![format!("{name}-a")], state, targets, devices)
+    }
+
+    fn made<'a>(
+        &'a self,
+        names: Vec<String>,
+        state: State,
+        targets: &'static [&'static str],
+        devices: &str,
+    ) -> Twins<'a> {
+        for name in &names {
+            self.define(name, state, targets, &devices.replace(DOM, name));
         }
-        twins
+        Twins { bed: self, names, targets }
     }
 
     fn define(&self, name: &str, state: State, targets: &[&str], devices: &str) {
@@ -119,7 +140,7 @@ impl Bed {
         let words = self.daemon.client("virsh");
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let editor = self.editor.borrow();
-        tools::output_in(&[("EDITOR", &editor)], words[0], &[&words[1..], &["-q", "-c", URI], args].concat())
+        tools::output_in(&[("EDITOR", &editor)], words[0], &[&words[1..], &["-c", URI], args].concat())
     }
 
     /// As [`Self::virsh`], for what must succeed; returns what it printed.
@@ -148,7 +169,7 @@ impl Bed {
 /// Two domains that are alike but for name, UUID and the names of their images.
 pub(super) struct Twins<'a> {
     bed: &'a Bed,
-    names: [String; 2],
+    names: Vec<String>,
     targets: &'static [&'static str],
 }
 
@@ -342,6 +363,8 @@ fn twins_are_the_same_until_one_is_changed() {
     let bed = Bed::new();
     let twins = bed.twins("web", State::Stopped, &["vda", "vdb"]);
     twins.write(3).by_hand(&["snapshot-create-as", DOM, "s1"]).write(4).assert_same();
+    // A question changes neither.
+    twins.same(&["snapshot-list", DOM], &["list", DOM]);
     assert_eq!(twins.snapshots(twins.second()), ["s1"]);
     let different = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| twins.assert_same())).is_err();
     assert!(!different());
@@ -351,6 +374,21 @@ fn twins_are_the_same_until_one_is_changed() {
     assert!(!different());
     bed.virsh_ok(&["snapshot-delete", twins.first(), "s1"]);
     assert!(different());
+}
+
+#[test]
+fn the_same_done_to_both_leaves_them_the_same() {
+    let bed = Bed::new();
+    let memory = format!("file={}", bed.image("DOM.memory"));
+    for (name, state) in [("running", State::Running), ("transient", State::Transient)] {
+        let twins = bed.twins(name, state, &["vda", "vdb"]);
+        twins.by_hand(&["snapshot-create-as", DOM, "disks", "--disk-only"]).assert_same();
+        twins.by_hand(&["snapshot-create-as", DOM, "full", "--memspec", &memory]).assert_same();
+        twins.by_hand(&["destroy", DOM]);
+        if state != State::Transient {
+            twins.by_hand(&["snapshot-revert", DOM, "disks"]).assert_same();
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use snapward::observe::{self, Connection};
 
 use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
-use crate::support::lab::{Lab, blocks, set, snapshot};
+use crate::support::lab::{Lab, blocks, clock, set, snapshot};
 use crate::support::tools::qemu_img_snapshots;
 
 /// Prepares a domain, breaks a run over it at one call, and completes it. Returns whether the run came that far.
@@ -33,7 +33,7 @@ fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: 
 
     let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
     let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new() };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
     drop(apply::apply(&planned.plan, &[target], &options));
 
     let next = lab.apply(&declared).plan;

@@ -10,7 +10,7 @@ use snapward::model::plan::Action;
 use snapward::observe::{self, Connection};
 
 use crate::support::embed::EmbedRoot;
-use crate::support::lab::{Lab, Planned, actions, blocks, manifest, set, snapshot};
+use crate::support::lab::{Lab, Planned, actions, blocks, clock, manifest, set, snapshot};
 use crate::support::tools::{qemu_img_snapshots, run, text};
 
 const EXTERNAL: &str = "<disks><disk name='vda' snapshot='external'/></disks>";
@@ -42,7 +42,7 @@ fn carry_out(root: &EmbedRoot, lab: &Lab<'_>, planned: &Planned, name: &str, wha
     let info = observe::identify(&connection).expect("the host answers");
     let target = Target { info, host: Arc::clone(&connection.host) };
     let progress = Meanwhile(name, what);
-    let options = Options { lock_dir: lab.lock_dir(), progress: &progress, stop: Stop::new() };
+    let options = Options { lock_dir: lab.lock_dir(), progress: &progress, stop: Stop::new(), clock: &clock };
     apply::apply(&planned.plan, &[target], &options)
 }
 

@@ -17,7 +17,10 @@ use crate::support::faulty::Faulty;
 use crate::support::lab::{Lab, actions, manifest, set, snapshot};
 
 /// Far more than a call takes here, far less than the hanging one.
-const SHORT: Deadlines = Deadlines { read: Duration::from_secs(3), write: Duration::from_secs(60) };
+const SHORT: Deadlines = Deadlines { read: Duration::from_secs(3), write: ENDLESS, delete: ENDLESS, agent: ENDLESS };
+
+/// Longer than any test.
+const ENDLESS: Duration = Duration::from_secs(60);
 
 fn planned(root: &EmbedRoot, host: Arc<dyn Host>, yaml: &str) -> Plan {
     let connection = Connection {

@@ -63,6 +63,24 @@ impl<'a> Chain<'a> {
         number
     }
 
+    /// As [`Self::write`], with a number of its own for as long as the test likes: the pages are those of the state there
+    /// is, which must be the same each time, with this number's written over them.
+    pub(crate) fn write_over(&mut self, number: u8) -> u8 {
+        while self.states.len() <= usize::from(number) {
+            self.states.push(self.states[usize::from(self.captured.values().copied().max().unwrap_or(0))]);
+        }
+        let mut pages = self.states[usize::from(self.captured.values().copied().max().unwrap_or(0))];
+        for page in [0, number] {
+            pages[usize::from(page)] = number;
+            for target in self.targets {
+                tools::qemu_io_write(&self.disk(target), "qcow2", number, u64::from(page) * PAGE, PAGE);
+            }
+        }
+        self.states[usize::from(number)] = pages;
+        self.now = number;
+        number
+    }
+
     /// Writes the next state and captures it in an external snapshot of all disks.
     pub(crate) fn capture(&mut self, name: &str) {
         self.write();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
 use snapward::model::snapshot::ObservedSnapshot;
@@ -111,6 +111,22 @@ impl Host for CutOff {
 
     fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
         self.call(|host| host.forget(domain, snapshot))
+    }
+
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
+        self.call(|host| host.revert(domain, snapshot, request))
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        self.call(|host| host.has_managed_save(domain))
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        self.call(|host| host.freeze(domain))
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        self.call(|host| host.thaw(domain))
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
+use super::{capabilities, tools};
+
 /// The user and group `nobody` on every Linux.
 const NOBODY: u32 = 65_534;
 /// libvirtd answers within 0.1 s here; a machine under full load has been seen to take 50 times as long.
@@ -31,6 +33,9 @@ const LONGEST_DIR: usize = 40;
 
 /// Where distributions keep the tools of libvirt and QEMU.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where the daemon keeps what QEMU can do, below its folder.
+const CAPABILITIES: &str = "cache/libvirt/qemu/cache/capabilities";
 
 /// libvirt's own settings: no virtlogd, and nothing that only root could do.
 const QEMU_CONF: &str = "\
@@ -56,6 +61,10 @@ impl PrivateDaemon {
 
     /// As [`Self::start`], with another PATH to find its tools by.
     pub(crate) fn start_with_path(path: &str) -> Self {
+        Self::start_probed(path, true)
+    }
+
+    fn start_probed(path: &str, probed: bool) -> Self {
         // Directly under /tmp: TMPDIR may be too deep for a socket's path, or closed to `nobody`.
         let dir = tempfile::Builder::new().prefix("swd").tempdir_in("/tmp").expect("a folder in /tmp");
         assert!(dir.path().as_os_str().len() <= LONGEST_DIR, "{} is too long for sockets", dir.path().display());
@@ -71,6 +80,13 @@ impl PrivateDaemon {
         )
         .expect("libvirtd.conf");
         fs::set_permissions(daemon.dir.path(), fs::Permissions::from_mode(0o755)).expect("a mode");
+        if probed {
+            capabilities::install("daemon", &daemon.dir.path().join(CAPABILITIES), |filled| {
+                let probe = Self::start_probed(PATH, false);
+                tools::run("virsh", &["-q", "-c", &probe.uri(), "capabilities"]);
+                filled(&probe.dir.path().join(CAPABILITIES));
+            });
+        }
         if geteuid().is_root() {
             give_to_nobody(daemon.dir.path()).expect("the daemon's folder to change hands");
         }

@@ -8,7 +8,7 @@
 //!
 //! A [`super::guest::Guest`] is driven by virsh in the first case and by a second connection in the other.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Arc, OnceLock};
@@ -19,8 +19,12 @@ use snapward::libvirt::{self, Access};
 use tempfile::TempDir;
 use virt::connect::Connect;
 
+use super::capabilities;
 use super::guest::GuestBuilder;
 use super::tools;
+
+/// Where the driver keeps what QEMU can do, below its root.
+const CAPABILITIES: &str = "cache/qemu/capabilities";
 
 /// How long a killed guest may take to disappear: the kernel frees its memory in milliseconds, a loaded machine needs
 /// seconds.
@@ -37,7 +41,11 @@ impl EmbedRoot {
     /// A new root with its configuration and the probed QEMU capabilities.
     pub(crate) fn new() -> Self {
         let root = Self::unprobed();
-        install_capabilities(root.path());
+        capabilities::install("embed", &root.path().join(CAPABILITIES), |filled| {
+            let probe = Self::unprobed();
+            tools::run("virsh", &["-q", "-c", &probe.uri(), "capabilities"]);
+            filled(&probe.path().join(CAPABILITIES));
+        });
         root
     }
 
@@ -166,41 +174,5 @@ impl EmbedRoot {
 impl Drop for EmbedRoot {
     fn drop(&mut self) {
         self.kill_guests();
-    }
-}
-
-/// Copies QEMU's probed capabilities into a root. Probing takes seconds, so it is done once per QEMU and libvirt and kept
-/// below `target/tmp`; a lock keeps tests that start together from all doing it.
-fn install_capabilities(root: &Path) {
-    let versions = tools::run("qemu-system-x86_64", &["--version"]) + &tools::run("virsh", &["--version=long"]);
-    // libvirt probes anew where the machine is another than noted in the file (virQEMUCapsIsValid).
-    let machine = ["/proc/version", "/proc/cpuinfo"].map(|file| fs::read_to_string(file).unwrap_or_default());
-    let machine: String = machine.iter().flat_map(|text| text.lines()).filter(|line| !line.contains("MHz")).collect();
-    let kvm = super::guest::kvm_opens();
-    let key: String = format!("{versions}-{machine}-kvm-{kvm}-uid-{}", rustix::process::geteuid().as_raw())
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-        .to_string();
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("qemu-capabilities-{key}"));
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("target/tmp");
-    let lock = File::create(kept.with_extension("lock")).expect("a lock file in target/tmp");
-    lock.lock().expect("locked");
-    if !kept.exists() {
-        let probe = EmbedRoot::unprobed();
-        tools::run("virsh", &["-q", "-c", &probe.uri(), "capabilities"]);
-        let unfinished = kept.with_extension("part");
-        drop(fs::remove_dir_all(&unfinished));
-        copy_files(&probe.path().join("cache/qemu/capabilities"), &unfinished);
-        fs::rename(&unfinished, &kept).expect("renamed");
-    }
-    drop(lock);
-    copy_files(&kept, &root.join("cache/qemu/capabilities"));
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("readable") {
-        let entry = entry.expect("readable");
-        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, RedefineRequest, Result, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
 use snapward::model::snapshot::ObservedSnapshot;
@@ -97,6 +97,22 @@ impl Host for Faulty {
 
     fn forget(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
         self.inner.forget(domain, snapshot)
+    }
+
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
+        self.inner.revert(domain, snapshot, request)
+    }
+
+    fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
+        self.inner.has_managed_save(domain)
+    }
+
+    fn freeze(&self, domain: &DomainRef) -> Result<u32> {
+        self.inner.freeze(domain)
+    }
+
+    fn thaw(&self, domain: &DomainRef) -> Result<u32> {
+        self.inner.thaw(domain)
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {

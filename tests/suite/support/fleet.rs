@@ -23,7 +23,8 @@ pub(crate) fn lock_dir() -> PathBuf {
 pub(crate) struct Fleet {
     /// Before the daemon, so that it opens before the daemon is asked to end.
     pub(crate) gate: Gate,
-    daemon: PrivateDaemon,
+    /// To be killed and restarted.
+    pub(crate) daemon: PrivateDaemon,
     manifests: TempDir,
 }
 

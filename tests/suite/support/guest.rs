@@ -110,6 +110,13 @@ pub(crate) struct Guest<'a> {
     name: String,
 }
 
+impl<'a> Guest<'a> {
+    /// A guest that was defined by other means.
+    pub(super) fn named(root: &'a EmbedRoot, name: &str) -> Self {
+        Self { root, name: name.to_owned() }
+    }
+}
+
 impl Guest<'_> {
     /// The image of a disk that [`GuestBuilder::disk`] made.
     pub(crate) fn image(&self, target: &str, format: &str) -> PathBuf {

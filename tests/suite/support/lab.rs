@@ -24,6 +24,12 @@ pub(crate) struct Lab<'a> {
     pub(crate) ahead: i64,
 }
 
+/// The time of day.
+#[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
+pub(crate) fn clock() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 /// A plan that can be carried out.
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
@@ -62,9 +68,7 @@ impl<'a> Lab<'a> {
 
     /// The time of the lab.
     pub(crate) fn now(&self) -> jiff::Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "a test stands where the command line reads the clock")]
-        let now = jiff::Timestamp::now();
-        now + jiff::SignedDuration::from_secs(self.ahead)
+        clock() + jiff::SignedDuration::from_secs(self.ahead)
     }
 
     /// Plans what was loaded, as if it were that time.
@@ -81,10 +85,19 @@ impl<'a> Lab<'a> {
 
     /// Carries out a plan, and tells how it goes.
     pub(crate) fn carry_out_telling(&self, planned: &Planned, progress: &dyn Progress) -> Outcome {
-        let info = observe::identify(&self.reader).expect("the host answers");
-        let target = Target { info, host: Arc::clone(&self.writer) };
-        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new() };
+        let target = self.target(self.host());
+        let options = Options { lock_dir: self.lock_dir(), progress, stop: Stop::new(), clock: &clock };
         apply::apply(&planned.plan, &[target], &options)
+    }
+
+    /// The calls that may write.
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.writer)
+    }
+
+    /// This host with other calls in place of its own.
+    pub(crate) fn target(&self, host: Arc<dyn Host>) -> Target {
+        Target { info: observe::identify(&self.reader).expect("the host answers"), host }
     }
 
     /// Where the locks of this lab are.

@@ -1,5 +1,6 @@
 //! What the tests are made with: roots of the embedded driver, guests, a private libvirtd, and the programs they drive.
 
+pub(crate) mod capabilities;
 pub(crate) mod chain;
 pub(crate) mod cmd;
 pub(crate) mod cut_off;
@@ -10,6 +11,7 @@ pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod guest;
 pub(crate) mod lab;
+pub(crate) mod linux;
 pub(crate) mod monitor;
 pub(crate) mod slow;
 pub(crate) mod terminal;

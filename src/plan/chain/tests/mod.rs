@@ -1,6 +1,7 @@
 //! The proof, clause by clause, on hand-made trees: what each one refuses, and what stays possible.
 
 mod repairs;
+mod revert;
 pub(in crate::plan) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +86,40 @@ fn a_parent_that_is_not_in_the_chain_is_refused() {
     refused(circle, BlockCode::ChainInconsistent, &["circle"]);
 }
 
+/// libvirt drops a snapshot whose metadata it could not write; its children stay and name it.
+#[test]
+fn a_tree_with_a_hole_is_refused_wherever_the_hole_is() {
+    let hole = |world: World, gone: &str| {
+        world.with(|world| world.snapshots.retain(|snapshot| snapshot.name != name(gone))).domain()
+    };
+    let in_use = hole(World::line(&["e0", "e1", "e2"]), "e1");
+    let in_a_dead_branch = hole(forked(), "e3");
+    for (domain, orphan, gone) in [(in_use, "e2", "e1"), (in_a_dead_branch, "e4", "e3")] {
+        let words = format!("{orphan} names {gone} as its parent");
+        for step in [Step::Create, Step::Delete(&name(orphan))] {
+            let result = prove(&domain, &Neighbours::default(), STRICT, step);
+            refused(result, BlockCode::ChainInconsistent, &[&words]);
+        }
+    }
+}
+
+/// A path in the metadata, another in the definition, as by a symbolic link.
+#[test]
+fn one_file_under_two_names_is_one_file() {
+    let linked = |snapshot: &str| {
+        World::line(&["e1", "e2"]).with(|world| {
+            let same = world.images["/i/vda.e1"].clone();
+            world.images.insert("/link".into(), same);
+            world.files(snapshot).bases.insert("vda".into(), "/link".into());
+        })
+    };
+    let domain = linked("e2").domain();
+    assert_eq!(delete_of(&domain, "e2").map(|effect| effect.merges[0].into.clone()), Ok("/i/vda.e1".to_owned()));
+    // What another snapshot froze under another name is in the way all the same.
+    let domain = linked("e1").domain();
+    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["snapshot e1", "/link"]);
+}
+
 #[test]
 fn a_chain_with_a_missing_image_is_refused() {
     let domain = World::line(&["e1", "e2"]).without_image("/i/vda").domain();
@@ -115,6 +150,15 @@ fn a_dead_branch_goes_from_its_tip() {
     let wanted = ["e1", "e2", "e3"].map(name).into();
     let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
     assert_eq!((arranged.order.len(), arranged.held.len()), (0, 3), "e4 is kept and holds them");
+}
+
+/// libvirt 11.3 dies of it (qemuSnapshotDiskHasBackingDisk).
+#[test]
+fn nothing_is_merged_above_a_dead_branch() {
+    let domain = World::line(&["e1", "e2", "e3"]).revert("e2").capture("e4").domain();
+    refused(delete_of(&domain, "e1"), BlockCode::TreeHolds, &["e3 stands further down"]);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &["e1", "e3"].map(name).into());
+    assert_eq!(arranged.order.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["e3", "e1"]);
 }
 
 #[test]
@@ -173,6 +217,44 @@ fn a_file_that_another_domain_uses_stays() {
     let step = Step::Delete(&e1);
     refused(prove(&domain, &unread, STRICT, step), BlockCode::SharedBase, &["domain hung", "could not be read"]);
     assert!(prove(&domain, &unread, TRUSTING, step).is_ok());
+}
+
+#[test]
+fn what_a_neighbours_snapshot_names_is_its_own() {
+    let domain = World::line(&["e1", "e2"]).with(|world| world.files("e2").memory = Some("/i/m".into())).domain();
+    let foreign = || {
+        World { made: 1000, ..World::new(&[]) }.with(|world| {
+            world.image("/i/vdx", Backing::None);
+            world.disks.insert("vdx".into(), "/i/vdx".into());
+        })
+    };
+    let with = |change: &dyn Fn(&mut World)| {
+        let world = foreign().capture("s").with(change);
+        let other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), name: "other".into(), ..world.domain() };
+        prove(&domain, &Neighbours { domains: vec![&other], unread: Vec::new() }, STRICT, Step::Delete(&name("e2")))
+    };
+    assert!(with(&|_| ()).is_ok());
+    let memory = with(&|world| world.files("s").memory = Some("/i/m".into()));
+    refused(memory, BlockCode::SharedBase, &["/i/m", "snapshot s"]);
+    let overlay = with(&|world| world.files("s").revert_overlays = [("vdy".to_owned(), "/i/vda.e1".to_owned())].into());
+    refused(overlay, BlockCode::SharedBase, &["/i/vda.e1", "snapshot s"]);
+    // Its chain is broken below an image of ours.
+    let cut = with(&|world| {
+        world.image("/i/vda.e1", Backing::File("/i/gone".into()));
+        world.image("/i/vdx.s", Backing::File("/i/vda.e1".into()));
+        world.images.insert("/i/gone".into(), ImageState::Absent);
+    });
+    refused(cut, BlockCode::SharedBase, &["/i/vda.e1", "disk vdx"]);
+    // A disk that is no file: which image it is on is not known. One on the network is on none of this machine.
+    for (source_type, source, known) in [("volume", Some("pool/volume"), false), ("network", None, true)] {
+        let mut other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), ..foreign().domain() };
+        (other.disks[0].source, other.disks[0].source_type) = (source.map(str::to_owned), source_type.into());
+        let neighbours = Neighbours { domains: vec![&other], unread: Vec::new() };
+        match prove(&domain, &neighbours, STRICT, Step::Delete(&name("e2"))) {
+            Ok(_) => assert!(known, "{source_type}"),
+            result => refused(result, BlockCode::SharedBase, &["not known", "pool/volume"]),
+        }
+    }
 }
 
 #[test]
@@ -237,9 +319,10 @@ fn an_interrupted_deletion_can_be_finished_and_nothing_else_done() {
     let half = World::new(&["vda", "vdb"]).capture("e1").capture("e2").capture("e3").with(|world| {
         world.image("/i/vda.e3", Backing::File("/i/vda.e1".into()));
         world.images.insert("/i/vda.e2".into(), ImageState::Absent);
-        world.files("e1").unfinished.insert("vda".into());
     });
-    let domain = half.domain();
+    // libvirt marks it; without the mark it is a chain that somebody else changed.
+    refused(delete_of(&half.clone().domain(), "e2"), BlockCode::ChainInconsistent, &["disk vda"]);
+    let domain = half.with(|world| world.files("e1").unfinished = ["vda".to_owned()].into()).domain();
     let effect = delete_of(&domain, "e2").expect("to be finished");
     assert_eq!(effect.merges, [merge("vdb", "/i/vdb.e2", "/i/vdb.e1")]);
     for text in ["e1", "e3"] {

@@ -1,6 +1,7 @@
 //! Repairs of the pointer and of revert overlays, and files that nothing uses.
 
 use super::*;
+use crate::model::observed::ObservedDisk;
 
 fn set_current(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
     prove(domain, &Neighbours::default(), STRICT, Step::SetCurrent(&name(text)))
@@ -65,6 +66,42 @@ fn an_image_that_no_revert_made_is_not_taken_for_one() {
 }
 
 #[test]
+fn no_repair_is_chosen_that_is_not_the_only_safe_one() {
+    let none = |world: World, why: &str| assert_eq!(find_repair(&world.domain(), STRICT), None, "{why}");
+    let twins = World::line(&["e1", "e2"]).pointing_at(None).with(|world| {
+        let mut twin = world.snapshots[1].clone();
+        twin.name = name("twin");
+        world.snapshots.push(twin);
+    });
+    none(twins, "two snapshots have the overlay");
+    let elsewhere = World::line(&["e0", "e1", "e2", "e3"]).pointing_at(Some("e1")).under("e2", "e0");
+    none(elsewhere, "with the pointer right, the parents are still wrong");
+    let noted = World::line(&["e1", "e2"]).revert("e1");
+    let overlay = noted.disks["vda"].clone();
+    let noted = noted.capture("f").pointing_at(Some("e1")).with(|world| {
+        world.files("e1").revert_overlays.insert("vda".into(), overlay);
+    });
+    none(noted, "the pointer would leave e1, and libvirt forget an overlay that f stands on");
+    let revert = World::line(&["e1", "e2"]).revert("e2").with(|world| world.files("e2").revert_overlays.clear());
+    let known = revert.clone().with(|world| {
+        let active = world.disks["vda"].clone();
+        world.files("e2").overlays.insert("vda".into(), "/i/other".into());
+        world.files("e1").revert_overlays.insert("vda".into(), active);
+    });
+    none(known, "another snapshot knows the active image");
+    let stranger = World::line(&["e1", "e2"]).with(|world| {
+        world.image("/i/other", Backing::None);
+        world.image("/i/vda.1732320000", Backing::File("/i/other".into()));
+        world.disks.insert("vda".into(), "/i/vda.1732320000".into());
+    });
+    none(stranger.clone(), "it does not stand on what a snapshot froze");
+    let overlays = BTreeMap::from([("vda".to_owned(), "/i/vda.1732320000".to_owned())]);
+    let (e2, domain) = (name("e2"), stranger.domain());
+    let given = prove(&domain, &Neighbours::default(), STRICT, Step::RestoreOverlays(&e2, &overlays));
+    refused(given, BlockCode::ChainInconsistent, &["no longer on overlays"]);
+}
+
+#[test]
 fn a_pointer_stays_where_its_revert_overlays_are_in_use() {
     let domain = World::line(&["e1", "e2"]).revert("e1").domain();
     refused(set_current(&domain, "e2"), BlockCode::CurrentUnsafe, &["forget", "in use"]);
@@ -93,6 +130,11 @@ fn leftovers_and_orphans_are_told_from_what_is_used() {
     assert!(!unused_leftover(&domain, &used, "vda", "/i/vm.vda.e2.qcow2"), "two domains would write to it");
     let unread = Neighbours { domains: Vec::new(), unread: vec!["hung"] };
     assert!(!unused_leftover(&domain, &unread, "vda", "/i/vm.vda.e2.qcow2"), "it may be that one's");
+    let mut other_disk = domain.clone();
+    let second =
+        ObservedDisk { target: "vdb".into(), source: Some("/i/vm.vda.e2.qcow2".into()), ..domain.disks[0].clone() };
+    other_disk.disks.push(second);
+    assert!(!unused_leftover(&other_disk, &Neighbours::default(), "vda", "/i/vm.vda.e2.qcow2"), "vdb is on it");
     let written = World::line(&["e1"]).with(|world| world.image("/i/x", Backing::File("/i/vda.e1".into()))).domain();
     assert!(!unused_leftover(&written, &Neighbours::default(), "vda", "/i/x"), "it holds data");
     let elsewhere = World::line(&["e1"]).with(|world| {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::model::image::{Backing, DomainFiles, FileId, Image, ImageState};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{ObservedDisk, ObservedDomain, RunState};
-use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
+use crate::model::observed::{Agent, ObservedDisk, ObservedDomain, RevertFacts, RunState};
+use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 use crate::model::tree::SnapshotTree;
 
@@ -60,6 +60,7 @@ impl World {
             files.overlays.insert((*target).to_owned(), overlay.clone());
             self.disks.insert((*target).to_owned(), overlay);
         }
+        let definition = KeptDefinition { disks: self.frozen_disks(&files.bases), memory_kib: None };
         self.forget_revert();
         self.snapshots.push(ObservedSnapshot {
             name: name(text),
@@ -70,6 +71,7 @@ impl World {
             memory: Storage::No,
             disks: targets.iter().map(|target| ((*target).to_owned(), Storage::External)).collect(),
             files: Some(Box::new(files)),
+            definition: Some(Box::new(definition)),
             ledger: None,
             digest: [0; 32],
         });
@@ -138,8 +140,8 @@ impl World {
         self
     }
 
-    pub(in crate::plan) fn domain(self) -> ObservedDomain {
-        let disks = self.disks.iter().map(|(target, source)| ObservedDisk {
+    fn frozen_disks(&self, images: &BTreeMap<String, String>) -> Vec<ObservedDisk> {
+        let disk = |(target, source): (&String, &String)| ObservedDisk {
             target: target.clone(),
             source_type: "file".into(),
             source: Some(source.clone()),
@@ -148,18 +150,26 @@ impl World {
             readonly: false,
             snapshot: None,
             backing: None,
-        });
+        };
+        images.iter().map(disk).collect()
+    }
+
+    pub(in crate::plan) fn domain(self) -> ObservedDomain {
+        let disks = self.frozen_disks(&self.disks);
         ObservedDomain {
             uuid: DomainUuid(uuid::Uuid::nil()),
             name: "vm".into(),
             state: RunState::ShutOff,
-            disks: disks.collect(),
+            disks,
             raw_nvram: false,
             tree: SnapshotTree::new(self.snapshots, self.current.as_deref().map(name)),
             ledger: None,
             ledger_is_current: false,
             image_snapshots: BTreeMap::new(),
             files: DomainFiles { images: self.images, ..DomainFiles::default() },
+            memory_kib: None,
+            agent: Agent::None,
+            revert: Some(RevertFacts { persistent: true, ..RevertFacts::default() }),
             fingerprint: "f".into(),
         }
     }

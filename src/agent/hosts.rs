@@ -1,0 +1,227 @@
+//! The hosts: each with a connection to read through, opened again with growing pauses after it broke.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Key;
+use super::queue::Backoff;
+use crate::host::{Counting, DomainRef, Host};
+use crate::libvirt::Access;
+use crate::model::agent::AgentHost;
+use crate::model::desired::DesiredState;
+use crate::model::names::DomainUuid;
+use crate::model::observed::{ObservedDomain, ObservedHost, UnreadableHost};
+use crate::observe::{self, Connection, Endpoint, Interests};
+
+/// An open connection.
+pub struct Opened {
+    /// To call through.
+    pub connection: Connection,
+    /// The calls made through it.
+    pub calls: Arc<Counting>,
+}
+
+/// Opens connections.
+pub trait Hosts: Send + Sync {
+    /// The hosts that the manifests, or the command line, name.
+    fn endpoints(&self, desired: &DesiredState) -> Vec<Endpoint>;
+
+    /// Connects. Blocks, not for ever.
+    ///
+    /// # Errors
+    /// Why there is no connection, for people.
+    fn open(&self, endpoint: &Endpoint, access: Access) -> Result<Opened, String>;
+}
+
+/// What one round asks of the hosts.
+pub(super) struct Ask<'a> {
+    pub(super) hosts: &'a dyn Hosts,
+    pub(super) desired: &'a DesiredState,
+    /// What was declared in the round before.
+    pub(super) before: Option<&'a DesiredState>,
+    pub(super) now: Instant,
+    /// Compare names and current pointers of all selected domains.
+    pub(super) poll: bool,
+    /// Read everything again.
+    pub(super) sweep: bool,
+    /// Domains to read again.
+    pub(super) dirty: &'a BTreeSet<Key>,
+    /// Domains that are being worked on: they change under the reading.
+    pub(super) busy: &'a BTreeSet<Key>,
+}
+
+/// One host over time.
+pub(super) struct Link {
+    pub(super) endpoint: Endpoint,
+    opened: Option<Opened>,
+    /// What is known of it; none while it cannot be reached.
+    pub(super) known: Option<ObservedHost>,
+    listed: Vec<DomainRef>,
+    /// The domains read in this round.
+    pub(super) fresh: BTreeSet<DomainUuid>,
+    backoff: Backoff,
+    error: Option<String>,
+    /// Calls made through connections that are closed.
+    calls_before: u64,
+}
+
+impl Link {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            opened: None,
+            known: None,
+            listed: Vec::new(),
+            fresh: BTreeSet::new(),
+            backoff: Backoff::default(),
+            error: None,
+            calls_before: 0,
+        }
+    }
+
+    /// Brings what is known up to date: connects where that is due, lists the domains (one call), compares names and current
+    /// pointers (two calls for each selected domain) and reads again what changed.
+    pub(super) fn update(&mut self, ask: &Ask<'_>, interests: &Interests<'_>) {
+        self.fresh.clear();
+        if self.opened.is_none() && !self.connect(ask) {
+            return;
+        }
+        let Some(opened) = &self.opened else { return };
+        let host = Arc::clone(&opened.connection.host);
+        match host.domains() {
+            Ok(listed) => self.listed = listed,
+            Err(error) => return self.lost(ask.now, error.to_string()),
+        }
+        let stale = self.stale(ask, interests, host.as_ref());
+        self.read(host.as_ref(), interests, stale);
+    }
+
+    /// Reads some domains again, as they were listed.
+    pub(super) fn read_again(&mut self, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
+        if let Some(opened) = &self.opened {
+            let host = Arc::clone(&opened.connection.host);
+            self.read(host.as_ref(), interests, stale);
+        }
+    }
+
+    fn read(&mut self, host: &dyn Host, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
+        if let Some(known) = &mut self.known {
+            observe::refresh(host, known, &self.listed, interests, &|domain| stale.contains(&domain.uuid));
+            self.fresh.extend(stale);
+        }
+    }
+
+    /// Opens the connection, unless a pause after a failure still holds.
+    fn connect(&mut self, ask: &Ask<'_>) -> bool {
+        if self.backoff.until(ask.now).is_some() {
+            return false;
+        }
+        let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.lost(ask.now, error);
+                return false;
+            }
+        };
+        match observe::identify(&opened.connection) {
+            Ok(info) => {
+                tracing::info!(host = info.name, uri = info.uri, "connected");
+                self.known = Some(ObservedHost::unread(info));
+                self.opened = Some(opened);
+                (self.backoff, self.error) = (Backoff::default(), None);
+                true
+            }
+            Err(error) => {
+                self.lost(ask.now, error.to_string());
+                false
+            }
+        }
+    }
+
+    /// The connection is no good. What was known is forgotten: anything may have happened until it is back.
+    fn lost(&mut self, now: Instant, error: String) {
+        let failed_before = self.error.is_some();
+        self.backoff.failed(now);
+        self.calls_before = self.calls();
+        (self.opened, self.known) = (None, None);
+        if !failed_before {
+            tracing::warn!(host = self.endpoint.label(), error, "the host cannot be reached; it is tried again");
+        }
+        self.error = Some(error);
+    }
+
+    /// Gives the connection up for a reason of the round's.
+    pub(super) fn refuse(&mut self, now: Instant, error: String) {
+        self.lost(now, error);
+    }
+
+    /// The selected domains that are to be read again.
+    fn stale(&self, ask: &Ask<'_>, interests: &Interests<'_>, host: &dyn Host) -> BTreeSet<DomainUuid> {
+        let Some(known) = &self.known else { return BTreeSet::new() };
+        let before = ask.before.map(Interests::new);
+        let mut stale = BTreeSet::new();
+        for domain in &self.listed {
+            let key = (known.info.name.clone(), domain.uuid);
+            let Some(wanted) = interests.of(&known.info, domain) else { continue };
+            if ask.busy.contains(&key) {
+                continue;
+            }
+            let unreadable = known.unreadable.iter().any(|other| other.uuid == domain.uuid);
+            let read = known.domains.iter().find(|read| read.uuid == domain.uuid);
+            let other_interest =
+                || before.as_ref().is_some_and(|before| before.of(&known.info, domain).as_ref() != Some(&wanted));
+            let changed = match read {
+                None => !unreadable || ask.poll || ask.sweep || ask.dirty.contains(&key),
+                Some(read) => {
+                    ask.sweep
+                        || ask.dirty.contains(&key)
+                        || (&read.name, read.state) != (&domain.name, domain.state)
+                        || other_interest()
+                        || (ask.poll && differs(host, domain, read))
+                }
+            };
+            if changed {
+                stale.insert(domain.uuid);
+            }
+        }
+        stale
+    }
+
+    /// Calls made so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls_before + self.opened.as_ref().map_or(0, |opened| opened.calls.calls())
+    }
+
+    /// When connecting is tried again.
+    pub(super) fn retry(&self, now: Instant) -> Option<Instant> {
+        self.opened.is_none().then(|| self.backoff.until(now)).flatten()
+    }
+
+    /// Why it cannot be reached.
+    pub(super) fn unreachable(&self) -> Option<UnreadableHost> {
+        let error = self.error.clone().filter(|_| self.opened.is_none())?;
+        Some(UnreadableHost { name: self.endpoint.label().to_owned(), error })
+    }
+
+    /// For the status.
+    pub(super) fn report(&self) -> AgentHost {
+        let name = self.known.as_ref().map_or(self.endpoint.label(), |known| &known.info.name);
+        AgentHost {
+            name: name.to_owned(),
+            uri: self.endpoint.uri.clone(),
+            connected: self.opened.is_some(),
+            error: self.error.clone().filter(|_| self.opened.is_none()),
+        }
+    }
+}
+
+/// Whether a domain's snapshots or its current pointer are others than when it was read: two calls. One that cannot be
+/// asked is read, which says why.
+fn differs(host: &dyn Host, domain: &DomainRef, read: &ObservedDomain) -> bool {
+    let (Ok(snapshots), Ok(current)) = (host.snapshots(domain), host.current(domain)) else { return true };
+    let same_names =
+        snapshots.len() == read.tree.len() && snapshots.iter().all(|snapshot| read.tree.get(&snapshot.name).is_some());
+    !same_names || current.as_ref().map(|current| &current.name) != read.tree.current()
+}

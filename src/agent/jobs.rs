@@ -1,0 +1,124 @@
+//! Jobs: the part of a plan that is one domain's, carried out on a connection for writers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Key;
+use super::hosts::Hosts;
+use crate::apply::{self, Options, Target};
+use crate::host::Host;
+use crate::libvirt::Access;
+use crate::model::observed::HostInfo;
+use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
+use crate::model::plan::{ActionKind, Plan, PlannedDomain};
+use crate::observe::Endpoint;
+
+/// What is to be done in one domain.
+pub(super) struct Job {
+    pub(super) key: Key,
+    /// The plan without the other domains.
+    pub(super) plan: Plan,
+    pub(super) info: HostInfo,
+    pub(super) endpoint: Endpoint,
+    /// Whether it holds deletions that a person approved with the plan as a whole, whose id the first of its jobs changes.
+    pub(super) approved: bool,
+}
+
+impl Job {
+    /// What it does, to be told from the next job of the domain.
+    pub(super) fn deeds(&self) -> Vec<(ActionKind, String)> {
+        self.plan.actions.iter().map(|action| (action.action, action.address.to_string())).collect()
+    }
+}
+
+/// Whether anything would be done in a domain: an action, or a ledger that lacks something.
+pub(super) fn has_work(plan: &Plan, domain: &PlannedDomain) -> bool {
+    domain.ledger.is_some() || plan.actions.iter().any(|action| is_in(action, domain))
+}
+
+fn is_in(action: &crate::model::plan::Action, domain: &PlannedDomain) -> bool {
+    action.address.host == domain.host && action.address.domain == domain.domain
+}
+
+/// The part of a plan that is one domain's.
+pub(super) fn part(plan: &Plan, domain: &PlannedDomain) -> Plan {
+    Plan {
+        format_version: plan.format_version,
+        plan_id: plan.plan_id.clone(),
+        created_at: plan.created_at.clone(),
+        good_until: plan.good_until.clone(),
+        source: plan.source.clone(),
+        summary: plan.summary,
+        domains: vec![domain.clone()],
+        actions: plan.actions.iter().filter(|action| is_in(action, domain)).cloned().collect(),
+        blocked: Vec::new(),
+        kept: Vec::new(),
+        unchanged: 0,
+        drift: Vec::new(),
+        unmanaged: Vec::new(),
+        warnings: Vec::new(),
+        unreadable: Vec::new(),
+        stats: plan.stats,
+        held_back: Vec::new(),
+    }
+}
+
+/// The connections for writers, one for each host: a long capture or merge never stands in the way of reading.
+pub(super) struct Writers {
+    hosts: Arc<dyn Hosts>,
+    open: Mutex<BTreeMap<String, Arc<dyn Host>>>,
+}
+
+impl Writers {
+    pub(super) fn new(hosts: Arc<dyn Hosts>) -> Self {
+        Self { hosts, open: Mutex::default() }
+    }
+
+    /// Carries a job out. Blocks.
+    pub(super) fn run(&self, job: &Job, options: &Options<'_>) -> DomainOutcome {
+        let host = match self.host(job) {
+            Ok(host) => host,
+            Err(error) => {
+                return not_begun(job, &format!("no connection to write through ({error}); nothing was done"));
+            }
+        };
+        let target = Target { info: job.info.clone(), host };
+        let outcome = apply::apply(&job.plan, &[target], options).domains.into_iter().next();
+        let outcome = outcome.unwrap_or_else(|| not_begun(job, "there was nothing to do"));
+        if outcome.result == DomainResult::Failed {
+            // The connection may be what failed: the next job opens another.
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.key.0);
+        }
+        outcome
+    }
+
+    fn host(&self, job: &Job) -> Result<Arc<dyn Host>, String> {
+        // Held while it connects: jobs of one host that begin together share what the first one opens.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = open.get(&job.key.0) {
+            return Ok(Arc::clone(host));
+        }
+        let host = self.hosts.open(&job.endpoint, Access::ReadWrite)?.connection.host;
+        open.insert(job.key.0.clone(), Arc::clone(&host));
+        Ok(host)
+    }
+}
+
+fn not_begun(job: &Job, text: &str) -> DomainOutcome {
+    let skipped = |action: &crate::model::plan::Action| ActionOutcome {
+        address: action.address.clone(),
+        action: action.action,
+        result: ActionResult::Skipped,
+        text: text.to_owned(),
+        disks: BTreeMap::new(),
+        millis: 0,
+    };
+    let domain = job.plan.domains.first().map(|domain| domain.domain.clone()).unwrap_or_default();
+    DomainOutcome {
+        host: job.key.0.clone(),
+        domain,
+        result: DomainResult::Failed,
+        text: text.to_owned(),
+        actions: job.plan.actions.iter().map(skipped).collect(),
+    }
+}

@@ -1,0 +1,379 @@
+//! The agent: follows the manifests, keeps the schedules, heals drift, and says what it does.
+//!
+//! One loop decides; everything that blocks runs beside it. It is level-triggered: whatever woke it, a **round** reads what
+//! may have changed and plans for all hosts at once, as `plan` does, so the breaker counts what it counts there, and the plan
+//! has the same id. Then each domain that has something to do gets a **job**, never two at a time. What woke the loop is
+//! forgotten, so a lost event costs time and nothing else.
+
+mod clock;
+mod hosts;
+mod jobs;
+pub mod metrics;
+mod queue;
+mod round;
+pub mod server;
+mod source;
+mod status;
+pub mod supervisor;
+mod turns;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+
+pub use clock::Clock;
+pub use hosts::{Hosts, Opened};
+pub use source::{Directory, Loader, Revision, Source, SourceError, Verification};
+
+use crate::apply::{Progress, Stop};
+use crate::model::agent::{AgentStatus, Mode};
+use crate::model::names::DomainUuid;
+use crate::model::outcome::DomainOutcome;
+use crate::model::plan::{ActionKind, Plan};
+use crate::model::status::ConditionKind;
+use jobs::{Job, Writers};
+use metrics::Counters;
+use queue::{Backoff, Queue};
+use round::World;
+use status::{Board, Work};
+use supervisor::Supervisor;
+use turns::Turn;
+
+/// A domain: its host's name and its UUID.
+pub type Key = (String, DomainUuid);
+
+/// Jobs of one host at a time: apply's own limit for the same reason, five requests of one client at once in libvirt.
+const JOBS_PER_HOST: usize = 4;
+
+/// A burst of changes is waited out for at most this many times the debounce.
+const LONGEST_DEBOUNCE: u32 = 10;
+
+/// The longest sleep: after a suspend of the machine, or a change of its clock, what became due is found within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How the agent runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often names and current pointers of all domains are compared.
+    pub poll: Duration,
+    /// How often everything is read again: a redefine changes what a snapshot says without a trace in its name.
+    pub sweep: Duration,
+    /// How long the source must be quiet after a change before it is read.
+    pub debounce: Duration,
+    /// Plan, and change nothing.
+    pub observe: bool,
+    /// Where the locks are.
+    pub lock_dir: PathBuf,
+}
+
+/// What the agent is made of.
+pub struct Parts {
+    /// Where manifests come from.
+    pub source: Box<dyn Source>,
+    /// What the source tells of changes through.
+    pub changed: Arc<Notify>,
+    /// The hosts.
+    pub hosts: Arc<dyn Hosts>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Told of each step of a job.
+    pub progress: Arc<dyn Progress + Send + Sync>,
+    /// Told how the agent is.
+    pub supervisor: Box<dyn Supervisor>,
+}
+
+/// What others see of the agent.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The status.
+    pub status: Arc<AgentStatus>,
+    /// The last plan; none before the first round has ended.
+    pub plan: Option<Arc<Plan>>,
+    /// What is counted.
+    pub counters: Counters,
+}
+
+/// What can be asked of a running agent.
+enum Command {
+    /// Read the source now, and answer when the round that follows has ended.
+    Reload(oneshot::Sender<Result<String, String>>),
+    /// Look at a domain: something happened to it.
+    Look(Key),
+    /// End: finish what runs, begin nothing.
+    Stop,
+}
+
+/// To talk to a running agent.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::UnboundedSender<Command>,
+    view: watch::Receiver<View>,
+    alive: watch::Receiver<Instant>,
+}
+
+impl Handle {
+    /// Has the source read now, and waits for the round that follows.
+    ///
+    /// # Errors
+    /// Why what was read cannot be used, or that the agent is ending.
+    pub async fn reload(&self) -> Result<String, String> {
+        let (answer, answered) = oneshot::channel();
+        drop(self.commands.send(Command::Reload(answer)));
+        answered.await.unwrap_or_else(|_| Err("the agent is ending".to_owned()))
+    }
+
+    /// Has a domain looked at soon.
+    pub fn look(&self, key: Key) {
+        drop(self.commands.send(Command::Look(key)));
+    }
+
+    /// Ends the agent: what runs is finished, nothing is begun.
+    pub fn stop(&self) {
+        drop(self.commands.send(Command::Stop));
+    }
+
+    /// The agent as it is now.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Waits for the next change of the view. False: the agent has ended.
+    pub async fn changed(&mut self) -> bool {
+        self.view.changed().await.is_ok()
+    }
+
+    /// How long ago the loop last came round.
+    pub fn silent(&self) -> Duration {
+        self.alive.borrow().elapsed()
+    }
+}
+
+/// The agent.
+pub struct Agent {
+    settings: Settings,
+    hosts: Arc<dyn Hosts>,
+    clock: Arc<dyn Clock>,
+    progress: Arc<dyn Progress + Send + Sync>,
+    supervisor: Box<dyn Supervisor>,
+    changed: Arc<Notify>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    view: watch::Sender<View>,
+    alive: watch::Sender<Instant>,
+
+    /// The blocking half's, while it does not run.
+    idle: Option<(Box<dyn Source>, World)>,
+    turn: Option<JoinHandle<Turn>>,
+    interval: Duration,
+    paths: Vec<String>,
+    revision: Option<Arc<Revision>>,
+    /// The revision of the last round.
+    planned: Option<Arc<Revision>>,
+
+    queue: Queue<Key>,
+    pending: VecDeque<Job>,
+    jobs: JoinSet<(Key, DomainOutcome)>,
+    /// Whose each job is: one that ends in a defect cannot say.
+    owners: BTreeMap<tokio::task::Id, Key>,
+    /// What the last job of a domain did, when it ended well.
+    deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
+    writers: Arc<Writers>,
+    stop: Stop,
+
+    next_read: Instant,
+    next_poll: Instant,
+    next_sweep: Instant,
+    /// When to connect again.
+    next_connect: Option<Instant>,
+    /// The end of a burst of changes: as things are, and at the latest.
+    debounce: Option<(Instant, Instant)>,
+    /// When the clock next makes something due.
+    due: Option<Timestamp>,
+    source_backoff: Backoff,
+    reloads: Vec<oneshot::Sender<Result<String, String>>>,
+    /// The requests that the reading under way answers.
+    answering: Vec<oneshot::Sender<Result<String, String>>>,
+
+    board: Board,
+    counters: Counters,
+    plan: Option<Arc<Plan>>,
+    ready: bool,
+    defect: bool,
+}
+
+/// A round ended in a defect of snapward, and with it what the agent knew was lost.
+#[derive(Debug, thiserror::Error)]
+#[error("a round ended in a defect of snapward; nothing was left half done, start the agent anew")]
+pub struct Defect;
+
+impl Agent {
+    /// Makes an agent; [`Agent::run`] starts it.
+    pub fn new(settings: Settings, parts: Parts) -> (Self, Handle) {
+        let (sender, commands) = mpsc::unbounded_channel();
+        let now = Instant::now();
+        let mode = if settings.observe { Mode::Observe } else { Mode::Apply };
+        let paths = parts.source.paths();
+        let mut board = Board::new(parts.clock.now(), mode, paths.clone());
+        let status = Arc::new(board.status(|_| Work::default(), true, parts.clock.now()));
+        let (view, seen) = watch::channel(View { status, plan: None, counters: Counters::default() });
+        let (alive, beats) = watch::channel(now);
+        let handle = Handle { commands: sender, view: seen, alive: beats };
+        let agent = Self {
+            writers: Arc::new(Writers::new(Arc::clone(&parts.hosts))),
+            hosts: parts.hosts,
+            clock: parts.clock,
+            progress: parts.progress,
+            supervisor: parts.supervisor,
+            changed: parts.changed,
+            commands,
+            view,
+            alive,
+            interval: parts.source.interval(),
+            idle: Some((parts.source, World::default())),
+            turn: None,
+            paths,
+            revision: None,
+            planned: None,
+            queue: Queue::default(),
+            pending: VecDeque::new(),
+            jobs: JoinSet::new(),
+            owners: BTreeMap::new(),
+            deeds: BTreeMap::new(),
+            stop: Stop::new(),
+            next_read: now,
+            next_poll: now,
+            next_sweep: now + settings.sweep,
+            next_connect: None,
+            debounce: None,
+            due: None,
+            source_backoff: Backoff::default(),
+            reloads: Vec::new(),
+            answering: Vec::new(),
+            board,
+            counters: Counters::default(),
+            plan: None,
+            ready: false,
+            defect: false,
+            settings,
+        };
+        (agent, handle)
+    }
+
+    /// Runs until it is told to stop. What goes wrong with manifests, hosts and domains is in the status.
+    ///
+    /// # Errors
+    /// When a defect of snapward ended it: it must be started anew.
+    pub async fn run(mut self) -> Result<(), Defect> {
+        loop {
+            self.alive.send_replace(Instant::now());
+            self.begin_turn();
+            let wake = self.wake();
+            // Each arm is cancel-safe: tokio documents so of `Notify::notified`, `recv`, `join_next`, `sleep_until` and of
+            // a `JoinHandle` by reference.
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Reload(answer)) => self.reload(answer),
+                    Some(Command::Look(key)) => self.queue.want(key, Instant::now()),
+                    Some(Command::Stop) | None => break,
+                },
+                () = self.changed.notified() => self.source_changed(),
+                Some(turn) = ended(&mut self.turn) => self.end_turn(turn),
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
+                () = sleep_until(wake) => {}
+            }
+            self.supervisor.alive();
+        }
+        self.wind_down().await;
+        if self.defect { Err(Defect) } else { Ok(()) }
+    }
+
+    /// Finishes what runs.
+    async fn wind_down(&mut self) {
+        self.stop.request();
+        self.pending.clear();
+        self.supervisor.stopping();
+        tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");
+        while !self.jobs.is_empty() {
+            let beat = Instant::now() + self.supervisor.beat().unwrap_or(LONGEST_SLEEP);
+            tokio::select! {
+                Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
+                () = sleep_until(beat) => {}
+            }
+            self.alive.send_replace(Instant::now());
+            self.supervisor.alive();
+        }
+    }
+
+    /// When there is something to do at the latest.
+    fn wake(&self) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + LONGEST_SLEEP.min(self.supervisor.beat().unwrap_or(LONGEST_SLEEP));
+        if self.turn.is_none() {
+            let due = self.due.map(|due| now + until(self.clock.now(), due));
+            let read = self.debounce.map_or(self.next_read, |(quiet, latest)| quiet.min(latest));
+            let times =
+                [Some(read), Some(self.next_poll), Some(self.next_sweep), self.next_connect, self.queue.next(), due];
+            wake = times.into_iter().flatten().fold(wake, Instant::min);
+        }
+        wake
+    }
+
+    /// The source told of a change: it is read when it has been quiet for a while.
+    fn source_changed(&mut self) {
+        let now = Instant::now();
+        let latest = self.debounce.map_or(now + self.settings.debounce * LONGEST_DEBOUNCE, |(_, latest)| latest);
+        self.debounce = Some((now + self.settings.debounce, latest));
+    }
+
+    fn reload(&mut self, answer: oneshot::Sender<Result<String, String>>) {
+        self.supervisor.reloading();
+        self.reloads.push(answer);
+        self.debounce = None;
+        self.next_read = Instant::now();
+    }
+
+    fn publish(&mut self) {
+        let (instant, now) = (Instant::now(), self.clock.now());
+        let (queue, pending) = (&self.queue, &self.pending);
+        let work = |key: &Key| {
+            let backoff = queue.backoff(key);
+            Work {
+                running: queue.is_running(key),
+                pending: pending.iter().any(|job| job.key == *key),
+                failures: backoff.failures(),
+                retry_at: backoff.until(instant).and_then(|until| now.checked_add(until - instant).ok()),
+            }
+        };
+        let status = Arc::new(self.board.status(work, !self.jobs.is_empty(), now));
+        self.view.send_replace(View { status, plan: self.plan.clone(), counters: self.counters.clone() });
+    }
+
+    /// One line for systemd's status.
+    fn summary(&self) -> String {
+        let view = self.view.borrow();
+        let ready = view.status.conditions.iter().find(|condition| condition.kind == ConditionKind::Ready);
+        ready.map(|ready| ready.message.clone()).unwrap_or_default()
+    }
+}
+
+/// Waits for a turn to end; for ever where none runs.
+async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio::task::JoinError>> {
+    match turn {
+        Some(turn) => Some(turn.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// How long until an instant; nothing where it is over.
+fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default()
+}

@@ -1,0 +1,173 @@
+//! One round, which blocks: bring what is known of the hosts up to date, plan, and read again the domains in which anything
+//! would be done, so that a plan to act on never rests on an old reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use jiff::Timestamp;
+
+use super::Key;
+use super::hosts::{Ask, Link};
+use crate::model::agent::AgentHost;
+use crate::model::names::DomainUuid;
+use crate::model::observed::{HostInfo, ObservedState};
+use crate::model::plan::{Plan, PlanSource, Stats};
+use crate::model::status::Status;
+use crate::observe::Interests;
+use crate::plan;
+
+/// What is known of all hosts, from one round to the next.
+#[derive(Default)]
+pub(super) struct World {
+    links: Vec<Link>,
+}
+
+/// What came of a round.
+pub(super) struct Round {
+    pub(super) plan: Plan,
+    pub(super) status: Status,
+    /// The domains that were read in this round.
+    pub(super) fresh: BTreeSet<Key>,
+    /// Those that are selected and there.
+    pub(super) domains: BTreeSet<Key>,
+    pub(super) hosts: Vec<AgentHost>,
+    /// To write to.
+    pub(super) infos: BTreeMap<String, (HostInfo, crate::observe::Endpoint)>,
+    /// All calls since the start.
+    pub(super) calls: u64,
+    /// When connecting to a host is tried again.
+    pub(super) retry: Option<tokio::time::Instant>,
+}
+
+impl World {
+    /// Reads and plans for `now`.
+    pub(super) fn round(&mut self, ask: &Ask<'_>, now: Timestamp, source: &PlanSource) -> Round {
+        let calls_before = self.calls();
+        let interests = Interests::new(ask.desired);
+        self.follow(ask);
+        each(&mut self.links, |link| link.update(ask, &interests));
+        self.distinct_names(ask.now);
+        let mut plan = self.plan(ask, now, source);
+        let unread = self.to_read(&plan, ask.busy);
+        if !unread.is_empty() {
+            each(&mut self.links, |link| {
+                let Some(name) = link.known.as_ref().map(|known| &known.info.name) else { return };
+                let here: BTreeSet<DomainUuid> =
+                    unread.iter().filter(|(host, _)| host == name).map(|(_, uuid)| *uuid).collect();
+                if !here.is_empty() {
+                    link.read_again(&interests, here);
+                }
+            });
+            plan = self.plan(ask, now, source);
+        }
+        plan.stats = Stats { libvirt_calls: self.calls() - calls_before, ..Stats::default() };
+        let observed = self.observed();
+        let status = plan::status(&observed, &plan);
+        self.give_back(observed);
+        Round {
+            status,
+            fresh: self.fresh(),
+            domains: plan.domains.iter().map(|domain| (domain.host.clone(), domain.uuid)).collect(),
+            plan,
+            hosts: self.links.iter().map(Link::report).collect(),
+            infos: self
+                .links
+                .iter()
+                .filter_map(|link| {
+                    let info = link.known.as_ref()?.info.clone();
+                    Some((info.name.clone(), (info, link.endpoint.clone())))
+                })
+                .collect(),
+            calls: self.calls(),
+            retry: self.links.iter().filter_map(|link| link.retry(ask.now)).min(),
+        }
+    }
+
+    /// Keeps the links to the hosts that are still meant.
+    fn follow(&mut self, ask: &Ask<'_>) {
+        let endpoints = ask.hosts.endpoints(ask.desired);
+        let mut before = std::mem::take(&mut self.links);
+        for endpoint in endpoints {
+            let known = before.iter().position(|link| link.endpoint == endpoint);
+            self.links.push(known.map_or_else(|| Link::new(endpoint), |at| before.swap_remove(at)));
+        }
+    }
+
+    /// Plans and locks go by the hosts' names, so of two hosts of one name the second is left alone.
+    fn distinct_names(&mut self, now: tokio::time::Instant) {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        for link in &mut self.links {
+            let Some(name) = link.known.as_ref().map(|known| known.info.name.clone()) else { continue };
+            if !seen.insert(name.clone()) {
+                let text = format!(
+                    "another host is named {name} too, and they could be confused, so nothing is done here; give each a name \
+                     of its own in an Inventory"
+                );
+                link.refuse(now, text);
+            }
+        }
+    }
+
+    fn plan(&mut self, ask: &Ask<'_>, now: Timestamp, source: &PlanSource) -> Plan {
+        let observed = self.observed();
+        let plan = plan::plan(ask.desired, &observed, now, source.clone());
+        self.give_back(observed);
+        plan
+    }
+
+    /// The domains in which something would be done and that were not read in this round.
+    fn to_read(&self, plan: &Plan, busy: &BTreeSet<Key>) -> BTreeSet<Key> {
+        let fresh = self.fresh();
+        let acts = plan.domains.iter().filter(|domain| super::jobs::has_work(plan, domain));
+        acts.map(|domain| (domain.host.clone(), domain.uuid))
+            .filter(|key| !fresh.contains(key) && !busy.contains(key))
+            .collect()
+    }
+
+    fn fresh(&self) -> BTreeSet<Key> {
+        let of_link = |link: &Link| {
+            let name = link.known.as_ref().map(|known| known.info.name.clone());
+            name.into_iter()
+                .flat_map(|name| link.fresh.iter().map(move |uuid| (name.clone(), *uuid)))
+                .collect::<Vec<_>>()
+        };
+        self.links.iter().flat_map(of_link).collect()
+    }
+
+    /// What is known, lent to the planner; see [`Self::give_back`].
+    fn observed(&mut self) -> ObservedState {
+        ObservedState {
+            hosts: self.links.iter_mut().filter_map(|link| link.known.take()).collect(),
+            unreachable: self.links.iter().filter_map(Link::unreachable).collect(),
+        }
+    }
+
+    fn give_back(&mut self, observed: ObservedState) {
+        for host in observed.hosts {
+            let owner = self.links.iter_mut().find(|link| {
+                link.known.is_none()
+                    && link.endpoint.uri == host.info.uri
+                    && link.endpoint.name.as_ref().is_none_or(|name| *name == host.info.name)
+            });
+            if let Some(link) = owner {
+                link.known = Some(host);
+            }
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        self.links.iter().map(Link::calls).sum()
+    }
+}
+
+/// All hosts at once: one that hangs holds up none of the others.
+fn each(links: &mut [Link], work: impl Fn(&mut Link) + Sync) {
+    if let [link] = links {
+        return work(link);
+    }
+    thread::scope(|scope| {
+        for link in links {
+            scope.spawn(|| work(link));
+        }
+    });
+}

@@ -1,0 +1,430 @@
+//! A host in memory, with faults, and the clock that it shares with the agent: tokio's, which the tests pause, and a leap.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::agent::{Clock, Hosts, Opened};
+use crate::host::{
+    BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
+    LedgerScope, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
+    SnapshotRef,
+};
+use crate::libvirt::Access;
+use crate::model::desired::DesiredState;
+use crate::model::image::{ImageSnapshot, ImageState, Space};
+use crate::model::ledger::Ledger;
+use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::observed::{Agent, ObservedDisk, RunState};
+use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::stamp::Description;
+use crate::observe::Endpoint;
+
+/// 2026-11-23T04:00:30Z: half a minute after a full hour.
+pub(super) const START: &str = "2026-11-23T04:00:30Z";
+
+/// The time of day, as far as tokio's clock and leaps have brought it.
+pub(super) struct SimClock {
+    runtime: tokio::runtime::Handle,
+    begin: Instant,
+    leap: AtomicI64,
+}
+
+impl SimClock {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { runtime: tokio::runtime::Handle::current(), begin: Instant::now(), leap: AtomicI64::new(0) })
+    }
+
+    /// The clock is set, by that many seconds.
+    pub(super) fn leap(&self, seconds: i64) {
+        self.leap.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Arc<SimClock> {
+    fn now(&self) -> Timestamp {
+        // Apply's threads are none of tokio's.
+        let _context = self.runtime.enter();
+        let start: Timestamp = START.parse().expect("an instant");
+        let passed = SignedDuration::try_from(self.begin.elapsed()).expect("a span");
+        start + passed + SignedDuration::from_secs(self.leap.load(Ordering::SeqCst))
+    }
+}
+
+/// A call to create or delete, as the host saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) at: Timestamp,
+    pub(super) what: String,
+}
+
+#[derive(Default)]
+struct Domain {
+    ledger: Option<Ledger>,
+    snapshots: BTreeMap<SnapshotName, ObservedSnapshot>,
+    current: Option<SnapshotName>,
+    at_work: bool,
+}
+
+#[derive(Default)]
+struct State {
+    domains: BTreeMap<String, Domain>,
+    writes: Vec<Write>,
+    /// Writes that fail, by the name of their domain.
+    failing: Vec<String>,
+}
+
+/// The host. All of its domains run and have one qcow2 disk.
+pub(super) struct Model {
+    clock: Arc<SimClock>,
+    state: Mutex<State>,
+    /// Nobody answers.
+    pub(super) down: AtomicBool,
+    gate: (Mutex<Gate>, Condvar),
+    readers: Mutex<Vec<Arc<Counting>>>,
+}
+
+/// Holds captures of one domain.
+#[derive(Default)]
+struct Gate {
+    domain: Option<String>,
+    held: usize,
+}
+
+fn uuid(name: &str) -> DomainUuid {
+    let digest = Sha256::digest(name.as_bytes());
+    DomainUuid(uuid::Uuid::from_slice(&digest[..16]).expect("16 bytes"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Model {
+    pub(super) fn new(clock: Arc<SimClock>, domains: &[&str]) -> Arc<Self> {
+        let domains = domains.iter().map(|name| ((*name).to_owned(), Domain::default())).collect();
+        Arc::new(Self {
+            clock,
+            state: Mutex::new(State { domains, ..State::default() }),
+            down: AtomicBool::new(false),
+            gate: Default::default(),
+            readers: Mutex::default(),
+        })
+    }
+
+    pub(super) fn key(name: &str) -> crate::agent::Key {
+        ("model".to_owned(), uuid(name))
+    }
+
+    pub(super) fn snapshots(&self, domain: &str) -> Vec<String> {
+        lock(&self.state).domains[domain].snapshots.keys().map(ToString::to_string).collect()
+    }
+
+    pub(super) fn writes(&self) -> Vec<Write> {
+        lock(&self.state).writes.clone()
+    }
+
+    /// From now on writes to this domain fail, or no more.
+    pub(super) fn fail(&self, domain: &str, fail: bool) {
+        let failing = &mut lock(&self.state).failing;
+        failing.retain(|name| name != domain);
+        if fail {
+            failing.push(domain.to_owned());
+        }
+    }
+
+    /// Somebody else deletes a snapshot.
+    pub(super) fn remove(&self, domain: &str, snapshot: &str) {
+        let mut state = lock(&self.state);
+        let domain = state.domains.get_mut(domain).expect("a domain");
+        domain.snapshots.remove(&SnapshotName::observed(snapshot)).expect("a snapshot");
+        domain.current = None;
+    }
+
+    /// Captures of this domain wait from now on; none: those that wait go on.
+    pub(super) fn hold(&self, domain: Option<&str>) {
+        lock(&self.gate.0).domain = domain.map(str::to_owned);
+        self.gate.1.notify_all();
+    }
+
+    /// How many captures wait.
+    pub(super) fn held(&self) -> usize {
+        lock(&self.gate.0).held
+    }
+
+    fn wait(&self, domain: &str) {
+        let mut gate = lock(&self.gate.0);
+        gate.held += 1;
+        while gate.domain.as_deref() == Some(domain) {
+            gate = self.gate.1.wait(gate).unwrap_or_else(PoisonError::into_inner);
+        }
+        gate.held -= 1;
+    }
+
+    /// The calls that readers made, by method.
+    pub(super) fn calls(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = BTreeMap::new();
+        for reader in lock(&self.readers).iter() {
+            for (method, n) in reader.calls_by_method() {
+                *all.entry(method).or_default() += n;
+            }
+        }
+        all
+    }
+
+    fn answer<T>(&self, answer: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(HostError::new(ErrorClass::Transient, "ask the model", "the connection is gone"));
+        }
+        answer(&mut lock(&self.state))
+    }
+
+    fn of<T>(&self, domain: &DomainRef, answer: impl FnOnce(&mut Domain) -> Result<T>) -> Result<T> {
+        self.answer(|state| match state.domains.get_mut(&domain.name) {
+            Some(domain) => answer(domain),
+            None => Err(missing()),
+        })
+    }
+
+    /// A write: noted, alone in its domain, and refused where the test says so.
+    fn write<T>(&self, domain: &DomainRef, what: String, act: impl FnOnce(&mut Domain, Timestamp) -> T) -> Result<T> {
+        let at = Clock::now(&self.clock);
+        self.of(domain, |domain| {
+            assert!(!domain.at_work, "two runs of one domain");
+            domain.at_work = true;
+            Ok(())
+        })?;
+        self.wait(&domain.name);
+        let done = self.answer(|state| {
+            state.writes.push(Write { at, what });
+            if state.failing.contains(&domain.name) {
+                return Err(HostError::new(ErrorClass::Refused, "write", "the test says so"));
+            }
+            Ok(act(state.domains.get_mut(&domain.name).expect("it was there"), at))
+        });
+        if let Some(domain) = lock(&self.state).domains.get_mut(&domain.name) {
+            domain.at_work = false;
+        }
+        done
+    }
+}
+
+fn missing() -> HostError {
+    HostError::new(ErrorClass::NotFound, "ask the model", "there is no such thing")
+}
+
+fn reference(name: &SnapshotName) -> SnapshotRef {
+    SnapshotRef { name: name.clone(), handle: Arc::new(()) }
+}
+
+fn digest(description: &str, created: i64) -> [u8; 32] {
+    Sha256::digest(format!("{created} {description}")).into()
+}
+
+impl Host for Model {
+    fn hostname(&self) -> Result<String> {
+        self.answer(|_| Ok("model".to_owned()))
+    }
+
+    fn libvirt_version(&self) -> Result<u64> {
+        self.answer(|_| Ok(11_003_000))
+    }
+
+    fn capabilities(&self) -> Result<Capabilities> {
+        self.answer(|_| Ok(Capabilities { external_snapshots: true }))
+    }
+
+    fn domains(&self) -> Result<Vec<DomainRef>> {
+        let listed = |name: &String| DomainRef {
+            name: name.clone(),
+            uuid: uuid(name),
+            id: None,
+            state: RunState::Running,
+            handle: Arc::new(()),
+        };
+        self.answer(|state| Ok(state.domains.keys().map(listed).collect()))
+    }
+
+    fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {
+        let disk = ObservedDisk {
+            target: "vda".to_owned(),
+            source_type: "file".to_owned(),
+            source: Some(format!("/images/{}.qcow2", domain.name)),
+            format: "qcow2".to_owned(),
+            device: "disk".to_owned(),
+            readonly: false,
+            snapshot: None,
+            backing: None,
+        };
+        self.of(domain, |domain| {
+            Ok(DomainDefinition {
+                disks: vec![disk],
+                raw_nvram: false,
+                memory_kib: None,
+                agent: Agent::None,
+                ledger: domain.ledger.clone(),
+            })
+        })
+    }
+
+    fn is_persistent(&self, _: &DomainRef) -> Result<bool> {
+        self.answer(|_| Ok(true))
+    }
+
+    fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
+        self.of(domain, |domain| Ok(domain.snapshots.keys().map(reference).collect()))
+    }
+
+    fn select(&self, domain: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
+        Host::snapshots(self, domain)
+    }
+
+    fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>> {
+        self.of(domain, |domain| Ok(domain.current.as_ref().map(reference)))
+    }
+
+    fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        self.of(domain, |domain| domain.snapshots.get(&snapshot.name).cloned().ok_or_else(missing))
+    }
+
+    fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
+        self.snapshot(domain, snapshot).map(|read| read.name.as_str().to_owned())
+    }
+
+    fn snapshot_secure(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<SecureXml> {
+        self.snapshot(domain, snapshot).map(|read| SecureXml(read.name.as_str().into()))
+    }
+
+    fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
+        let name = request.name.clone();
+        self.write(domain, format!("create {}/{name}", domain.name), |domain, at| {
+            let snapshot = ObservedSnapshot {
+                name: name.clone(),
+                parent: domain.current.clone(),
+                created: at.as_second(),
+                state: "running".to_owned(),
+                description: Description::parse(&request.description),
+                memory: Storage::Internal,
+                disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
+                files: None,
+                definition: None,
+                ledger: domain.ledger.clone(),
+                digest: digest(&request.description, at.as_second()),
+            };
+            let before = domain.snapshots.insert(name.clone(), snapshot);
+            assert!(before.is_none(), "{name} is there already");
+            domain.current = Some(name.clone());
+            reference(&name)
+        })
+    }
+
+    fn redefine(&self, domain: &DomainRef, xml: &SecureXml, request: &RedefineRequest) -> Result<SnapshotRef> {
+        let name = SnapshotName::observed(&*xml.0);
+        self.of(domain, |domain| {
+            let snapshot = domain.snapshots.get_mut(&name).ok_or_else(missing)?;
+            if let Some(text) = &request.description {
+                snapshot.description = Description::parse(text);
+                snapshot.digest = digest(text, snapshot.created);
+            }
+            if request.make_current {
+                domain.current = Some(name.clone());
+            }
+            Ok(reference(&name))
+        })
+    }
+
+    fn delete(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<()> {
+        let name = &snapshot.name;
+        self.write(domain, format!("delete {}/{name}", domain.name), |domain, _| {
+            let gone = domain.snapshots.remove(name);
+            let parent = gone.and_then(|gone| gone.parent);
+            for child in domain.snapshots.values_mut().filter(|child| child.parent.as_ref() == Some(name)) {
+                child.parent.clone_from(&parent);
+            }
+            if domain.current.as_ref() == Some(name) {
+                domain.current = parent;
+            }
+        })
+    }
+
+    fn forget(&self, _: &DomainRef, _: &SnapshotRef) -> Result<()> {
+        unreachable!("an agent forgets no record")
+    }
+
+    fn revert(&self, _: &DomainRef, _: &SnapshotRef, _: RevertRequest) -> Result<()> {
+        Err(missing())
+    }
+
+    fn has_managed_save(&self, _: &DomainRef) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn freeze(&self, _: &DomainRef) -> Result<u32> {
+        Err(missing())
+    }
+
+    fn thaw(&self, _: &DomainRef) -> Result<u32> {
+        Err(missing())
+    }
+
+    fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, _: LedgerScope) -> Result<()> {
+        self.of(domain, |domain| {
+            domain.ledger = Some(ledger.clone());
+            Ok(())
+        })
+    }
+
+    fn block_job(&self, _: &DomainRef, _: &str) -> Result<Option<BlockJob>> {
+        Ok(None)
+    }
+
+    fn files(&self) -> &dyn Files {
+        self
+    }
+}
+
+impl Files for Model {
+    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
+        Probe::Known(Vec::new())
+    }
+
+    fn image(&self, _: &str, _: Option<&str>) -> ProbedImage {
+        ProbedImage { state: ImageState::Absent, backing_format: None }
+    }
+
+    fn directory(&self, _: &str) -> Probe<Vec<String>> {
+        Probe::Known(Vec::new())
+    }
+
+    fn space(&self, _: &str) -> Probe<Space> {
+        Probe::Unknown("the model has no filesystem".to_owned())
+    }
+}
+
+/// The one host, opened as often as the agent likes.
+pub(super) struct OneHost(pub(super) Arc<Model>);
+
+impl Hosts for OneHost {
+    fn endpoints(&self, _: &DesiredState) -> Vec<Endpoint> {
+        vec![Endpoint::uri("qemu:///model")]
+    }
+
+    fn open(&self, endpoint: &Endpoint, access: Access) -> std::result::Result<Opened, String> {
+        if self.0.down.load(Ordering::SeqCst) {
+            return Err("nobody answers".to_owned());
+        }
+        let calls = Arc::new(Counting::new(Arc::clone(&self.0) as Arc<dyn Host>));
+        let host: Arc<dyn Host> = match access {
+            Access::ReadOnly => {
+                lock(&self.0.readers).push(Arc::clone(&calls));
+                Arc::new(ReadOnly::new(Arc::clone(&calls) as Arc<dyn Host>))
+            }
+            Access::ReadWrite => Arc::clone(&calls) as Arc<dyn Host>,
+        };
+        Ok(Opened { connection: endpoint.clone().connected(host), calls })
+    }
+}

@@ -1,0 +1,110 @@
+//! From a plan to jobs: which domains get one, when it starts, and what its end means for the next.
+
+use std::sync::Arc;
+
+use tokio::task::{Id, JoinError};
+use tokio::time::Instant;
+
+use super::jobs::{self, Job};
+use super::round::Round;
+use super::{Agent, JOBS_PER_HOST, Key};
+use crate::apply::Options;
+use crate::model::agent::LastPass;
+use crate::model::outcome::{DomainOutcome, DomainResult};
+use crate::model::plan::{BlockCode, Plan};
+
+impl Agent {
+    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
+    pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
+        self.pending.retain(|job| job.approved);
+        for domain in round.plan.domains.iter().filter(|domain| jobs::has_work(&round.plan, domain)) {
+            let key = (domain.host.clone(), domain.uuid);
+            let waits = self.pending.iter().any(|job| job.key == key);
+            let Some((info, endpoint)) = round.infos.get(&domain.host).filter(|_| round.fresh.contains(&key) && !waits)
+            else {
+                continue;
+            };
+            if !self.queue.is_free(&key, now) {
+                continue;
+            }
+            let job = Job {
+                plan: jobs::part(&round.plan, domain),
+                info: info.clone(),
+                endpoint: endpoint.clone(),
+                approved: self.approves(&round.plan),
+                key,
+            };
+            if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
+                tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
+                self.queue.failed(job.key, now);
+                continue;
+            }
+            self.pending.push_back(job);
+        }
+    }
+
+    /// Whether the manifests approve this plan as a whole.
+    fn approves(&self, plan: &Plan) -> bool {
+        let policies = self.revision.iter().flat_map(|revision| revision.desired.safety.values());
+        policies.into_iter().any(|policy| policy.value.spec.approve.as_ref() == Some(&plan.plan_id))
+            && plan.blocked.iter().all(|item| item.code != BlockCode::TooManyDeletes)
+    }
+
+    /// Starts jobs while there is room for them.
+    pub(super) fn start_jobs(&mut self, now: Instant) {
+        let mut waiting = std::mem::take(&mut self.pending);
+        while let Some(job) = waiting.pop_front() {
+            let running = self.queue.running().filter(|(host, _)| *host == job.key.0).count();
+            if running >= JOBS_PER_HOST || self.stop.is_requested() {
+                self.pending.push_back(job);
+                continue;
+            }
+            if !self.queue.is_free(&job.key, now) {
+                continue;
+            }
+            self.queue.started(job.key.clone());
+            self.deeds.insert(job.key.clone(), job.deeds());
+            let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), self.stop.clone());
+            let (lock_dir, clock) = (self.settings.lock_dir.clone(), Arc::clone(&self.clock));
+            let owner = job.key.clone();
+            let started = self.jobs.spawn_blocking(move || {
+                let now = || clock.now();
+                let options = Options { lock_dir, progress: progress.as_ref(), stop, clock: &now };
+                let outcome = writers.run(&job, &options);
+                (job.key, outcome)
+            });
+            self.owners.insert(started.id(), owner);
+        }
+        self.counters.running = self.jobs.len();
+    }
+
+    pub(super) fn end_job(&mut self, ended: Result<(Id, (Key, DomainOutcome)), JoinError>) {
+        let now = Instant::now();
+        match ended {
+            Ok((id, (key, outcome))) => {
+                self.owners.remove(&id);
+                self.counters.pass(&outcome);
+                let done = outcome.result == DomainResult::Done;
+                let last =
+                    LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
+                self.board.pass(key.clone(), last);
+                if done {
+                    self.queue.succeeded(key, now);
+                } else {
+                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
+                    self.deeds.remove(&key);
+                    self.queue.failed(key, now);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a job ended in a defect of snapward; its domain is read and tried again");
+                if let Some(key) = self.owners.remove(&error.id()) {
+                    self.deeds.remove(&key);
+                    self.queue.failed(key, now);
+                }
+            }
+        }
+        self.start_jobs(now);
+        self.publish();
+    }
+}
