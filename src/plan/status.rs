@@ -7,6 +7,7 @@ use crate::model::plan::{Address, BlockCode, Blocked, FORMAT_VERSION, Plan, Plan
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::status::{Condition, ConditionKind, DomainStatus, NewestGood, Status, StatusSnapshot, StatusSummary};
 use crate::model::text::{count, instant};
+use crate::model::tree::SnapshotTree;
 
 /// Derives the status of every selected domain from what was observed and planned.
 pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
@@ -104,22 +105,28 @@ fn pending_text(actions: usize) -> String {
     count(actions, "action pending", "actions pending")
 }
 
-/// The newest snapshot of ours of whose images nothing is seen to be missing.
+/// The newest snapshot of ours of whose images nothing is seen to be missing. libvirt tells ages in seconds: of two made in
+/// one, that below the other is the newer.
 fn newest_good(domain: &ObservedDomain) -> Option<NewestGood> {
     let wholeness = Wholeness::of(domain);
-    let good = |snapshot: &&ObservedSnapshot| own_stamp(snapshot).is_some() && wholeness.is_whole(snapshot);
-    let newest = domain.tree.iter().filter(good).max_by_key(|snapshot| (snapshot.created, &snapshot.name))?;
+    let good = |snapshot: &ObservedSnapshot| own_stamp(snapshot).is_some() && wholeness.is_whole(snapshot);
+    let all = with_depths(&domain.tree).into_iter().filter(|(snapshot, _)| good(snapshot));
+    let (newest, _) = all.max_by_key(|(snapshot, depth)| (snapshot.created, *depth))?;
     Some(NewestGood { name: newest.name.clone(), created: instant(newest.created) })
 }
 
-/// All snapshots, parents before children, siblings oldest first.
 fn snapshots(domain: &ObservedDomain) -> Vec<StatusSnapshot> {
-    let tree = &domain.tree;
+    let all = with_depths(&domain.tree).into_iter();
+    all.map(|(snapshot, depth)| StatusSnapshot::of(snapshot, Some(depth), domain.tree.current())).collect()
+}
+
+/// All snapshots and how deep they hang, parents before children, siblings oldest first.
+fn with_depths(tree: &SnapshotTree) -> Vec<(&ObservedSnapshot, usize)> {
     let mut out = Vec::with_capacity(tree.len());
     // A stack and not recursion: a chain of snapshots can be as deep as there are snapshots.
     let mut stack: Vec<(&ObservedSnapshot, usize)> = tree.children(None).into_iter().rev().map(|s| (s, 0)).collect();
     while let Some((snapshot, depth)) = stack.pop() {
-        out.push(StatusSnapshot::of(snapshot, Some(depth), tree.current()));
+        out.push((snapshot, depth));
         stack.extend(tree.children(Some(&snapshot.name)).into_iter().rev().map(|child| (child, depth + 1)));
     }
     out
