@@ -18,7 +18,7 @@ use super::open::{Opened, open};
 use super::spec;
 use crate::libvirt::{self, Access};
 use crate::model::act::{Act, CaptureSpec, MemorySpec};
-use crate::model::kinds::{CaptureDisk, DiskLocation};
+use crate::model::kinds::{Capture, CaptureDisk, Consistency, DiskLocation};
 use crate::model::names::SnapshotName;
 use crate::model::text::printable;
 use crate::observe::Interest;
@@ -36,7 +36,7 @@ const XML_LIMIT: u64 = 10 * 1024 * 1024;
 #[command(after_help = concat!(
     "Examples:\n",
     "  snapward snapshot create web-1 before-upgrade --description 'as installed'\n",
-    "  snapward snapshot create web-1 nightly --disk-only\n",
+    "  snapward snapshot create web-1 nightly --disk-only --quiesce\n",
     "  snapward snapshot create web-1 full --memspec file=/images/web,,1.memory --diskspec vda,file=/images/web-full.qcow2\n",
     "  snapward snapshot create web-1 --xml request.xml\n",
     "  snapward snapshot create web-1 --xml golden.xml --redefine --current\n",
@@ -86,6 +86,10 @@ struct How {
     /// Capture the disks alone, without the memory of a running domain.
     #[arg(long)]
     disk_only: bool,
+
+    /// Freeze the guest's filesystems meanwhile, through its agent; with --disk-only. Without an agent nothing is captured.
+    #[arg(long, requires = "disk_only")]
+    quiesce: bool,
 
     /// Leave the domain off afterwards. With --disk-only, what the guest had not yet written is lost.
     #[arg(long)]
@@ -153,10 +157,12 @@ pub(super) fn run(args: &CreateArgs, context: &Context) -> Result<Exit, CliError
     wanted.external = args.how.disk_only || !wanted.files.is_empty() || spec.disks.iter().any(external);
     let seen = opened.observe(&wanted)?;
     let refused = |refusal| seen.refused(&one(refusal));
+    let consistency = if args.how.quiesce { Consistency::Filesystem } else { Consistency::Crash };
+    let capture = order::resolve(&spec, args.how.disk_only, &seen.domain).map_err(refused)?;
     let order = CaptureOrder {
         name: name.clone(),
         description: spec.description.clone().unwrap_or_default(),
-        capture: order::resolve(&spec, args.how.disk_only, &seen.domain).map_err(refused)?,
+        capture: Capture { consistency, ..capture },
         reuse: args.how.reuse_external,
         act: Act {
             halt: args.how.halt,

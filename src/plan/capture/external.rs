@@ -66,7 +66,8 @@ fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyRea
         (Consistency::Filesystem, false) if domain.state != RunState::Running => Err(Obstacle {
             code: BlockCode::WrongState,
             text: format!("its filesystems shall be frozen, and the guest is {}", domain.state.as_str()),
-            way_out: "let it run and try again, or declare consistency: filesystemIfAgent".to_owned(),
+            way_out: "let it run and try again; or ask for less: consistency: filesystemIfAgent, or no --quiesce"
+                .to_owned(),
         }),
         (Consistency::Filesystem, false) => {
             let text = match domain.agent {
@@ -75,8 +76,8 @@ fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyRea
                     "its filesystems shall be frozen, and no agent answers in the guest"
                 }
             };
-            let way_out = "give the domain a channel org.qemu.guest_agent.0 and run qemu-guest-agent in it; or declare \
-                           consistency: filesystemIfAgent, or content: full";
+            let way_out = "give the domain a channel org.qemu.guest_agent.0 and run qemu-guest-agent in it; or ask \
+                           for less: consistency: filesystemIfAgent or content: full, or no --quiesce";
             Err(not_possible(text.to_owned(), way_out))
         }
     }

@@ -105,6 +105,32 @@ fn a_transient_domain_is_not_halted() {
     assert!(twins.snapshots(twins.second()).is_empty());
 }
 
+/// With a real agent: `scenarios::quiesce`.
+#[test]
+fn without_an_agent_nothing_is_frozen() {
+    let bed = Bed::new();
+    let twins = bed.twins("frozen", State::Running, ONE);
+    let how: &[&str] = &["--disk-only", "--quiesce"];
+    let request = bed.file("f.xml", "<domainsnapshot><name>f</name></domainsnapshot>");
+    let forms: [(&[&str], &[&str]); 2] = [
+        (&["snapshot-create-as", DOM, "f"], &["create", DOM, "f"]),
+        (&["snapshot-create", DOM, &request], &["create", DOM, "--xml", &request]),
+    ];
+    for (theirs, ours) in forms {
+        let (theirs, ours) = twins.drive(&[theirs, how].concat(), &[ours, how].concat());
+        assert!(!theirs.status.success());
+        let ran = ours.exits(1);
+        assert!(
+            ran.stderr.contains("no channel for a guest agent") && ran.stderr.contains("nothing was done"),
+            "{ran}"
+        );
+        twins.assert_same();
+        assert!(twins.snapshots(twins.second()).is_empty());
+    }
+    // libvirt freezes for captures of the disks alone.
+    bed.snapward(&["create", twins.second(), "f", "--quiesce"]).exits(64);
+}
+
 #[rstest]
 #[case::internal(State::Running, false)]
 #[case::internal_off(State::Stopped, false)]

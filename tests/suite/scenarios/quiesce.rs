@@ -1,13 +1,19 @@
 //! Filesystem-consistent captures of a running guest with a real agent: frozen for the capture, and thawed whatever becomes
 //! of it. One boot serves for all phases: it takes seconds of a core.
 
+use snapward::model::act::{Act, CaptureSpec};
+use snapward::model::kinds::{Capture, Consistency};
+use snapward::model::names::SnapshotName;
 use snapward::model::outcome::DomainResult;
 use snapward::model::plan::Plan;
+use snapward::observe::{self, Interest};
+use snapward::plan::chain::Neighbours;
+use snapward::plan::order::{self, CaptureOrder, Scene};
 
 use crate::support::chain::source;
 use crate::support::embed::EmbedRoot;
 use crate::support::gate::wait_until;
-use crate::support::lab::{Lab, blocks, set};
+use crate::support::lab::{Lab, Planned, blocks, set};
 use crate::support::linux::LinuxGuest;
 use crate::support::tools::{run, text};
 
@@ -41,6 +47,25 @@ fn first_block(plan: &Plan) -> &str {
     &plan.blocked.first().expect("blocked").text
 }
 
+/// What `snapshot create NAME --disk-only --quiesce` would do.
+fn ordered(lab: &Lab<'_>, linux: &LinuxGuest<'_>, name: &str) -> Planned {
+    let name = SnapshotName::parse(name).expect("a name");
+    let host = lab.host();
+    let wanted = Interest { declared: [&name].into(), external: true, ..Interest::default() };
+    let domain = observe::observe_domain(host.as_ref(), &linux.guest.listed(host.as_ref()), &wanted).expect("readable");
+    let info = lab.target(host).info;
+    let scene = Scene { host: &info, domain: &domain, neighbours: Neighbours::read(&[], &[]), now: lab.now() };
+    let capture = order::resolve(&CaptureSpec::default(), true, &domain).expect("possible");
+    let order = CaptureOrder {
+        name,
+        description: String::new(),
+        capture: Capture { consistency: Consistency::Filesystem, ..capture },
+        reuse: false,
+        act: Act::default(),
+    };
+    Planned { plan: order::create(&scene, &order).expect("planned") }
+}
+
 #[test]
 fn a_guest_is_frozen_for_the_capture_and_never_left_so() {
     let root = EmbedRoot::new();
@@ -62,11 +87,19 @@ fn a_guest_is_frozen_for_the_capture_and_never_left_so() {
     assert!(!needs_recovery(&root, &linux, "clean"));
     assert!(!linux.is_frozen());
 
+    // Ordered by hand: frozen and thawed in the same way. It is nobody's, so nothing is stamped.
+    let outcome = lab.carry_out(&ordered(&lab, &linux, "by-hand"));
+    let told = &outcome.domains[0].actions[0].text;
+    assert!(told.contains("1 filesystem was frozen"), "{outcome:#?}");
+    assert_eq!(linux.freezes_and_thaws(), (2, 2));
+    assert!(!linux.guest.snapshot_xml("by-hand").contains("Snapward-"));
+    assert!(!needs_recovery(&root, &linux, "by-hand"));
+
     // A capture that fails: thawed all the same.
     let nowhere = ", disks: [{target: vda, location: external, file: /no/such/directory/vda.qcow2}]";
     let outcome = lab.carry_out(&lab.plan(&wants("nowhere", "filesystem", nowhere)));
     assert_eq!(outcome.domains[0].result, DomainResult::Failed, "{outcome:#?}");
-    assert_eq!(linux.freezes_and_thaws(), (2, 2));
+    assert_eq!(linux.freezes_and_thaws(), (3, 3));
     assert!(!linux.is_frozen());
 
     // Frozen by somebody else: not ours to thaw.
