@@ -54,8 +54,9 @@ pub fn edit(
 ) -> Result<Plan, Refusal> {
     let before = scene.existing(old)?;
     let record = &saved.snapshot;
-    if record.description.stamp != before.description.stamp {
-        let text = "the lines that begin with Snapward- were changed, by which snapward says whose a snapshot is";
+    if record.description.lines() != before.description.lines() {
+        let text = "the lines that begin with Snapward- were changed, by which snapward says whose a snapshot is and which reverts \
+                    to it were done";
         return Err(Refusal::new(
             Some(old),
             text,
@@ -301,7 +302,8 @@ fn giving(scene: &Scene<'_>, saved: &SavedSnapshot, act: Act, text: &str) -> Act
         before: None,
         after: Some(View {
             description: Some(record.description.human.clone()),
-            stamp: record.description.stamp.as_ref().map(Stamp::lines),
+            // With the notes of reverts: their tokens stay used.
+            stamp: Some(record.description.lines()).filter(|lines| !lines.is_empty()),
             parent: record.parent.as_ref().map(|parent| parent.as_str().to_owned()),
             created: Some(instant(record.created)),
             act,

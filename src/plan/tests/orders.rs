@@ -1,12 +1,14 @@
 //! Orders at the planner: what a capture's description means, and what is refused before anything is touched.
 
 use super::super::chain::Neighbours;
-use super::super::order::{self, CaptureOrder, Scene, Scope};
+use super::super::order::{self, CaptureOrder, Edit, Scene, Scope};
 use super::*;
 use crate::model::act::{Act, CaptureSpec, MemorySpec};
+use crate::model::desired::{Definition, SavedSnapshot};
 use crate::model::kinds::{CaptureDisk, Content, DiskLocation, Location};
 use crate::model::plan::ReasonCode as R;
-use crate::model::stamp::StampHold;
+use crate::model::revert::RevertNote;
+use crate::model::stamp::{Description, StampHold};
 
 fn disk(target: &str, location: Option<DiskLocation>, file: Option<&str>) -> CaptureDisk {
     CaptureDisk { target: target.into(), location, format: None, file: file.map(str::to_owned), source_type: None }
@@ -108,4 +110,28 @@ fn held_and_protected_ones_are_not_deleted_by_name_and_nothing_else_goes_either(
         [action(ActionKind::Delete, "b", R::Ordered), action(ActionKind::Delete, "a", R::Ordered)],
         "children first"
     );
+}
+
+#[test]
+fn an_edit_keeps_whose_a_snapshot_is_and_which_reverts_to_it_were_done() {
+    let mut listed = ours("a");
+    listed.description.reverts.extend(RevertNote::parse("ci/r/t1; done; 2026-11-23T04:00:00Z"));
+    let state = domain_with(vec![listed.clone()], &["a"]);
+    let edit = |change: &dyn Fn(&mut Description)| {
+        let mut snapshot = listed.clone();
+        change(&mut snapshot.description);
+        let xml = Definition { path: "edited".into(), xml: "<domainsnapshot/>".into() };
+        let saved = SavedSnapshot { xml, snapshot, domain: Some(state.uuid) };
+        ask(&state, |scene| order::edit(scene, &name("a"), &saved, Edit::KeepName, Act::default()))
+    };
+    let plan = edit(&|description| description.human = "other words".to_owned()).expect("planned");
+    let after = plan.actions[0].after.clone().expect("fields");
+    assert_eq!(after.description.as_deref(), Some("other words"));
+    assert_eq!(after.stamp, Some(listed.description.lines()));
+    for change in
+        [&|d: &mut Description| d.reverts.clear(), &|d: &mut Description| d.stamp = None] as [&dyn Fn(&mut _); 2]
+    {
+        let refusal = edit(change).expect_err("refused");
+        assert!(refusal.text.contains("Snapward-"), "{refusal:?}");
+    }
 }
