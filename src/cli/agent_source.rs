@@ -26,21 +26,21 @@ pub(super) struct SourceArgs {
     git: Option<String>,
 
     /// The branch to follow.
-    #[arg(long, value_name = "BRANCH", default_value = "main", requires = "git", value_parser = branch)]
+    #[arg(long, value_name = "BRANCH", default_value = "main", requires = "git", conflicts_with = "paths", value_parser = branch)]
     branch: String,
 
     /// The directory or file in the repository that holds the manifests.
-    #[arg(long, value_name = "PATH", default_value = ".", requires = "git", value_parser = inside)]
+    #[arg(long, value_name = "PATH", default_value = ".", requires = "git", conflicts_with = "paths", value_parser = inside)]
     path: PathBuf,
 
     /// Use only commits that are signed by a key of this file (SSH signatures; ssh-keygen(1), ALLOWED SIGNERS).
-    #[arg(long, value_name = "FILE", requires = "git")]
+    #[arg(long, value_name = "FILE", requires = "git", conflicts_with = "paths")]
     allowed_signers: Option<PathBuf>,
 
     /// Where the repository is kept.
     ///
     /// Without it: $STATE_DIRECTORY, as systemd sets it, else /var/lib/snapward.
-    #[arg(long, value_name = "DIR", requires = "git")]
+    #[arg(long, value_name = "DIR", requires = "git", conflicts_with = "paths")]
     state_dir: Option<PathBuf>,
 }
 
