@@ -125,7 +125,7 @@ fn a_signature_of_another_kind_is_not_one() {
     let marker = remote.at("ran");
     let fake = remote.at("gpg");
     // It finds every signature good, as a keyring that trusts everybody does.
-    let good = "case \"$*\" in *--verify*) echo '[GNUPG:] GOODSIG 1 x'; echo '[GNUPG:] TRUST_ULTIMATE 0';; *) echo '\n[GNUPG:] \
+    let good = "case \"$*\" in *--verify*) echo '[GNUPG:] NEWSIG'; echo '[GNUPG:] GOODSIG 1 x'; echo '[GNUPG:] TRUST_ULTIMATE 0';; *) echo '\n[GNUPG:] \
                 SIG_CREATED ' >&2; echo '-----BEGIN PGP SIGNATURE-----\n\nx\n-----END PGP SIGNATURE-----';; esac";
     script(&fake, &format!("touch {}; {good}", tools::text(&marker)));
     remote.write("web.yaml", &golden("golden"));
