@@ -13,6 +13,7 @@ mod host;
 mod host_external;
 mod host_text;
 mod manifests;
+mod monitoring;
 mod other_tools;
 mod parity;
 mod policies;
