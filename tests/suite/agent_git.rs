@@ -180,6 +180,18 @@ fn rewritten_history_is_refused_until_a_person_accepts_it() {
 }
 
 #[test]
+fn what_was_used_last_is_not_forgotten_by_a_damaged_repository() {
+    let remote = Remote::new();
+    let follower = Follower::new(&remote);
+    let mut source = follower.open();
+    remote.write("web.yaml", &golden("golden"));
+    read_after(&remote, &mut source);
+    let applied = follower.repository().join("refs/snapward/applied");
+    fs::write(&applied, format!("{}\n", "1".repeat(40))).expect("written");
+    refused(&mut source, "refs/snapward/applied");
+}
+
+#[test]
 fn what_is_missing_or_wrong_in_a_commit_is_named() {
     let remote = Remote::new();
     let mut follower = Follower::new(&remote);
@@ -258,6 +270,20 @@ fn no_filter_and_no_hook_runs() {
     let laid_out = fs::read(follower.home().join("checkouts").join(&commit).join("web.yaml")).expect("laid out");
     assert_eq!(laid_out, stored.into_bytes());
     assert!(!marker.exists(), "something of the repository ran");
+}
+
+#[test]
+fn a_url_starts_no_program() {
+    let remote = Remote::new();
+    let marker = remote.at("ran");
+    let mut follower = Follower::new(&remote);
+    follower.settings.url = format!("ext::touch {}", tools::text(&marker));
+    let mut source = follower.open();
+    refused(&mut source, "could not be fetched");
+    let allow = ["config", "protocol.ext.allow", "always"];
+    remote.git(&[&["--git-dir", tools::text(&follower.repository())], &allow[..]].concat());
+    refused(&mut source, "transport 'ext' not allowed");
+    assert!(!marker.exists(), "it ran");
 }
 
 #[test]

@@ -127,15 +127,23 @@ impl Git {
         answer
     }
 
-    /// The commit that was used last, by this agent or an earlier one.
-    fn applied(&self) -> Option<String> {
-        commit_of(&self.repository(), APPLIED).ok()
+    /// The commit that was used last, by this agent or an earlier one. That there is none is what lets any history count, so
+    /// it is not concluded from a failure.
+    fn applied(&self) -> Result<Option<String>, SourceError> {
+        match run(git(&self.repository()).args(["rev-parse", "--verify", "--quiet", APPLIED])) {
+            Ok(commit) => Ok(Some(commit)),
+            Err(Failure { code: Some(1), .. }) => Ok(None),
+            Err(failure) => {
+                let said = failure.said();
+                Err(refused(None, format!("the commit that was used last could not be looked up: {said}")))
+            }
+        }
     }
 
     /// Whether a commit may be used: it follows the last one, and is signed where it must be.
     fn check(&self, commit: &str) -> Result<(), SourceError> {
         let repository = self.repository();
-        if let Some(applied) = self.applied().filter(|applied| applied != commit) {
+        if let Some(applied) = self.applied()?.filter(|applied| applied != commit) {
             let follows = run(git(&repository).args(["merge-base", "--is-ancestor", &applied, commit]));
             follows.map_err(|failure| {
                 let text = match failure.code {
@@ -262,7 +270,7 @@ impl Source for Git {
     fn read(&mut self) -> Result<Revision, SourceError> {
         let first = !std::mem::replace(&mut self.begun, true);
         let newest = self.newest();
-        let (true, Err(error), Some(applied)) = (first, &newest, self.applied()) else { return newest };
+        let (true, Err(error), Ok(Some(applied))) = (first, &newest, self.applied()) else { return newest };
         tracing::warn!(error = error.text, commit = applied, "going on with the commit that was used last");
         self.check(&applied)?;
         let revision = self.read_commit(&applied)?;
@@ -295,11 +303,7 @@ fn fetch(remote: &Remote, repository: &Path) -> Result<String, Failure> {
     let refspec = format!("+refs/heads/{}:{FETCHED}", remote.branch);
     let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", &remote.url, &refspec];
     run(git(repository).args(args))?;
-    commit_of(repository, FETCHED)
-}
-
-fn commit_of(repository: &Path, reference: &str) -> Result<String, Failure> {
-    run(git(repository).args(["rev-parse", "--verify", "--quiet", &format!("{reference}^{{commit}}")]))
+    run(git(repository).args(["rev-parse", "--verify", "--quiet", &format!("{FETCHED}^{{commit}}")]))
 }
 
 fn refused(commit: Option<&str>, text: String) -> SourceError {

@@ -89,7 +89,7 @@ impl Remote {
     }
 
     fn branch_name(&self) -> String {
-        format!("{}#{}", self.redacted(&printable(&self.url)), printable(&self.branch))
+        format!("{}#{}", printable(&self.redacted(&self.url)), printable(&self.branch))
     }
 }
 
