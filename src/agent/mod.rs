@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use clock::Clock;
 pub use hosts::{Hosts, Opened};
-pub use source::{Directory, Loader, Revision, Source, SourceError, Verification};
+pub use source::{Directory, Git, Loader, Remote, Revision, Source, SourceError, Verification};
 
 use crate::apply::{Progress, Stop};
 use crate::model::agent::{AgentStatus, Mode};

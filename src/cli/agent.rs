@@ -15,15 +15,15 @@ use tokio::sync::Notify;
 
 use super::Context;
 use super::agent_client::DEFAULT_SOCKET;
+use super::agent_source::SourceArgs;
 use super::args::exit_codes;
 use super::connections::ForAgent;
 use super::error::CliError;
 use super::exit::Exit;
 use super::progress::Events;
-use super::sources::{self, STDIN};
 use super::{apply, clock, interrupt};
 use crate::agent::supervisor::Systemd;
-use crate::agent::{Agent, Directory, Handle, Parts, Settings, server};
+use crate::agent::{Agent, Handle, Parts, Settings, server};
 use crate::libvirt;
 use crate::model::kinds::TimeSpan;
 
@@ -42,12 +42,14 @@ const THREAD_IDLE: Duration = Duration::from_secs(2);
 /// Follow the manifests and make the snapshots as declared, continuously.
 ///
 /// Takes each scheduled snapshot on time, deletes what retention lets go, repairs drift, and follows every change of the
-/// manifests. A change with an error is reported and the last good revision stays in use; nothing is deleted because
+/// manifests, in files or in a branch of a Git repository. A change with an error is reported and the last good revision
+/// stays in use, as it does when the branch is rewritten or a commit lacks its signature; nothing is deleted because
 /// manifests are missing. SIGHUP reads them again, SIGTERM finishes the action at hand and starts none.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "Examples:\n",
     "  snapward agent /etc/snapward\n",
+    "  snapward agent --git https://git.example/snapshots.git --allowed-signers /etc/snapward/signers\n",
     "  snapward agent --observe --listen 127.0.0.1:9750 sets/\n",
     "  snapward status --agent\n",
     "  curl --unix-socket /run/snapward/agent.sock http://localhost/metrics\n",
@@ -55,15 +57,14 @@ const THREAD_IDLE: Duration = Duration::from_secs(2);
     exit_codes!(agent)
 ))]
 pub(super) struct AgentArgs {
-    /// Manifest files or directories (all *.yaml and *.yml below them).
-    #[arg(value_name = "PATH", required = true)]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
 
     /// Plan and report, and change nothing; read-only connections.
     #[arg(long)]
     observe: bool,
 
-    /// How often snapshot names and current pointers are compared, as 60s or 5m.
+    /// How often snapshot names and current pointers are compared, and a branch is fetched, as 60s or 5m.
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = interval)]
     interval: Duration,
 
@@ -100,9 +101,8 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn run(args: &AgentArgs, context: &Context) -> Result<Exit, CliError> {
-    if args.paths.iter().any(|path| path.as_os_str() == STDIN) {
-        return Err(CliError::usage("the agent follows files; standard input cannot change"));
-    }
+    let changed = Arc::new(Notify::new());
+    let source = args.source.open(args.interval, &changed)?;
     libvirt::initialize().map_err(|error| CliError::failed(format!("{error}; nothing was done")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -110,10 +110,8 @@ pub(super) fn run(args: &AgentArgs, context: &Context) -> Result<Exit, CliError>
         .thread_keep_alive(THREAD_IDLE)
         .build()
         .map_err(|error| CliError::failed(format!("the agent could not start: {error}")))?;
-    let changed = Arc::new(Notify::new());
-    let load = Box::new(|paths: &[PathBuf]| sources::load(paths, &mut std::io::empty()));
     let parts = Parts {
-        source: Box::new(Directory::new(args.paths.clone(), load, Arc::clone(&changed))),
+        source,
         changed,
         hosts: Arc::new(ForAgent { connect: context.global.connect.clone() }),
         clock: Arc::new(clock::now),

@@ -2,6 +2,7 @@
 
 mod agent;
 mod agent_client;
+mod agent_source;
 mod apply;
 mod args;
 mod clock;

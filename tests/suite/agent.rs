@@ -2,135 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::{sleep, spawn};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::cmd::{ended, signal, snapward};
+use crate::support::agent::{Agent, http, ready};
+use crate::support::cmd::snapward;
 use crate::support::fleet::Fleet;
 use crate::support::lab::{set, snapshot};
-
-/// Far beyond anything here on a machine under full load.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Between two looks: short beside the agent's debounce.
-const POLL: Duration = Duration::from_millis(20);
-
-/// An agent, its sockets, and the datagrams it sent to systemd.
-struct Agent {
-    child: Option<Child>,
-    dir: TempDir,
-    systemd: Receiver<String>,
-}
-
-impl Agent {
-    fn start(fleet: &Fleet, args: &[&str]) -> Self {
-        let dir = TempDir::new().expect("a directory");
-        let systemd = UnixDatagram::bind(dir.path().join("notify")).expect("a socket");
-        let systemd = listen(systemd);
-        let socket = dir.path().join("agent.sock");
-        let child = fleet
-            .snapward(&[&["--log-format", "json", "agent", "--socket", socket.to_str().expect("UTF-8")], args].concat())
-            .env("NOTIFY_SOCKET", dir.path().join("notify"))
-            .env("WATCHDOG_USEC", "400000")
-            .spawn();
-        let agent = Self { child: Some(child), dir, systemd };
-        agent.told("READY=1");
-        agent
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("agent.sock")
-    }
-
-    /// Waits until systemd was told something; returns what else was told with it.
-    #[track_caller]
-    fn told(&self, state: &str) -> String {
-        loop {
-            let text = self.systemd.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("never {state}: {error}"));
-            if text.lines().any(|line| line.starts_with(state)) {
-                return text;
-            }
-        }
-    }
-
-    /// What it answers on its socket: the status line and the body.
-    fn ask(&self, method: &str, path: &str) -> (String, String) {
-        http(UnixStream::connect(self.socket()).expect("it listens"), method, path, "localhost")
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.ask("GET", "/api/v1/status").1).expect("JSON")
-    }
-
-    /// Waits until the status is as it should be.
-    #[track_caller]
-    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let start = Instant::now();
-        loop {
-            let status = self.status();
-            if holds(&status) {
-                return status;
-            }
-            assert!(start.elapsed() < PATIENCE, "never {what}: {status:#}");
-            sleep(POLL);
-        }
-    }
-
-    fn signal(&self, which: Signal) {
-        signal(self.child.as_ref().expect("it runs"), which);
-    }
-
-    /// SIGTERM, and its end.
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        self.told("STOPPING=1");
-        let ran = ended(self.child.take().expect("it runs")).exits(0);
-        assert!(!self.socket().exists(), "the socket is gone\n{ran}");
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-/// Takes what systemd is told as it comes, as systemd does: a socket whose queue is full holds up who writes to it.
-fn listen(socket: UnixDatagram) -> Receiver<String> {
-    let (sender, told) = channel();
-    spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(length) = socket.recv(&mut buffer) {
-            if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
-                return;
-            }
-        }
-    });
-    told
-}
-
-fn http(mut stream: impl std::io::Read + std::io::Write, method: &str, path: &str, host: &str) -> (String, String) {
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
-    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
-}
-
-fn ready(status: &Value) -> bool {
-    status["conditions"][0]["type"] == "Ready" && status["conditions"][0]["status"] == true
-}
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -255,6 +137,11 @@ fn systemd_accepts_the_units() {
         let text = text.replace("/usr/bin/snapward", env!("CARGO_BIN_EXE_snapward"));
         std::fs::write(dir.path().join(unit), text).expect("written");
     }
+    let drop_in = dir.path().join("snapward-agent.service.d");
+    std::fs::create_dir(&drop_in).expect("made");
+    let text = std::fs::read_to_string(repository("examples/git/git.conf")).expect("the example");
+    std::fs::write(drop_in.join("git.conf"), text.replace("/usr/bin/snapward", env!("CARGO_BIN_EXE_snapward")))
+        .expect("written");
     let checked = Command::new("systemd-analyze")
         .args(["verify", "--man=no", "--recursive-errors=no"])
         .args(units.map(|unit| dir.path().join(unit)))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod agent;
+mod agent_git;
 mod asking;
 mod cli;
 mod docs;
@@ -12,6 +13,7 @@ mod host;
 mod host_external;
 mod host_text;
 mod manifests;
+mod monitoring;
 mod other_tools;
 mod parity;
 mod policies;

@@ -16,18 +16,15 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
-use super::{Revision, Source, SourceError, Verification};
-use crate::manifest::{self, Loaded, Source as Text};
-use crate::model::text::{count, hex};
+use super::{Loader, Revision, Source, SourceError, Verification, checked};
+use crate::manifest::{Loaded, Source as Text};
+use crate::model::text::hex;
 
 /// How often the files are read when no event comes: what a network filesystem changes raises none.
 const INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// How much of the hash names a revision: as much as of a plan.
 const ID_BYTES: usize = 16;
-
-/// Reads and checks the manifests of some paths.
-pub type Loader = Box<dyn FnMut(&[PathBuf]) -> (Vec<Text>, Loaded) + Send>;
 
 /// Where a path leads: device and inode of it and of its parent. None where it leads nowhere now.
 type Place = (Option<(u64, u64)>, Option<(u64, u64)>);
@@ -80,14 +77,8 @@ impl Source for Directory {
         self.arm();
         let (texts, loaded) = (self.load)(&self.paths);
         let id = revision(&texts, &loaded);
-        let errors = loaded.diagnostics.iter().filter(|found| found.is_error()).count();
-        if errors > 0 {
-            let findings = manifest::render(&loaded.diagnostics, &texts, false);
-            let text = format!("{}:\n{}", count(errors, "error", "errors"), findings.trim_end());
-            return Err(SourceError { id: (!texts.is_empty()).then_some(id), text });
-        }
-        let warnings = loaded.diagnostics.iter().map(|found| found.message.clone()).collect();
-        Ok(Revision { id, desired: loaded.desired, warnings })
+        let named = (!texts.is_empty()).then(|| id.clone());
+        checked(id, &texts, loaded).map_err(|text| SourceError { id: named, text })
     }
 
     fn verification(&self) -> Verification {

@@ -1,12 +1,20 @@
-//! Where manifests come from: a seam that a directory fills, and a Git repository can.
+//! Where manifests come from: a seam that a directory fills, and a Git repository.
 
 mod directory;
+mod git;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub use directory::{Directory, Loader};
+pub use directory::Directory;
+pub use git::{Git, Remote};
 
+use crate::manifest::{self, Loaded, Source as Text};
 use crate::model::desired::DesiredState;
+use crate::model::text::count;
+
+/// Reads and checks the manifests of some paths.
+pub type Loader = Box<dyn FnMut(&[PathBuf]) -> (Vec<Text>, Loaded) + Send>;
 
 /// What the manifests said when they were read.
 #[derive(Debug, Clone)]
@@ -58,4 +66,15 @@ pub trait Source: Send {
 
     /// What is known of the origin of the revision read last.
     fn verification(&self) -> Verification;
+}
+
+/// What was loaded as a revision, or its errors for people.
+fn checked(id: String, texts: &[Text], loaded: Loaded) -> Result<Revision, String> {
+    let errors = loaded.diagnostics.iter().filter(|found| found.is_error()).count();
+    if errors > 0 {
+        let findings = manifest::render(&loaded.diagnostics, texts, false);
+        return Err(format!("{}:\n{}", count(errors, "error", "errors"), findings.trim_end()));
+    }
+    let warnings = loaded.diagnostics.into_iter().map(|found| found.message).collect();
+    Ok(Revision { id, desired: loaded.desired, warnings })
 }

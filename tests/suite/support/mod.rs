@@ -1,5 +1,6 @@
 //! What the tests are made with: roots of the embedded driver, guests, a private libvirtd, and the programs they drive.
 
+pub(crate) mod agent;
 pub(crate) mod capabilities;
 pub(crate) mod chain;
 pub(crate) mod cmd;
@@ -13,6 +14,7 @@ pub(crate) mod guest;
 pub(crate) mod lab;
 pub(crate) mod linux;
 pub(crate) mod monitor;
+pub(crate) mod remote;
 pub(crate) mod slow;
 pub(crate) mod terminal;
 pub(crate) mod tools;
