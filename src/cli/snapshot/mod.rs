@@ -8,6 +8,7 @@ mod open;
 mod parent;
 mod revert;
 mod xml;
+mod xpath;
 
 use clap::{Args, Subcommand};
 

@@ -72,6 +72,14 @@ const ROWS: &[Rows] = &[
         ],
     },
     Rows {
+        command: "snapshot-dumpxml",
+        test: "parity::ask::nodes_by_xpath",
+        flags: &[
+            ("--xpath", "`snapshot xml --xpath EXPRESSION`"),
+            ("--wrap", "`snapshot xml --xpath EXPRESSION --wrap`"),
+        ],
+    },
+    Rows {
         command: "snapshot-parent",
         test: "parity::ask::every_question",
         flags: &[
@@ -144,6 +152,5 @@ pub(super) const PENDING: &[(&str, &[&str])] = &[
     ),
     ("snapshot-current", &["--snapshotname"]),
     ("snapshot-delete", &["--domain", "--snapshotname", "--current", "--children", "--children-only", "--metadata"]),
-    ("snapshot-dumpxml", &["--xpath", "--wrap"]),
     ("snapshot-edit", &["--domain", "--snapshotname", "--current", "--rename", "--clone"]),
 ];
