@@ -83,6 +83,7 @@ fn a_snapshot_that_cannot_be_read_is_never_left_out_in_silence() {
     // What does not need its XML understood is answered.
     assert_eq!(ask(&["list", "web", "--name"]).exits(0).stdout, "fine\ntorn\n");
     assert!(ask(&["xml", "web", "torn"]).exits(0).stdout.contains("<y:b/>"));
+    assert_eq!(ask(&["xml", "web", "torn", "--xpath", "/*/name"]).exits(0).stdout, "<name>torn</name>\n");
     assert!(ask(&["info", "web", "fine"]).exits(0).stdout.contains("Children:       1\n"));
 }
 
@@ -95,6 +96,13 @@ fn a_verb_is_about_one_host() {
     let nowhere = "qemu+unix:///system?socket=/nonexistent/libvirt-sock";
     let ran = snapward(["snapshot", "list", "web"]).env("LIBVIRT_DEFAULT_URI", nowhere).run().exits(1);
     assert!(ran.stderr.contains(nowhere) && ran.stderr.contains("nothing was done"), "{ran}");
+}
+
+#[test]
+fn nodes_need_a_program_that_may_be_missing() {
+    let args = ["-c", "test:///default", "snapshot", "xml", "test", "any", "--xpath", "//name"];
+    let ran = snapward(args).env("PATH", "/nonexistent").run().exits(1);
+    assert!(ran.stderr.contains("xmllint, which is not installed") && ran.stderr.contains("libxml2-utils"), "{ran}");
 }
 
 #[test]

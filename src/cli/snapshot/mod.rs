@@ -14,6 +14,7 @@ mod parent;
 mod revert;
 mod spec;
 mod xml;
+mod xpath;
 
 pub(super) use act::{Seen, carry_out};
 use clap::{Args, Subcommand};

@@ -1,4 +1,4 @@
-//! `snapward snapshot xml`: a snapshot's XML as libvirt writes it.
+//! `snapward snapshot xml`: a snapshot's XML as libvirt writes it, or nodes of it.
 
 use clap::Args;
 
@@ -8,6 +8,7 @@ use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::args::Domain;
 use super::open::{Opened, open};
+use super::xpath::Selection;
 use crate::host::SnapshotRef;
 use crate::libvirt::Access;
 
@@ -17,6 +18,7 @@ use crate::libvirt::Access;
     "Examples:\n",
     "  snapward snapshot xml web-1 golden\n",
     "  snapward snapshot xml web-1 golden --security-info > golden.xml\n",
+    "  snapward snapshot xml web-1 golden --xpath //disk --wrap\n",
     "\n",
     exit_codes!(ask)
 ))]
@@ -30,6 +32,14 @@ pub(super) struct XmlArgs {
 
     #[command(flatten)]
     secrets: Secrets,
+
+    /// Print only the nodes that this XPath 1.0 expression selects, one after the other; none is no error. Needs xmllint.
+    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true)]
+    xpath: Option<String>,
+
+    /// Put the selected nodes into one <nodes> element.
+    #[arg(long, requires = "xpath")]
+    wrap: bool,
 }
 
 /// Whether secrets are printed.
@@ -61,8 +71,10 @@ impl Secrets {
 }
 
 pub(super) fn run(args: &XmlArgs, context: &Context) -> Result<Exit, CliError> {
+    let selection = args.xpath.as_deref().map(|expression| Selection::new(expression, args.wrap)).transpose()?;
     let opened = open(context, &args.domain.domain, args.secrets.access())?;
     let snapshot = opened.snapshot(&args.snapshot)?;
-    context.output.data(&args.secrets.xml(&opened, &snapshot)?)?;
+    let xml = args.secrets.xml(&opened, &snapshot)?;
+    context.output.data(&selection.map_or_else(|| Ok(xml.clone()), |selection| selection.of(&xml))?)?;
     Ok(Exit::Done)
 }

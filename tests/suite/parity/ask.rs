@@ -63,6 +63,55 @@ fn every_question() {
 }
 
 #[test]
+fn nodes_by_xpath() {
+    let bed = Bed::new();
+    let twins = secretive(&bed);
+    let ask = |expression: &str, more: &[&'static str]| {
+        let xpath = ["--xpath", expression];
+        let (theirs, ours) = (["snapshot-dumpxml", DOM, "with"], ["xml", DOM, "with"]);
+        twins.answers(&[&theirs, &xpath[..], more].concat(), &[&ours, &xpath[..], more].concat())
+    };
+    let elements =
+        ["/domainsnapshot/domain/os", "//name | //os", "//disk[@type='file']", "/domainsnapshot", "//name/text()"];
+    let others = ["//disk/@type", "/", "//text()", "(//disk)[1]/node()[1]", "//comment()", "//inactiveDomain"];
+    for expression in elements.iter().chain(&others) {
+        let (theirs, ours) = ask(expression, &[]);
+        assert_eq!(theirs.status.code(), Some(0), "{expression}");
+        let theirs = String::from_utf8_lossy(&theirs.stdout).into_owned();
+        assert_eq!(theirs.trim_end_matches('\n'), ours.exits(0).stdout.trim_end_matches('\n'), "{expression}");
+    }
+    for expression in elements.iter().chain(&["//nope"]) {
+        assert!(assert_same(ask(expression, &["--wrap"])).starts_with("<nodes"), "{expression}");
+    }
+    // The description, with what XML escapes.
+    assert_eq!(assert_same(ask("/domainsnapshot/description/text()", &[])), "a &lt; b &amp; c\n");
+    // No node: nothing, and no error.
+    assert_eq!(ask("//nope", &[]).1.exits(0).stdout, "");
+    // Secrets as without --xpath.
+    assert_eq!(ask("//@passwd", &[]).1.exits(0).stdout, "");
+    assert_eq!(assert_same(ask("/domainsnapshot/domain//@passwd", &["--security-info"])), " passwd=\"hush\"\n");
+
+    // Where virsh fails, or says nothing of an error in its exit code.
+    let wrong = [
+        ("count(//disk)", "not a set of nodes"),
+        ("'disk'", "not a set of nodes"),
+        ("//[", "Invalid expression"),
+        ("x:disk", "namespace prefix"),
+        ("", "Invalid expression"),
+        ("//a) + count(//b", ""),
+    ];
+    for (expression, reason) in wrong {
+        let ours = ask(expression, &[]).1.exits(64);
+        assert!(ours.stderr.contains("XPath") && ours.stderr.contains(reason) && ours.stdout.is_empty(), "{ours}");
+    }
+    // virsh makes them attributes of <nodes>, and of those with the same name keeps the last.
+    let (theirs, ours) = ask("//disk/@type | //target/@dev", &["--wrap"]);
+    assert!(String::from_utf8_lossy(&theirs.stdout).starts_with("<nodes type="), "{theirs:?}");
+    assert!(ours.exits(64).stderr.contains("attributes"));
+    drop(bed.snapward(&["xml", twins.first(), "with", "--wrap"]).exits(64));
+}
+
+#[test]
 fn info_in_json_says_the_same() {
     let bed = Bed::new();
     let twins = internal(&bed);
