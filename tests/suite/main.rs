@@ -14,6 +14,7 @@ mod host_text;
 mod manifests;
 mod other_tools;
 mod parity;
+mod pitfalls;
 mod policies;
 mod private_daemon;
 mod retention;
