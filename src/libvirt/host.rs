@@ -1,4 +1,4 @@
-//! [`Host`] on a libvirt connection: one libvirt call per method.
+//! [`Host`] on a libvirt connection: one libvirt call per method; a revert is followed by a look at its new overlays.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -76,6 +76,19 @@ impl LibvirtHost {
             Images::Local => Ok(()),
             Images::Remote => Err("the image is on another machine".to_owned()),
             Images::Imaginary => Err("libvirt's test driver has no images".to_owned()),
+        }
+    }
+
+    /// Closes new overlays to whoever may not read what they stand on. The capture or revert is done, so that one cannot be
+    /// closed is a warning.
+    fn restrict<'a>(&self, overlays: impl Iterator<Item = &'a str>) {
+        if self.local().is_err() {
+            return;
+        }
+        for overlay in overlays {
+            if let Err(error) = image::restrict(overlay) {
+                tracing::warn!(overlay, %error, "libvirt may have left this overlay open to all users of the host");
+            }
         }
     }
 
@@ -306,6 +319,7 @@ impl Host for LibvirtHost {
         let flags = create_flags(request, domain.state.is_active());
         let made =
             self.domain(domain, operation)?.domain.create_snapshot_xml(&xml, flags).map_err(failed(operation))?;
+        self.restrict(request.capture.disks.iter().filter_map(|disk| disk.file.as_deref()));
         self.snapshot_ref(made, operation)
     }
 
@@ -333,7 +347,13 @@ impl Host for LibvirtHost {
     fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
         let operation = Operation::Revert(domain, &snapshot.name);
         let handle = self.snapshot_handle(domain, snapshot, operation)?;
-        handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))
+        handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))?;
+        // libvirt chose the names of the new overlays. That the definition cannot be read takes nothing from the revert.
+        if let (Ok(()), Ok(now)) = (self.local(), self.definition(domain, false)) {
+            let writable = now.disks.iter().filter(|disk| !disk.readonly && disk.format == "qcow2");
+            self.restrict(writable.filter_map(|disk| disk.source.as_deref()));
+        }
+        Ok(())
     }
 
     fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {

@@ -1,4 +1,8 @@
-//! Captures: a kind that was not asked for, a name used again, a freeze that nobody answers.
+//! Captures: a kind that was not asked for, a name used again, a freeze that nobody answers, overlays that anybody may read.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::support::chain::source;
 use crate::support::cmd::{Ran, snapward};
@@ -96,4 +100,30 @@ fn a_snapshot_of_virsh_does_not_say_how_consistent_it_is() {
     assert!(ours.snapshots().is_empty());
     drop(apply(&root, "ours", &wants("filesystemIfAgent")).exits(0));
     assert!(ours.snapshot_xml("s").contains("Snapward-Consistency: crash"));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+/// libvirt's overlays of a stopped domain may be read by everybody, whoever may read the image below. Those of snapward's
+/// captures, guards and reverts may not; their owner may write them, also on a read-only template.
+#[test]
+fn overlays_of_a_stopped_domain_are_open_to_all() {
+    let root = EmbedRoot::new();
+    let [theirs, ours, template] = ["theirs", "ours", "template"].map(|name| root.guest(name).define());
+    for (guest, mode) in [(&theirs, 0o600), (&ours, 0o600), (&template, 0o440)] {
+        fs::set_permissions(guest.vda(), fs::Permissions::from_mode(mode)).expect("a mode");
+    }
+    root.virsh_ok(&["snapshot-create-as", "theirs", "s", "--disk-only"]);
+    assert_eq!(mode(&source(&theirs.xml(), "vda")), 0o644);
+    for (guest, name, expected) in [(&ours, "ours", 0o600), (&template, "template", 0o640)] {
+        drop(apply(&root, name, "    - {name: s, capture: {content: disks, location: external}}\n").exits(0));
+        assert_eq!(mode(&source(&guest.xml(), "vda")), expected, "{name}");
+    }
+    drop(snapward(["-c", &root.uri(), "snapshot", "revert", "ours", "s", "--yes"]).run().exits(0));
+    let guard = ours.snapshots().into_iter().find(|name| name.starts_with("before-revert-")).expect("a guard");
+    for xml in [ours.xml(), ours.snapshot_xml(&guard), ours.snapshot_xml("s")] {
+        assert_eq!(mode(&source(&xml, "vda")), 0o600);
+    }
 }

@@ -204,7 +204,7 @@ pub(super) const PITFALLS: &[Pitfall] = &[
     Pitfall {
         number: 16,
         name: "long jobs",
-        virsh: "A domain at work makes every other command wait, and fail after 30 s.",
+        virsh: "A running domain at work makes every other command wait, and fail after 30 s.",
         snapward: "One run at a time works on a domain. Where another's job holds it, the run says so, has changed nothing, \
                    and the next one goes on.",
         shown: &[
@@ -223,7 +223,7 @@ pub(super) const PITFALLS: &[Pitfall] = &[
         number: 18,
         name: "migration",
         virsh: "`migrate` refuses a domain with snapshots, so their metadata is dropped first.",
-        snapward: "Captures none of them again: their contents are found, or the ledger knows them (`NotPossible`, `Missing`).",
+        snapward: "Captures none of them again: the ledger knows them (`Missing`), also after they vanished all at once.",
         shown: &[
             Real("pitfalls::moves::snapshots_that_are_gone_all_at_once_are_not_captured_again"),
             NotHere("the move itself, which needs a second host"),
@@ -245,13 +245,14 @@ pub(super) const PITFALLS: &[Pitfall] = &[
         name: "long chains and what they leave",
         virsh: "A chain of 25 overlays neither starts nor lets one be deleted; overlays of a stopped domain are open to all; \
                 a revert gives a CD-ROM an overlay; files are left.",
-        snapward: "Stops at `chainLimit`, names what the revert will do to the drive and what was left, and deletes no file \
+        snapward: "Stops at `chainLimit`, closes new overlays to whoever may not read the image below, names what the revert will do to the drive and what was left, and deletes no file \
                    that is not its own.",
         shown: &[
             Real("scenarios::external::long_chains::a_chain_of_25_overlays_can_neither_be_started_nor_shortened"),
             Real("scenarios::external::long_chains::snapward_makes_no_chain_that_cannot_be_started"),
             Real("scenarios::external::mixed::snapward_names_the_overlay_that_was_left_behind_and_leaves_it"),
             Real("scenarios::reverts::managed_save_and_cd_roms_are_looked_for"),
+            Real("pitfalls::captures::overlays_of_a_stopped_domain_are_open_to_all"),
         ],
     },
 ];
