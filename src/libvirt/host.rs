@@ -1,5 +1,6 @@
-//! [`Host`] on a libvirt connection: one libvirt call per method; a revert is followed by a look at its new overlays.
+//! [`Host`] on a libvirt connection: one libvirt call per method; around a revert, also two looks at the disks.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
@@ -347,11 +348,13 @@ impl Host for LibvirtHost {
     fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
         let operation = Operation::Revert(domain, &snapshot.name);
         let handle = self.snapshot_handle(domain, snapshot, operation)?;
+        // libvirt chooses the names of the new overlays; what a disk was on before is none of them. That a definition cannot be
+        // read takes nothing from the revert.
+        let sources = || self.local().ok().and_then(|()| Some(sources(self.definition(domain, false).ok()?)));
+        let before = sources();
         handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))?;
-        // libvirt chose the names of the new overlays. That the definition cannot be read takes nothing from the revert.
-        if let (Ok(()), Ok(now)) = (self.local(), self.definition(domain, false)) {
-            let writable = now.disks.iter().filter(|disk| !disk.readonly && disk.format == "qcow2");
-            self.restrict(writable.filter_map(|disk| disk.source.as_deref()));
+        if let (Some(before), Some(now)) = (before, sources()) {
+            self.restrict(now.difference(&before).map(String::as_str));
         }
         Ok(())
     }
@@ -399,6 +402,12 @@ impl Host for LibvirtHost {
     fn files(&self) -> &dyn Files {
         self
     }
+}
+
+/// What the disks that take overlays are on.
+fn sources(definition: DomainDefinition) -> BTreeSet<String> {
+    let writable = definition.disks.into_iter().filter(|disk| !disk.readonly && disk.format == "qcow2");
+    writable.filter_map(|disk| disk.source).collect()
 }
 
 impl Files for LibvirtHost {

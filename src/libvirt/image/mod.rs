@@ -1,4 +1,5 @@
-//! Image files, read without a tool: qcow2 headers, identity, size. A guest may have written what is read here.
+//! Image files, read without a tool: qcow2 headers, identity, size. A guest may have written what is read here. Nothing is
+//! changed but the mode of a new overlay.
 
 mod mode;
 mod probe;

@@ -8,7 +8,7 @@ use crate::support::chain::source;
 use crate::support::cmd::{Ran, snapward};
 use crate::support::embed::EmbedRoot;
 use crate::support::lab::{set, snapshot};
-use crate::support::tools::{qemu_img_snapshots, qemu_io_check, qemu_io_write};
+use crate::support::tools::{create_image, qemu_img_snapshots, qemu_io_check, qemu_io_write, run, text};
 
 /// Applies a set for one domain.
 fn apply(root: &EmbedRoot, domain: &str, snapshots: &str) -> Ran {
@@ -126,4 +126,15 @@ fn overlays_of_a_stopped_domain_are_open_to_all() {
     for xml in [ours.xml(), ours.snapshot_xml(&guard), ours.snapshot_xml("s")] {
         assert_eq!(mode(&source(&xml, "vda")), 0o600);
     }
+
+    // A linked clone that its user opened is no overlay of ours: an internal revert leaves it as it is.
+    let clone = root.guest("clone").define();
+    let base = root.image("base.qcow2");
+    create_image(&base, "qcow2", "8M");
+    fs::set_permissions(&base, fs::Permissions::from_mode(0o600)).expect("a mode");
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", text(&base), text(&clone.vda())]);
+    fs::set_permissions(clone.vda(), fs::Permissions::from_mode(0o644)).expect("a mode");
+    root.virsh_ok(&["snapshot-create-as", "clone", "s"]);
+    drop(snapward(["-c", &root.uri(), "snapshot", "revert", "clone", "s", "--yes"]).run().exits(0));
+    assert_eq!(mode(&clone.vda()), 0o644);
 }

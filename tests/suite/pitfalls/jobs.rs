@@ -47,15 +47,14 @@ fn a_deletion_starts_the_stopped_domain() {
         let drive = ["hdc", "--type", "cdrom", "--mode", "readonly", "--config"];
         root.virsh_ok(&[&["attach-disk", name, tools::text(&iso)], &drive[..]].concat());
     }
-    let entry = |name: &str, more: &str| {
-        format!("    - {{name: {name}, capture: {{content: disks, location: external}}, adopt: true{more}}}\n")
-    };
+    let entry =
+        |name: &str| format!("    - {{name: {name}, capture: {{content: disks, location: external}}, adopt: true}}\n");
     let manifest = |first: &str| {
-        let spec = format!("  domains: {{include: [ours]}}\n  snapshots:\n{first}{}", entry("e2", ""));
+        let spec = format!("  domains: {{include: [ours]}}\n  snapshots:\n{first}{}", entry("e2"));
         root.file("pitfall.yaml", &set("lab", &spec))
     };
     let apply = |file: &str| snapward(["-c", &root.uri(), "apply", "--yes", file]).run();
-    drop(apply(&manifest(&entry("e1", ""))).exits(0));
+    drop(apply(&manifest(&entry("e1"))).exits(0));
     let absent = manifest("    - {name: e1, state: absent}\n");
 
     fs::remove_file(&iso).expect("removed");

@@ -44,7 +44,7 @@ fn reverts(lab: &Lab<'_>, yaml: &str) -> Planned {
 #[test]
 fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let mut chain = Chain::with_disks(&root, "vm", &["vda", "vdb"]);
     chain.capture("e1");
     chain.capture("e2");
@@ -62,7 +62,8 @@ fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
     assert!(stamped.contains("Snapward-Revert: default/reset/t1; done; "), "{stamped}");
     lab.settled(&request("e1", "t1", ""));
 
-    // Forth again, at once: libvirt names overlays after the second.
+    // Forth again, at once: libvirt names overlays after the second. So are guards, after that of the plan.
+    lab.ahead = 1;
     reverts(&lab, &request(&guard, "t2", ""));
     assert_eq!(chain.state(), Ok(now));
     reverts(&lab, &request("e2", "t3", "  guard: {keep: 0}\n"));
