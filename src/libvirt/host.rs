@@ -1,5 +1,6 @@
-//! [`Host`] on a libvirt connection: one libvirt call per method.
+//! [`Host`] on a libvirt connection: one libvirt call per method; around a revert, also two looks at the disks.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +77,19 @@ impl LibvirtHost {
             Images::Local => Ok(()),
             Images::Remote => Err("the image is on another machine".to_owned()),
             Images::Imaginary => Err("libvirt's test driver has no images".to_owned()),
+        }
+    }
+
+    /// Closes new overlays to whoever may not read what they stand on. The capture or revert is done, so that one cannot be
+    /// closed is a warning.
+    fn restrict<'a>(&self, overlays: impl Iterator<Item = &'a str>) {
+        if self.local().is_err() {
+            return;
+        }
+        for overlay in overlays {
+            if let Err(error) = image::restrict(overlay) {
+                tracing::warn!(overlay, %error, "libvirt may have left this overlay open to all users of the host");
+            }
         }
     }
 
@@ -312,6 +326,7 @@ impl Host for LibvirtHost {
         let flags = create_flags(request, domain.state.is_active());
         let made =
             self.domain(domain, operation)?.domain.create_snapshot_xml(&xml, flags).map_err(failed(operation))?;
+        self.restrict(request.capture.disks.iter().filter_map(|disk| disk.file.as_deref()));
         self.snapshot_ref(made, operation)
     }
 
@@ -346,7 +361,15 @@ impl Host for LibvirtHost {
     fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, request: RevertRequest) -> Result<()> {
         let operation = Operation::Revert(domain, &snapshot.name);
         let handle = self.snapshot_handle(domain, snapshot, operation)?;
-        handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))
+        // libvirt chooses the names of the new overlays; what a disk was on before is none of them. That a definition cannot be
+        // read takes nothing from the revert.
+        let sources = || self.local().ok().and_then(|()| Some(sources(self.definition(domain, false).ok()?)));
+        let before = sources();
+        handle.snapshot.revert(revert_flags(request)).map_err(failed(operation))?;
+        if let (Some(before), Some(now)) = (before, sources()) {
+            self.restrict(now.difference(&before).map(String::as_str));
+        }
+        Ok(())
     }
 
     fn has_managed_save(&self, domain: &DomainRef) -> Result<bool> {
@@ -392,6 +415,12 @@ impl Host for LibvirtHost {
     fn files(&self) -> &dyn Files {
         self
     }
+}
+
+/// What the disks that take overlays are on.
+fn sources(definition: DomainDefinition) -> BTreeSet<String> {
+    let writable = definition.disks.into_iter().filter(|disk| !disk.readonly && disk.format == "qcow2");
+    writable.filter_map(|disk| disk.source).collect()
 }
 
 impl Files for LibvirtHost {

@@ -16,6 +16,7 @@ mod manifests;
 mod monitoring;
 mod other_tools;
 mod parity;
+mod pitfalls;
 mod policies;
 mod private_daemon;
 mod retention;

@@ -75,6 +75,10 @@ pub(super) fn run(args: &XmlArgs, context: &Context) -> Result<Exit, CliError> {
     let opened = open(context, &args.domain.domain, args.secrets.access())?;
     let snapshot = opened.snapshot(&args.snapshot)?;
     let xml = args.secrets.xml(&opened, &snapshot)?;
-    context.output.data(&selection.map_or_else(|| Ok(xml.clone()), |selection| selection.of(&xml))?)?;
+    let printed = match selection {
+        Some(selection) => selection.of(&xml)?,
+        None => xml,
+    };
+    context.output.data(&printed)?;
     Ok(Exit::Done)
 }

@@ -1,9 +1,12 @@
-//! Image files, read without a tool: qcow2 headers, identity, size. A guest may have written what is read here.
+//! Image files, read without a tool: qcow2 headers, identity, size. A guest may have written what is read here. Nothing is
+//! changed but the mode of a new overlay.
 
+mod mode;
 mod probe;
 mod qcow2;
 mod snapshots;
 
+pub(super) use mode::restrict;
 pub(super) use probe::{directory, image, space};
 pub(super) use snapshots::snapshots;
 
