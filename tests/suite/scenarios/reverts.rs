@@ -34,7 +34,9 @@ fn guards(guest: &Guest<'_>) -> Vec<String> {
 
 /// Plans and applies, and asserts that the domain was reverted.
 #[track_caller]
-fn reverts(lab: &Lab<'_>, yaml: &str) -> Planned {
+fn reverts(lab: &mut Lab<'_>, yaml: &str) -> Planned {
+    // Guards are named after the second of the plan, and no two of them share one.
+    lab.ahead += 1;
     let planned = lab.apply(yaml);
     let reverted: Vec<_> = actions(&planned.plan).into_iter().filter(|action| action.starts_with("revert")).collect();
     assert_eq!(reverted.len(), 1, "{:#?}", planned.plan);
@@ -50,7 +52,7 @@ fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
     chain.capture("e2");
     chain.write();
     let now = chain.state().expect("readable");
-    reverts(&lab, &request("e1", "t1", ""));
+    reverts(&mut lab, &request("e1", "t1", ""));
     assert_eq!(chain.state(), Ok(1), "as e1 captured it");
     assert_eq!(chain.guest.current(), "e1");
     let [guard] = <[String; 1]>::try_from(guards(&chain.guest)).expect("one guard");
@@ -62,12 +64,10 @@ fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
     assert!(stamped.contains("Snapward-Revert: default/reset/t1; done; "), "{stamped}");
     lab.settled(&request("e1", "t1", ""));
 
-    // Forth again, at once: libvirt names overlays after the second. Ours goes on, as the guards are named after it.
-    lab.ahead = 1;
-    reverts(&lab, &request(&guard, "t2", ""));
+    // Forth again, at once: libvirt names overlays after the second.
+    reverts(&mut lab, &request(&guard, "t2", ""));
     assert_eq!(chain.state(), Ok(now));
-    lab.ahead = 2;
-    reverts(&lab, &request("e2", "t3", "  guard: {keep: 0}\n"));
+    reverts(&mut lab, &request("e2", "t3", "  guard: {keep: 0}\n"));
     assert_eq!(chain.state(), Ok(2));
     assert!(chain.guest.try_start().is_ok(), "it starts");
     chain.guest.destroy();
@@ -83,7 +83,7 @@ fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
 #[test]
 fn an_internal_domain_is_reverted_in_every_run_state() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let guest = root.guest("vm").disk("vda", "qcow2", "8M").disk("vdb", "qcow2", "8M").define();
     qemu_io_write(&guest.vda(), "qcow2", 0x11, 0, 65536);
     guest.snapshot("off", "");
@@ -104,7 +104,7 @@ fn an_internal_domain_is_reverted_in_every_run_state() {
     ];
     for (number, (to, power, after)) in cases.into_iter().enumerate() {
         let yaml = request(to, &format!("t{number}"), &format!("  power: {power}\n"));
-        reverts(&lab, &yaml);
+        reverts(&mut lab, &yaml);
         assert_eq!(state(&lab, &guest), after, "{to} {power}");
         assert_eq!(guest.current(), to);
         // Guards beyond the newest go with the next run.
@@ -118,7 +118,7 @@ fn an_internal_domain_is_reverted_in_every_run_state() {
 #[test]
 fn a_running_external_domain_with_memory_comes_back_running() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let mut chain = Chain::new(&root, "vm");
     chain.write();
     chain.guest.start();
@@ -128,7 +128,7 @@ fn a_running_external_domain_with_memory_comes_back_running() {
     );
     lab.apply(&declared);
     chain.note_capture("full");
-    reverts(&lab, &format!("{declared}---\n{}", request("full", "t1", "")));
+    reverts(&mut lab, &format!("{declared}---\n{}", request("full", "t1", "")));
     assert_eq!(state(&lab, &chain.guest), "running");
     let ledger = chain.guest.xml();
     assert!(ledger.contains("made name=\"full\""), "the ledger is whole again: {ledger}");
@@ -136,7 +136,7 @@ fn a_running_external_domain_with_memory_comes_back_running() {
     let guard = guards(&chain.guest).pop().expect("a guard");
     let kept = chain.guest.snapshot_xml(&guard);
     assert!(kept.contains("<memory snapshot='external'"), "its memory too: {kept}");
-    reverts(&lab, &format!("{declared}---\n{}", request("full", "t2", "  power: paused\n")));
+    reverts(&mut lab, &format!("{declared}---\n{}", request("full", "t2", "  power: paused\n")));
     assert_eq!(state(&lab, &chain.guest), "paused");
     lab.apply(&format!("{declared}---\n{}", request("full", "t2", "")));
     lab.settled(&format!("{declared}---\n{}", request("full", "t2", "")));
@@ -234,7 +234,7 @@ fn what_would_fail_midway_is_found_before_the_domain_is_stopped() {
 #[test]
 fn a_revert_that_fails_midway_says_that_the_domain_is_down_and_how_to_get_it_back() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let chain = Chain::new(&root, "vm");
     chain.guest.start();
     let memory = root.image("vm.memory");
@@ -252,14 +252,14 @@ fn a_revert_that_fails_midway_says_that_the_domain_is_down_and_how_to_get_it_bac
     assert_eq!(blocks(&next), ["OutcomeUnknown full"]);
     assert_eq!(next.summary.delete, 0, "the guard stays");
     // What the text names works.
-    reverts(&lab, &request(&guard, "t2", "  guard: {keep: 0}\n"));
+    reverts(&mut lab, &request(&guard, "t2", "  guard: {keep: 0}\n"));
     assert_eq!(state(&lab, &chain.guest), "running");
 }
 
 #[test]
 fn a_revert_after_its_time_or_by_a_used_token_is_not_carried_out() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let guest = root.guest("vm").define();
     guest.snapshot("clean", "");
     let yaml = request("clean", "t1", "  guard: {keep: 0}\n");
@@ -271,7 +271,7 @@ fn a_revert_after_its_time_or_by_a_used_token_is_not_carried_out() {
     assert!(outcome.domains[0].actions[0].text.contains("expired"), "{outcome:#?}");
 
     // The ledger alone knows the token after its target was deleted and captured anew.
-    reverts(&lab, &yaml);
+    reverts(&mut lab, &yaml);
     guest.delete_snapshot("clean");
     guest.snapshot("clean", "");
     let plan = lab.plan(&yaml).plan;
@@ -281,7 +281,7 @@ fn a_revert_after_its_time_or_by_a_used_token_is_not_carried_out() {
 #[test]
 fn managed_save_and_cd_roms_are_looked_for() {
     let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
+    let mut lab = Lab::new(&root);
     let iso = root.image("install.iso");
     fs::write(&iso, vec![7_u8; 65536]).expect("written");
     let cdrom = format!(
@@ -291,7 +291,7 @@ fn managed_save_and_cd_roms_are_looked_for() {
     );
     let guest = root.guest("vm").disk("vda", "qcow2", "8M").device(&cdrom).define();
     guest.try_disk_only("clean", "").expect("captured");
-    let planned = reverts(&lab, &request("clean", "t1", "  guard: {keep: 0}\n"));
+    let planned = reverts(&mut lab, &request("clean", "t1", "  guard: {keep: 0}\n"));
     let risk = &planned.plan.actions[0].risk.text;
     assert!(risk.contains("CD-ROM drive hdc"), "{risk}");
     assert!(guest.xml().contains("install."), "{}", guest.xml());
