@@ -49,6 +49,7 @@ pub(super) fn part(plan: &Plan, domain: &PlannedDomain) -> Plan {
         good_until: plan.good_until.clone(),
         source: plan.source.clone(),
         summary: plan.summary,
+        hosts: Vec::new(),
         domains: vec![domain.clone()],
         actions: plan.actions.iter().filter(|action| is_in(action, domain)).cloned().collect(),
         blocked: Vec::new(),

@@ -66,6 +66,10 @@ pub(super) fn run(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> 
     let read =
         reading::read(&desired, &context.global.connect, Access::ReadOnly, at.unwrap_or_else(clock::now), source)?;
     let rendered = match args.output {
+        PlanFormat::Text if context.global.verbose > 0 => {
+            let palette = context.output.data;
+            text::hosts(&read.plan, palette) + "\n" + &text::plan(&read.plan, palette)
+        }
         PlanFormat::Text => text::plan(&read.plan, context.output.data),
         PlanFormat::Json => json::pretty(&read.plan)?,
         PlanFormat::Markdown => markdown::plan(&read.plan),

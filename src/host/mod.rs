@@ -27,7 +27,7 @@ use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::{Capture, Power};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{Agent, ObservedDisk, RunState};
+use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
 use crate::model::snapshot::ObservedSnapshot;
 
 /// The result of every host call.
@@ -84,8 +84,8 @@ pub struct Capabilities {
 pub struct DomainDefinition {
     /// In the order of the XML.
     pub disks: Vec<ObservedDisk>,
-    /// Whether its firmware keeps variables in a file that is not qcow2.
-    pub raw_nvram: bool,
+    /// Where its firmware keeps its variables.
+    pub nvram: Nvram,
     /// The ledger in its `<metadata>`, whichever domain it names.
     pub ledger: Option<Ledger>,
     /// The memory it is started with, in KiB.

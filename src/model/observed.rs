@@ -141,6 +141,18 @@ pub enum Agent {
     Connected,
 }
 
+/// Where a domain's firmware keeps its variables, which decides whether an internal snapshot of it can hold them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Nvram {
+    /// Nowhere: a BIOS.
+    #[default]
+    None,
+    /// In a qcow2 file.
+    Qcow2,
+    /// In a file of another format: no internal snapshot of the running domain is possible.
+    Other,
+}
+
 /// What a revert is refused for and nothing else asks about; read where a revert may come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevertFacts {
@@ -163,9 +175,8 @@ pub struct ObservedDomain {
     pub state: RunState,
     /// Its disks in the order of the domain XML.
     pub disks: Vec<ObservedDisk>,
-    /// Whether its firmware keeps variables in a file that is not qcow2: then no internal snapshot of the running
-    /// domain is possible.
-    pub raw_nvram: bool,
+    /// Where its firmware keeps its variables.
+    pub nvram: Nvram,
     /// Its snapshots.
     pub tree: SnapshotTree,
     /// The merged copies of the ledger that name this domain's UUID; none: no copy was found.

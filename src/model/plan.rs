@@ -36,6 +36,9 @@ pub struct Plan {
     pub source: PlanSource,
     /// Counts.
     pub summary: Summary,
+    /// The hosts that were read, and what libvirt cannot do on them.
+    #[serde(default)]
+    pub hosts: Vec<PlannedHost>,
     /// The selected domains that were read.
     pub domains: Vec<PlannedDomain>,
     /// What would be done, in the order in which each domain's actions are done.
@@ -71,6 +74,7 @@ impl Plan {
             good_until: None,
             source,
             summary: Summary::default(),
+            hosts: Vec::new(),
             domains: Vec::new(),
             actions: Vec::new(),
             blocked: Vec::new(),
@@ -131,6 +135,30 @@ pub struct Summary {
     pub unmanaged: usize,
     /// Hosts and domains that could not be read.
     pub unreadable: usize,
+}
+
+/// A host of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedHost {
+    /// Its name.
+    pub host: String,
+    /// libvirt's version there, as `11.3.0`.
+    pub libvirt: String,
+    /// What that version cannot do and another can.
+    pub limits: Vec<HostLimit>,
+}
+
+/// Something that libvirt cannot do on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostLimit {
+    /// For programs.
+    pub code: String,
+    /// What it is, as `cannot delete external snapshots or revert to them`.
+    pub text: String,
+    /// What could, as `needs libvirt 9.9`.
+    pub needs: String,
 }
 
 /// A domain of the plan.
@@ -465,8 +493,6 @@ pub enum BlockCode {
     OutcomeUnknown,
     /// A RevertRequest still needs the snapshot.
     RevertPending,
-    /// This version of snapward does not do that yet.
-    NotSupported,
 }
 
 /// Something that stays.

@@ -72,7 +72,7 @@ pub fn read_domain(
         name: domain.name.clone(),
         state: domain.state,
         disks: definition.disks,
-        raw_nvram: definition.raw_nvram,
+        nvram: definition.nvram,
         tree,
         ledger,
         ledger_is_current,

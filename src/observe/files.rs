@@ -169,7 +169,7 @@ mod tests {
     use crate::host::ProbedImage;
     use crate::model::image::{FileId, ImageSnapshot, Space};
     use crate::model::names::{DomainUuid, SnapshotName};
-    use crate::model::observed::{Agent, ObservedDisk, RunState};
+    use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
     use crate::model::stamp::Description;
     use crate::model::tree::SnapshotTree;
@@ -234,7 +234,7 @@ mod tests {
             name: "web".into(),
             state: RunState::ShutOff,
             disks: vec![disk],
-            raw_nvram: false,
+            nvram: Nvram::None,
             tree: SnapshotTree::new(snapshot, None),
             ledger: None,
             ledger_is_current: true,

@@ -26,6 +26,11 @@ pub(super) struct Wish<'w> {
 pub(super) fn action(domain: &ObservedDomain, address: Address, wish: Wish<'_>, prepared: &Prepared) -> Action {
     let external = prepared.capture.location == Location::External;
     let risk = match (external, prepared.consistency) {
+        (true, _) if prepared.capture.has_manual_disk() && domain.state.is_active() => (
+            RiskLevel::Pause,
+            "libvirt leaves the guest paused, so that its manual disks can be captured where they are stored; do that then, and let it \
+             run on (virsh resume)",
+        ),
         (true, ConsistencyReached::Memory) | (false, _) if domain.state.is_active() => {
             (RiskLevel::Pause, "the guest stands still while its memory is written")
         }

@@ -283,7 +283,7 @@ impl<'a> Planner<'a> {
 
     fn delete(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot, code: ReasonCode, text: String) {
         let origin = if code == ReasonCode::Expired { claim.field("deleteAfter") } else { claim.field("state") };
-        if let Some(obstacle) = capture::deletion_obstacle(self.domain, snapshot) {
+        if let Some(obstacle) = capture::deletion_obstacle(self.host, self.domain, snapshot) {
             return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
         }
         let action = self.deletion(snapshot, Reason { code, text }, origin);

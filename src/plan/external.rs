@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::abilities::{EXTERNAL, LONG_CHAINS, version};
 use super::capture::Prepared;
 use super::captures::captures_of;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
@@ -15,9 +16,6 @@ use crate::model::plan::{
     Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
 use crate::model::text::{bytes, count, printable};
-
-/// Below this version libvirt starts no domain with more images in a chain than [`HARD_CHAIN_LIMIT`] (12.0.0).
-pub(super) const LONG_CHAINS_START: u64 = 12_000_000;
 
 /// The most images with which a domain was seen to start below libvirt 12.0: one base and 23 overlays are safe, 25
 /// overlays are not ("nesting too deep").
@@ -136,7 +134,7 @@ impl<'a> Planner<'a> {
 
     /// Of the snapshots that retention wants gone, those that libvirt cannot delete as things stand, each with why.
     pub(super) fn held_by_tree(&self, wanted: &BTreeSet<SnapshotName>) -> Vec<(SnapshotName, String)> {
-        let Some(external) = &self.external else { return deletable(self.domain, wanted) };
+        let Some(external) = &self.external else { return deletable(self.host, self.domain, wanted) };
         if let Some((_, why)) = fault_of(external) {
             return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
         }
@@ -187,12 +185,12 @@ impl<'a> Planner<'a> {
         let created = self.context.now.as_second();
         let mut external = self.external.take().unwrap_or_else(|| self.new_external());
         external.now = chain::after_create(&external.now, name, &prepared.capture, created);
-        if !self.host.external_snapshots {
+        if !EXTERNAL.of(self.host) {
             let text = format!(
-                "{}: libvirt {} of this host captures external snapshots, and can neither delete them nor revert to them (libvirt 9.9 \
-                 can)",
+                "{}: libvirt {} of this host captures external snapshots, and can neither delete them nor revert to them, which {}",
                 self.address(None),
-                version(self.host.libvirt_version)
+                version(self.host.libvirt_version),
+                EXTERNAL.needs()
             );
             if let Some(origin) = self.creates.last().map(|action| action.origin.clone()) {
                 self.warnings.push(Warning { text, origin });
@@ -211,7 +209,7 @@ impl<'a> Planner<'a> {
             for mut action in deletes {
                 let Some((code, text)) = fault_of(&external) else { continue };
                 let finishing = action.address.snapshot.as_ref().and_then(|name| self.finishes(&external, name));
-                if let (Some(effect), true, true) = (finishing, self.deletes.is_empty(), self.host.external_snapshots) {
+                if let (Some(effect), true, true) = (finishing, self.deletes.is_empty(), EXTERNAL.of(self.host)) {
                     // With it done the domain is whole, so the item about the domain falls.
                     self.blocked.retain(|item| item.address.snapshot.is_some() || item.text != fault.text);
                     action.after = Some(files_view(&effect));
@@ -221,12 +219,13 @@ impl<'a> Planner<'a> {
                 let (name, origin) = (action.address.snapshot, action.origin);
                 self.block(name.as_ref(), code, text, "repair the domain first", vec![origin]);
             }
-        } else if !self.host.external_snapshots && !deletes.is_empty() {
+        } else if !EXTERNAL.of(self.host) && !deletes.is_empty() {
             for action in deletes {
                 let (name, origin) = (action.address.snapshot, action.origin);
                 let text = format!(
-                    "libvirt {} of this host cannot delete external snapshots; libvirt 9.9 can",
-                    version(self.host.libvirt_version)
+                    "libvirt {} of this host cannot delete external snapshots, which {}",
+                    version(self.host.libvirt_version),
+                    EXTERNAL.needs()
                 );
                 self.block(name.as_ref(), BlockCode::NotPossible, text, "update libvirt on the host", vec![origin]);
             }
@@ -381,7 +380,7 @@ impl<'a> Planner<'a> {
 
 /// How many images a chain may have.
 pub(super) fn chain_limit(host: &HostInfo, limits: &SafetySpec) -> u32 {
-    if host.libvirt_version < LONG_CHAINS_START { limits.chain_limit.min(HARD_CHAIN_LIMIT) } else { limits.chain_limit }
+    if LONG_CHAINS.of(host) { limits.chain_limit } else { limits.chain_limit.min(HARD_CHAIN_LIMIT) }
 }
 
 fn captures_disks(action: &Action) -> bool {
@@ -395,11 +394,6 @@ fn fault_of(external: &External<'_>) -> Option<(BlockCode, String)> {
         "the domain's snapshots and images do not fit each other, as the item about the domain says; it is not deleted"
             .to_owned(),
     ))
-}
-
-/// libvirt's number of a version as people write it.
-pub(super) fn version(number: u64) -> String {
-    format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000)
 }
 
 /// What a deletion does to files.

@@ -1,5 +1,6 @@
 //! The planner: desired and observed state in, plan out. Pure: no I/O, and `now` is an argument.
 
+pub mod abilities;
 mod capture;
 mod captures;
 pub mod chain;
@@ -98,6 +99,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
     unmatched::report(&context, observed, &mut plan);
     let mut ends: Vec<jiff::Timestamp> = Vec::new();
     for host in &observed.hosts {
+        plan.hosts.push(abilities::planned(&host.info));
         let from = plan.actions.len();
         let mut series_deletes = Vec::new();
         let mut needs_room = Vec::new();

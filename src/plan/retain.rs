@@ -205,7 +205,7 @@ impl<'a> Planner<'a> {
         field: &str,
     ) -> BTreeSet<SnapshotName> {
         let wanted: BTreeSet<SnapshotName> = doomed.keys().cloned().collect();
-        for (name, why) in deletable(self.domain, &wanted) {
+        for (name, why) in deletable(self.host, self.domain, &wanted) {
             let text = format!("{}; {why}", doomed.remove(&name).unwrap_or_default());
             self.keep(claim, &name, ReasonCode::Tree, text);
         }

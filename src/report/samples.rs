@@ -94,6 +94,7 @@ fn plan(domains: Vec<PlannedDomain>, actions: Vec<Action>, blocked: Vec<Blocked>
         created_at: "2026-11-23T12:00:00Z".to_owned(),
         good_until: None,
         source: PlanSource { paths: vec!["sets".to_owned()], at: None },
+        hosts: Vec::new(),
         summary,
         domains,
         actions,

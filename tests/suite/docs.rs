@@ -61,6 +61,18 @@ fn the_field_tables_are_fresh() {
 }
 
 #[test]
+fn the_table_of_versions_is_fresh() {
+    assert_fresh("docs/versions.md", &mut |what| {
+        assert_eq!(what, "abilities");
+        let row = |ability: &snapward::plan::abilities::Ability| {
+            format!("| `{}` | {} | {} | {} |\n", ability.code, ability.what, ability.needs(), ability.without)
+        };
+        let rows: String = snapward::plan::abilities::ALL.iter().map(row).collect();
+        format!("| | to ... | | without it snapward |\n|---|---|---|---|\n{rows}")
+    });
+}
+
+#[test]
 fn the_help_texts_are_fresh() {
     assert_fresh("docs/commands.md", &mut |what| {
         let words = what.strip_prefix("snapward").expect("a command").split_whitespace();

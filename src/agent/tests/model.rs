@@ -19,7 +19,7 @@ use crate::model::desired::DesiredState;
 use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{Agent, ObservedDisk, RunState};
+use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 use crate::observe::Endpoint;
@@ -263,7 +263,7 @@ impl Host for Model {
         self.of(domain, |domain| {
             Ok(DomainDefinition {
                 disks: vec![disk],
-                raw_nvram: false,
+                nvram: Nvram::None,
                 memory_kib: None,
                 agent: Agent::None,
                 ledger: domain.ledger.clone(),

@@ -41,7 +41,7 @@ pub(in crate::libvirt) fn write(request: &CreateRequest, active: bool) -> Result
                 element.with_attribute(("snapshot", "external")).with_attribute(("file", path)).write_empty()?
             }
             Part::Internal => element.with_attribute(("snapshot", "internal")).write_empty()?,
-            Part::No => element.with_attribute(("snapshot", "no")).write_empty()?,
+            Part::No | Part::Manual => element.with_attribute(("snapshot", "no")).write_empty()?,
         };
         // The schema wants at least one disk in the list.
         if !disks.is_empty() {
@@ -59,6 +59,7 @@ pub(in crate::libvirt) fn write(request: &CreateRequest, active: bool) -> Result
 enum Part<'a> {
     No,
     Internal,
+    Manual,
     File { path: &'a str, format: &'a str, block: bool },
 }
 
@@ -67,6 +68,7 @@ fn write_disk(writer: &mut Writer<Vec<u8>>, target: &str, part: &Part<'_>) -> st
     match part {
         Part::No => element.with_attribute(("snapshot", "no")).write_empty()?,
         Part::Internal => element.with_attribute(("snapshot", "internal")).write_empty()?,
+        Part::Manual => element.with_attribute(("snapshot", "manual")).write_empty()?,
         Part::File { path, format, block } => {
             let (kind, attribute) = if *block { ("block", "dev") } else { ("file", "file") };
             element.with_attribute(("snapshot", "external")).with_attribute(("type", kind)).write_inner_content(
@@ -121,7 +123,7 @@ fn part<'a>(request: &'a CreateRequest, disk: &ObservedDisk) -> Result<Part<'a>,
             let block = chosen.and_then(|chosen| chosen.source_type) == Some(SourceType::Block);
             Ok(Part::File { path, format, block })
         }
-        (_, Some(DiskLocation::Manual)) => unsupported("manual captures are not supported by this version"),
+        (Location::External, Some(DiskLocation::Manual)) => Ok(Part::Manual),
         (_, Some(_)) => unsupported("libvirt mixes no internal and external parts in one capture"),
     }
 }
@@ -273,8 +275,6 @@ mod tests {
         assert!(refused(&asked, true), "no overlay");
         asked.capture.disks[0].location = Some(DiskLocation::Internal);
         assert!(refused(&asked, true), "mixed");
-        asked.capture.disks[0].location = Some(DiskLocation::Manual);
-        assert!(refused(&asked, true), "manual");
         assert!(refused(&request(Content::Memory), true), "memory is never internal alone");
     }
 

@@ -4,7 +4,7 @@ use roxmltree::Node;
 
 use super::{XmlError, child, children, ledger, parse, text};
 use crate::host::DomainDefinition;
-use crate::model::observed::{Agent, ObservedDisk};
+use crate::model::observed::{Agent, Nvram, ObservedDisk};
 
 /// Reads what `virDomainGetXMLDesc` gives.
 pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> {
@@ -18,12 +18,14 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
         None => Vec::new(),
     };
     // libvirt's default format of the variables is raw. Without the element there is no file.
-    let raw_nvram = child(root, "os")
-        .and_then(|os| child(os, "nvram"))
-        .is_some_and(|nvram| nvram.attribute("format").unwrap_or("raw") != "qcow2");
+    let nvram = match child(root, "os").and_then(|os| child(os, "nvram")) {
+        None => Nvram::None,
+        Some(nvram) if nvram.attribute("format") == Some("qcow2") => Nvram::Qcow2,
+        Some(_) => Nvram::Other,
+    };
     Ok(DomainDefinition {
         disks,
-        raw_nvram,
+        nvram,
         ledger: ledger::read(root),
         memory_kib: memory_kib(root),
         agent: agent(root),
@@ -158,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_raw_nvram_file_is_raw_nvram() {
-        assert!(read(XML).expect("valid").raw_nvram);
-        for (os, raw) in [
-            ("<nvram format='qcow2'>/n</nvram>", false),
-            ("<nvram format='raw'>/n</nvram>", true),
-            ("<loader type='rom'>/l</loader>", false),
+    fn the_format_of_the_firmwares_variables_is_read() {
+        assert_eq!(read(XML).expect("valid").nvram, Nvram::Other);
+        for (os, nvram) in [
+            ("<nvram format='qcow2'>/n</nvram>", Nvram::Qcow2),
+            ("<nvram format='raw'>/n</nvram>", Nvram::Other),
+            ("<loader type='rom'>/l</loader>", Nvram::None),
         ] {
-            assert_eq!(read(&format!("<domain><os>{os}</os></domain>")).expect("valid").raw_nvram, raw, "{os}");
+            assert_eq!(read(&format!("<domain><os>{os}</os></domain>")).expect("valid").nvram, nvram, "{os}");
         }
     }
 

@@ -102,6 +102,19 @@ fn disks(entry: &Entry<'_>, pointer: &str, capture: &Capture, out: &mut Vec<Diag
     }
 }
 
+/// What nobody can be there for: libvirt leaves the guest paused until its manual disks were captured by other means.
+pub(super) fn check_unattended(entry: &Entry<'_>, pointer: &str, capture: &Capture, out: &mut Vec<Diagnostic>) {
+    let manual = |disk: &CaptureDisk| disk.location == Some(DiskLocation::Manual);
+    for (at, disk) in capture.disks.iter().enumerate().filter(|(_, disk)| manual(disk)) {
+        let message = format!(
+            "a series cannot leave disk `{}` to other means: libvirt pauses the guest at each capture, until a person lets it run on",
+            shown(&disk.target)
+        );
+        let fault = entry.fault(Code::NotPossible, &format!("{pointer}/disks/{at}/location"), message);
+        out.push(fault.help("declare the snapshot by name (spec.snapshots), or use `external` or `no`"));
+    }
+}
+
 fn one_disk(entry: &Entry<'_>, at: &str, capture: &Capture, disk: &CaptureDisk, out: &mut Vec<Diagnostic>) {
     let mut never = |field: &str, message: String, help: &str| {
         out.push(entry.fault(Code::NotPossible, &format!("{at}{field}"), message).help(help));

@@ -24,6 +24,7 @@ pub(super) fn check_template(
     }
     if let Some(capture) = &spec.capture {
         capture::check(entry, "/spec/capture", capture, spec.when.unwrap_or_default(), out);
+        capture::check_unattended(entry, "/spec/capture", capture, out);
     }
     if let Some(name) = &spec.name_template {
         check_name_template(entry, "/spec/nameTemplate", name, "series", out);
@@ -105,7 +106,10 @@ fn one(
     }
     let when = series.when.or(template.and_then(|t| t.when));
     match &series.capture {
-        Some(capture) => capture::check(entry, &format!("{at}/capture"), capture, when.unwrap_or_default(), out),
+        Some(capture) => {
+            capture::check(entry, &format!("{at}/capture"), capture, when.unwrap_or_default(), out);
+            capture::check_unattended(entry, &format!("{at}/capture"), capture, out);
+        }
         // The template was checked with its own `when`; another one here makes another capture of it.
         None if series.when.is_some_and(|when| when != When::Any) => {
             if let Some(capture) = template.and_then(|t| t.capture.as_ref()) {

@@ -151,6 +151,13 @@ pub struct Capture {
     pub consistency: Consistency,
 }
 
+impl Capture {
+    /// Whether a disk is left to other means. libvirt then pauses a running guest, and leaves it paused.
+    pub fn has_manual_disk(&self) -> bool {
+        self.disks.iter().any(|disk| disk.location == Some(DiskLocation::Manual))
+    }
+}
+
 /// Where an external memory image goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -43,17 +43,39 @@ pub(super) fn prepare(
         disks: disks.into_iter().flatten().collect(),
         ..wanted.clone()
     };
-    if capture.disks.is_empty() && capture.memory.is_none() {
-        let text = "the domain has no writable disk to capture".to_owned();
-        return Err(not_possible(text, "take this snapshot out of the manifest, or exclude the domain"));
+    if capture.memory.is_none() && !capture.disks.iter().any(|disk| disk.file.is_some()) {
+        return Err(match capture.disks.first() {
+            None => not_possible(
+                "the domain has no writable disk to capture".to_owned(),
+                "take this snapshot out of the manifest, or exclude the domain",
+            ),
+            Some(_) => not_possible(
+                "every disk is manual, and libvirt wants to capture at least one disk, or the memory, itself".to_owned(),
+                "capture one disk with location: external",
+            ),
+        });
     }
     let reuse = collisions(domain, neighbours, &capture)?;
     let consistency = match (active, with_memory) {
         (_, true) => ConsistencyReached::Memory,
+        (true, false) if capture.has_manual_disk() => unfrozen(wanted.consistency)?,
         (true, false) => frozen(domain, wanted.consistency)?,
         (false, _) => ConsistencyReached::Offline,
     };
     Ok(Prepared { capture, reuse, consistency })
+}
+
+/// The level that the disks reach where libvirt leaves the guest paused for the manual ones: frozen before, it could not be
+/// thawed then.
+fn unfrozen(wanted: Consistency) -> Result<ConsistencyReached, Obstacle> {
+    match wanted {
+        Consistency::Crash | Consistency::FilesystemIfAgent => Ok(ConsistencyReached::Crash),
+        Consistency::Filesystem => Err(not_possible(
+            "its filesystems shall be frozen, and libvirt leaves the guest paused for its manual disks: it could not be thawed"
+                .to_owned(),
+            "freeze it by hand around the capture (virsh domfsfreeze), or ask for less: consistency: crash, or no --quiesce",
+        )),
+    }
 }
 
 /// The level that the disks of a running guest reach. Only a guest that runs, and whose agent answers, freezes its
@@ -95,18 +117,17 @@ fn one_disk(
         request.capture.content == Content::Memory || !takes_part(disk) || disk.snapshot.as_deref() == Some("no");
     match chosen.and_then(|chosen| chosen.location) {
         Some(DiskLocation::No) => return Ok(None),
-        Some(DiskLocation::Manual) => {
-            return Err(Obstacle {
-                code: BlockCode::NotSupported,
-                text: format!("this version of snapward does not take part in manual captures (disk {target})"),
-                way_out: "declare the disk with location: external, or no".to_owned(),
-            });
-        }
-        Some(DiskLocation::External) if !takes_part(disk) => {
+        Some(DiskLocation::External | DiskLocation::Manual) if !takes_part(disk) => {
             return Err(not_possible(
-                format!("disk {target} is declared with location: external, and it is read-only or an empty drive"),
-                format!("take {target} out of capture.disks"),
+                format!("disk {target} is named to be captured, and it is read-only or an empty drive"),
+                format!("take {target} out of the capture's disks"),
             ));
+        }
+        // Whatever its type: libvirt leaves it to its storage.
+        Some(DiskLocation::Manual) => {
+            let (format, file, source_type) = (None, None, None);
+            let location = Some(DiskLocation::Manual);
+            return Ok(Some(CaptureDisk { target: disk.target.clone(), location, format, file, source_type }));
         }
         Some(_) => {}
         None if stays_out => return Ok(None),

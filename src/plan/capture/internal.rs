@@ -1,15 +1,13 @@
 //! Internal captures and their deletion: what libvirt or QEMU would refuse (qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
+use super::super::abilities::{ANY_NAME, UEFI_OFF, UEFI_RUNNING, version};
 use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
 use crate::model::kinds::{Capture, Content, DiskLocation};
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
+use crate::model::observed::{HostInfo, Nvram, ObservedDisk, ObservedDomain, RunState};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
-
-/// From this libvirt on, internal snapshots of running domains are QEMU jobs (10.9.0).
-const NAMES_IN_JOBS: u64 = 10_009_000;
 
 /// Checks an internal capture.
 pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
@@ -47,12 +45,23 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
     if let Some(obstacle) = declared_disk_obstacle(domain, capture) {
         return Some(obstacle);
     }
-    if state.is_active() && domain.raw_nvram {
+    if state.is_active() && domain.nvram == Nvram::Other {
         return Some(not_possible(
             "the domain's firmware keeps its variables in a file that is not qcow2, so QEMU cannot put them into an \
              internal snapshot of the running domain"
                 .to_owned(),
             "declare when: stopped, or give the domain an NVRAM file of format qcow2 (libvirt 10.10 or later)",
+        ));
+    }
+    if state.is_active() && domain.nvram == Nvram::Qcow2 && !UEFI_RUNNING.of(host) {
+        return Some(not_possible(
+            format!(
+                "the domain's firmware keeps its variables in a qcow2 file, and libvirt {} of this host puts none into an internal \
+                 snapshot of a running domain; that {}",
+                version(host.libvirt_version),
+                UEFI_RUNNING.needs()
+            ),
+            "declare when: stopped, or update libvirt on the host",
         ));
     }
     unspeakable(host, domain, name).or_else(|| tag_in_image(domain, name))
@@ -61,7 +70,7 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
 /// Since libvirt 10.9 the name is part of a QEMU job's id, and QEMU has few characters for those (`id_wellformed`).
 fn unspeakable(host: &HostInfo, domain: &ObservedDomain, name: &SnapshotName) -> Option<Obstacle> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let applies = domain.state.is_active() && host.libvirt_version >= NAMES_IN_JOBS && !host.is_test_driver();
+    let applies = domain.state.is_active() && !ANY_NAME.of(host) && !host.is_test_driver();
     let other = name.as_str().chars().find(|c| !fits(*c)).filter(|_| applies)?;
     Some(not_possible(
         format!(
@@ -167,9 +176,22 @@ pub(in crate::plan) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnap
 
 /// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
 /// snapshot's disks unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
-pub(in crate::plan) fn deletion_obstacle(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Obstacle> {
+pub(in crate::plan) fn deletion_obstacle(
+    host: &HostInfo,
+    domain: &ObservedDomain,
+    snapshot: &ObservedSnapshot,
+) -> Option<Obstacle> {
     if !domain.state.is_active() {
-        return None;
+        let nvram = domain.nvram == Nvram::Qcow2 && !UEFI_OFF.of(host) && !snapshot.is_external();
+        return nvram.then(|| {
+            let text = format!(
+                "its firmware's variables are in a qcow2 file, and libvirt {} of this host takes no internal snapshot out of that while \
+                 the domain is off; that {}",
+                version(host.libvirt_version),
+                UEFI_OFF.needs()
+            );
+            not_possible(text, "start the domain and run again, or update libvirt on the host")
+        });
     }
     let unplugged = |(target, storage): &(&String, &Storage)| {
         **storage == Storage::Internal && !domain.disks.iter().any(|disk| disk.target == **target)

@@ -8,7 +8,7 @@ use crate::model::image::{Backing, DomainFiles, Image, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{BlockCode, ImageMerge};
-use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::printable;
 
 /// What libvirt does to files when it deletes the snapshot (`qemuSnapshotDiscardImpl`). On the path of the current
@@ -21,13 +21,6 @@ pub(super) fn effect_of_delete(
 ) -> Result<Effect, Fault> {
     let gone = || Fault::new(BlockCode::Missing, "it is gone", "plan again");
     let snapshot = domain.tree.get(name).ok_or_else(gone)?;
-    if let Some((target, _)) = snapshot.disks.iter().find(|(_, storage)| **storage == Storage::Manual) {
-        return Err(Fault::new(
-            BlockCode::NotPossible,
-            format!("disk {} of it was captured by other means (manual); libvirt cannot merge it", printable(target)),
-            "take the disk's snapshot away where it was made, then drop the metadata (virsh snapshot-delete --metadata)",
-        ));
-    }
     let Some(files) = snapshot.files.as_deref() else {
         return Err(Fault::new(
             BlockCode::ChainInconsistent,

@@ -3,7 +3,8 @@
 use super::super::capture::{self, Request};
 use super::super::captures::{self, Wish};
 use super::super::chain::{self, Step};
-use super::super::external::{HARD_CHAIN_LIMIT, LONG_CHAINS_START};
+use super::super::abilities;
+use super::super::external::HARD_CHAIN_LIMIT;
 use super::super::kinds;
 use super::{Refusal, Scene, ordered, origin};
 use crate::model::act::Act;
@@ -139,7 +140,7 @@ fn flags(scene: &Scene<'_>, order: &CaptureOrder) -> Result<(), Refusal> {
 fn within_limit(scene: &Scene<'_>, name: &SnapshotName, capture: &Capture) -> Result<(), Refusal> {
     if capture.location == Location::Internal
         || capture.content == Content::Memory
-        || scene.host.libvirt_version >= LONG_CHAINS_START
+        || abilities::LONG_CHAINS.of(scene.host)
     {
         return Ok(());
     }

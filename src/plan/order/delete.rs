@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use super::super::abilities::{EXTERNAL, version};
 use super::super::capture;
 use super::super::chain::{self, Layout, Rules, Trust};
 use super::super::declared::{self, metadata_only};
-use super::super::external::{files_view, version};
+use super::super::external::files_view;
 use super::super::kinds;
 use super::{Refusal, Scene, ordered, origin};
 use crate::model::act::Act;
@@ -79,7 +80,7 @@ pub(super) fn exempt(scene: &Scene<'_>, snapshot: &ObservedSnapshot) -> Option<R
 
 fn internal(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, Vec<Refusal>> {
     let obstacle = |name: &SnapshotName| {
-        let obstacle = capture::deletion_obstacle(scene.domain, scene.domain.tree.get(name)?)?;
+        let obstacle = capture::deletion_obstacle(scene.host, scene.domain, scene.domain.tree.get(name)?)?;
         Some(Refusal::obstacle(Some(name), obstacle))
     };
     let held: Vec<_> = wanted.iter().filter_map(obstacle).collect();
@@ -90,10 +91,13 @@ fn internal(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, 
 }
 
 fn external(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, Vec<Refusal>> {
-    if !scene.host.external_snapshots {
-        let text =
-            format!("libvirt {} of this host cannot delete external snapshots", version(scene.host.libvirt_version));
-        return Err(vec![Refusal::new(None, text, "libvirt 9.9 can: update it on the host")]);
+    if !EXTERNAL.of(scene.host) {
+        let text = format!(
+            "libvirt {} of this host cannot delete external snapshots, which {}",
+            version(scene.host.libvirt_version),
+            EXTERNAL.needs()
+        );
+        return Err(vec![Refusal::new(None, text, "update libvirt on the host")]);
     }
     let arranged = chain::arrange(scene.domain, &scene.neighbours, Rules::default(), wanted);
     if !arranged.held.is_empty() {

@@ -57,6 +57,12 @@ pub fn resolve(spec: &CaptureSpec, disk_only: bool, domain: &ObservedDomain) -> 
             "give --memspec file=/PATH to capture the memory into a file, or --disk-only to leave it out",
         ));
     }
+    if takes(DiskLocation::Manual) && !external_disks && memory_file.is_none() {
+        return Err(refuse(
+            "a disk is manual, and libvirt wants to capture at least one disk, or the memory, in a file itself",
+            "capture another disk with snapshot=external, or give --memspec file=/PATH",
+        ));
+    }
     let external = external_disks || memory_file.is_some() || (disk_only && !takes(DiskLocation::Internal));
     let none_of_the_disks = |disk: &crate::model::observed::ObservedDisk| {
         let chosen = disks.iter().find(|chosen| chosen.target == disk.target);
@@ -79,7 +85,7 @@ fn one_disk(domain: &ObservedDomain, disk: &CaptureDisk) -> Result<CaptureDisk, 
     let named = disk.file.is_some() || disk.format.is_some();
     let location = match disk.location {
         None if named => Some(DiskLocation::External),
-        Some(DiskLocation::Internal | DiskLocation::No) if named => {
+        Some(DiskLocation::Internal | DiskLocation::No | DiskLocation::Manual) if named => {
             let text = format!("disk {shown} has a file or format, which belong to an external capture");
             return Err(refuse(text, "leave them out, or say snapshot=external"));
         }

@@ -8,19 +8,14 @@ pub use order::{Order, ordered};
 
 pub(super) use request::{Claim, targets};
 
+use super::abilities::{EXTERNAL, LEFT_OUT, RESET_NVRAM, UEFI_OFF, version};
 use super::chain::{self, Effect, Fault, Neighbours, Rules, Step};
 use crate::model::kinds::Power;
 use crate::model::names::SnapshotName;
-use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
+use crate::model::observed::{HostInfo, Nvram, ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::text::{bytes, printable};
-
-/// The first libvirt that resets firmware variables on a revert.
-const RESET_NVRAM_SINCE: u64 = 8_001_000;
-
-/// The releases that fail to revert to internal snapshots of some domains: 11.2 and 11.3, unless the distribution fixed it.
-const INTERNAL_BROKEN: std::ops::Range<u64> = 11_002_000..11_004_000;
 
 /// What is asked for besides the target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,7 +53,7 @@ pub fn prepare(
 ) -> Result<Prepared, Fault> {
     let gone = || Fault::new(BlockCode::Missing, "the domain has no snapshot of this name", "name one that it has");
     let target = domain.tree.get(name).ok_or_else(gone)?;
-    able(host, target, wanted)?;
+    able(host, domain, target, wanted)?;
     let state = state_after(target, wanted.power);
     ready(domain, target, state)?;
     let effect = chain::prove(domain, neighbours, rules, Step::Revert(name))?;
@@ -71,18 +66,48 @@ fn not_possible(text: impl Into<String>, way_out: impl Into<String>) -> Fault {
 }
 
 /// What the host can do at all.
-fn able(host: &HostInfo, target: &ObservedSnapshot, wanted: Wanted) -> Result<(), Fault> {
-    if target.is_external() && (!host.external_snapshots || host.is_test_driver()) {
+fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wanted: Wanted) -> Result<(), Fault> {
+    if target.is_external() && (!EXTERNAL.of(host) || host.is_test_driver()) {
+        let text = format!(
+            "libvirt {} of this host cannot revert to external snapshots, which {} with QEMU",
+            version(host.libvirt_version),
+            EXTERNAL.needs()
+        );
+        return Err(not_possible(text, "update libvirt on the host"));
+    }
+    let with_nvram = || domain.nvram == Nvram::Qcow2 && !target.is_external() && target.state == "shutoff";
+    if with_nvram() && !UEFI_OFF.of(host) {
         return Err(not_possible(
-            "libvirt on this host cannot revert to external snapshots; libvirt 9.9 with QEMU can",
+            format!(
+                "its firmware's variables are in a qcow2 file, which libvirt {} of this host does not revert for a domain that is off; \
+                 that {}",
+                version(host.libvirt_version),
+                UEFI_OFF.needs()
+            ),
             "update libvirt on the host",
         ));
     }
-    if wanted.reset_nvram && (host.libvirt_version < RESET_NVRAM_SINCE || host.is_test_driver()) {
+    let manual = |(target, part): (&String, &Storage)| (*part == Storage::Manual).then(|| printable(target));
+    if let Some(disk) = target.disks.iter().find_map(manual).filter(|_| !wanted.force) {
         return Err(not_possible(
-            "libvirt on this host cannot reset firmware variables on a revert; libvirt 8.1 with QEMU can",
-            "update libvirt on the host, or revert without it",
+            format!(
+                "its disk {disk} was captured by other means (manual): libvirt brings the others back and leaves this one with what it \
+                 holds now"
+            ),
+            format!(
+                "shut the domain down, bring the storage of {disk} back to what was captured, and then revert with force (force: true, \
+                 --force)"
+            ),
         ));
+    }
+    if wanted.reset_nvram && (!RESET_NVRAM.of(host) || host.is_test_driver()) {
+        let text = format!(
+            "libvirt {} of this host cannot {}, which {} with QEMU",
+            version(host.libvirt_version),
+            RESET_NVRAM.what,
+            RESET_NVRAM.needs()
+        );
+        return Err(not_possible(text, "update libvirt on the host, or revert without it"));
     }
     Ok(())
 }
@@ -178,12 +203,16 @@ fn remarks(
         ));
     }
     let left_out = |disk: &&ObservedDisk| target.disks.get(&disk.target).is_none_or(|part| *part == Storage::No);
-    if !target.is_external() && INTERNAL_BROKEN.contains(&host.libvirt_version) && then().any(|disk| left_out(&disk)) {
+    if !target.is_external() && !LEFT_OUT.of(host) && then().any(|disk| left_out(&disk)) {
         remarks.push(
             "libvirt 11.2 and 11.3 as released fail here (\"does not support snapshots\"); distributions have \
                       fixes"
                 .to_owned(),
         );
+    }
+    let manual = |(target, part): (&String, &Storage)| (*part == Storage::Manual).then(|| printable(target));
+    for disk in target.disks.iter().filter_map(manual) {
+        remarks.push(format!("disk {disk} was captured by other means (manual) and keeps what it holds now"));
     }
     if wanted.force {
         remarks.push("with force: what libvirt calls risky is done".to_owned());

@@ -262,7 +262,7 @@ impl Planner<'_> {
             let keep = claim.request.value.spec.guard.keep;
             let beyond = guards.into_iter().skip(keep as usize);
             let wanted: BTreeSet<SnapshotName> = beyond.map(|snapshot| snapshot.name.clone()).collect();
-            let held = deletable(self.domain, &wanted);
+            let held = deletable(self.host, self.domain, &wanted);
             for name in wanted {
                 let why = held.iter().find(|(other, _)| *other == name).map(|(_, why)| why.clone());
                 let Some(snapshot) = self.domain.tree.get(&name).cloned() else { continue };

@@ -354,7 +354,7 @@ fn a_host_that_cannot_delete_external_snapshots_says_so_beforehand() {
     };
     let plan = asked(&[absent("e1")]);
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::NotPossible, "e1")]));
-    assert!(plan.blocked[0].text.contains("libvirt 9.0.0") && plan.blocked[0].text.contains("libvirt 9.9 can"));
+    assert!(plan.blocked[0].text.contains("libvirt 9.0.0") && plan.blocked[0].text.contains("needs libvirt 9.9"));
     let plan = asked(&[disks("e1"), disks("new")]);
     assert_eq!(actions(&plan), [action(Create, "new", R::Declared)]);
     assert!(plan.warnings[0].text.contains("can neither delete them nor revert to them"), "{:?}", plan.warnings);

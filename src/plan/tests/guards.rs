@@ -22,8 +22,9 @@ fn captures_that_cannot_work_are_blocked_before_anything_is_touched() {
         not_possible,
         "a dead guest's memory"
     );
-    assert_eq!(obstacle(ObservedDomain { raw_nvram: true, state: RunState::Running, ..domain() }), not_possible);
-    assert_eq!(obstacle(ObservedDomain { raw_nvram: true, ..domain() }), [], "off, firmware does not matter");
+    assert_eq!(obstacle(ObservedDomain { nvram: Nvram::Other, state: RunState::Running, ..domain() }), not_possible);
+    assert_eq!(obstacle(ObservedDomain { nvram: Nvram::Other, ..domain() }), [], "off, firmware does not matter");
+    assert_eq!(obstacle(ObservedDomain { nvram: Nvram::Qcow2, state: RunState::Running, ..domain() }), []);
     let excluded = ObservedDisk { snapshot: Some("no".into()), ..disk("vda", "qcow2") };
     assert_eq!(obstacle(ObservedDomain { disks: vec![excluded], ..domain() }), not_possible);
     let tags = BTreeMap::from([("vda".to_owned(), vec!["a".to_owned()])]);

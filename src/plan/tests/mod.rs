@@ -10,6 +10,7 @@ mod reverts;
 mod room;
 mod rules;
 mod series;
+mod versions;
 mod world;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ use crate::model::image::DomainFiles;
 use crate::model::kinds::{SafetyPolicy, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{Agent, HostInfo, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState};
+use crate::model::observed::{
+    Agent, HostInfo, Nvram, ObservedDisk, ObservedDomain, ObservedHost, ObservedState, RunState,
+};
 use crate::model::plan::{ActionKind, BlockCode, Plan, PlanSource, ReasonCode};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{Description, Stamp};
@@ -83,7 +86,7 @@ fn domain() -> ObservedDomain {
         name: "vm".into(),
         state: RunState::ShutOff,
         disks: vec![disk("vda", "qcow2")],
-        raw_nvram: false,
+        nvram: Nvram::None,
         tree: SnapshotTree::default(),
         ledger: None,
         ledger_is_current: false,

@@ -15,7 +15,7 @@ pub use agent::agent;
 pub use explanation::explanation;
 pub use listing::{snapshot_info, snapshot_parents, snapshot_table, snapshot_tree};
 pub use outcome::outcome;
-pub use plan::{plan, plan_summary};
+pub use plan::{hosts, plan, plan_summary};
 pub use retention::{comparison, forecast, simulation};
 pub use status::status;
 pub use value::millis;

@@ -53,6 +53,18 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
     page.finish()
 }
 
+/// The hosts of a plan, each with what its libvirt cannot do. It ends with a line feed.
+pub fn hosts(plan: &Plan, palette: Palette) -> String {
+    let mut page = Page::new(palette);
+    for host in &plan.hosts {
+        page.painted(0, Role::Heading, &format!("Host {}: libvirt {}", printable(&host.host), printable(&host.libvirt)));
+        for limit in &host.limits {
+            page.wrapped(2, "- ", None, &format!("{} ({})", limit.text, limit.needs));
+        }
+    }
+    page.finish()
+}
+
 /// The plan in one line, as `Plan: 2 to create, 1 blocked. 4 unchanged.`
 pub fn plan_summary(plan: &Plan) -> String {
     let s = &plan.summary;

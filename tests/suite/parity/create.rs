@@ -63,6 +63,34 @@ fn disk_only(#[case] state: State, #[case] disks: &'static [&'static str]) {
     }
 }
 
+/// libvirt pauses a guest that runs and leaves it so, for the disk to be captured where it is stored.
+#[rstest]
+#[case::running(State::Running)]
+#[case::paused(State::Paused)]
+#[case::stopped(State::Stopped)]
+#[case::transient(State::Transient)]
+fn a_disk_left_to_other_means(#[case] state: State) {
+    let bed = Bed::new();
+    let twins = bed.twins("manual", state, TWO);
+    let external = format!("vda,snapshot=external,file={}", bed.image("DOM.m1"));
+    let specs = ["--disk-only", "--diskspec", external.as_str(), "--diskspec", "vdb,snapshot=manual"];
+    twins.same(
+        &[&["snapshot-create-as", DOM, "m1"], specs.as_slice()].concat(),
+        &[&["create", DOM, "m1"], specs.as_slice()].concat(),
+    );
+    // The disk that libvirt captured is merged, the other one was never libvirt's.
+    twins.same(&["snapshot-delete", DOM, "m1"], &["delete", DOM, "m1", "--yes"]);
+    if state == State::Running {
+        let memory = format!("file={},snapshot=external", bed.image("DOM.memory"));
+        let all = ["--memspec", memory.as_str(), "--diskspec", "vda,snapshot=manual", "--diskspec", "vdb,snapshot=manual"];
+        twins.by_hand(&["resume", DOM]);
+        twins.same(
+            &[&["snapshot-create-as", DOM, "m2"], all.as_slice()].concat(),
+            &[&["create", DOM, "m2"], all.as_slice()].concat(),
+        );
+    }
+}
+
 #[rstest]
 #[case::running(State::Running, &[])]
 #[case::live(State::Running, &["--live"])]

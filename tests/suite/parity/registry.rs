@@ -188,6 +188,11 @@ const ROWS: &[Rows] = &[
     },
     Rows {
         command: "snapshot-create-as",
+        test: "parity::create::a_disk_left_to_other_means",
+        flags: &[("--diskspec", "`snapshot create --diskspec DISK,snapshot=manual`; `location: manual`")],
+    },
+    Rows {
+        command: "snapshot-create-as",
         test: "parity::create::onto_overlays_that_are_there",
         flags: &[("--reuse-external", "`snapshot create --reuse-external`, for empty overlays on the active images")],
     },

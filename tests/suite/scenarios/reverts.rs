@@ -80,6 +80,30 @@ fn a_stopped_external_domain_goes_back_and_forth_with_every_state_kept() {
     }
 }
 
+/// libvirt brings back what it captured itself, and leaves a disk that others captured with what it holds now.
+#[test]
+fn a_revert_with_a_disk_left_to_other_means_needs_force() {
+    let root = EmbedRoot::new();
+    let mut lab = Lab::new(&root);
+    let mut chain = Chain::with_disks(&root, "vm", &["vda", "vdb"]);
+    let captured = chain.write();
+    let declared = set(
+        "lab",
+        "  domains: {include: [vm]}\n  snapshots:\n    - name: e1\n      capture:\n        content: disks\n        location: external\n        \
+         disks: [{target: vdb, location: manual}]\n",
+    );
+    lab.apply(&declared);
+    lab.settled(&declared);
+    let now = chain.write();
+    let asked = |token: &str, fields: &str| format!("{declared}---\n{}", request("e1", token, fields));
+    let plan = lab.plan(&asked("t1", "")).plan;
+    assert_eq!(blocks(&plan), ["NotPossible e1"]);
+    assert!(plan.blocked[0].text.contains("its disk vdb was captured by other means"), "{:?}", plan.blocked);
+    reverts(&mut lab, &asked("t2", "  force: true\n  guard: {keep: 0}\n"));
+    assert_eq!(chain.contents(&chain.disk("vda")), Ok(captured));
+    assert_eq!(chain.contents(&chain.disk("vdb")), Ok(now), "as whoever captured it has left it");
+}
+
 #[test]
 fn an_internal_domain_is_reverted_in_every_run_state() {
     let root = EmbedRoot::new();

@@ -331,9 +331,11 @@ fn an_interrupted_deletion_can_be_finished_and_nothing_else_done() {
 }
 
 #[test]
-fn what_was_captured_by_other_means_stays() {
+fn a_disk_that_was_captured_by_other_means_is_left_alone() {
     let manual = World::line(&["e1"]).with(|world| {
         world.snapshots[0].disks.insert("vdb".into(), Storage::Manual);
     });
-    refused(delete_of(&manual.domain(), "e1"), BlockCode::NotPossible, &["vdb", "manual"]);
+    let effect = delete_of(&manual.domain(), "e1").expect("libvirt merges its own");
+    assert_eq!(effect.merges, [merge("vda", "/i/vda.e1", "/i/vda")]);
+    assert_eq!(effect.disks.keys().collect::<Vec<_>>(), ["vda"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::image::{Backing, DomainFiles, FileId, Image, ImageState};
 use crate::model::names::{DomainUuid, SnapshotName};
-use crate::model::observed::{Agent, ObservedDisk, ObservedDomain, RevertFacts, RunState};
+use crate::model::observed::{Agent, Nvram, ObservedDisk, ObservedDomain, RevertFacts, RunState};
 use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 use crate::model::tree::SnapshotTree;
@@ -161,7 +161,7 @@ impl World {
             name: "vm".into(),
             state: RunState::ShutOff,
             disks,
-            raw_nvram: false,
+            nvram: Nvram::None,
             tree: SnapshotTree::new(self.snapshots, self.current.as_deref().map(name)),
             ledger: None,
             ledger_is_current: false,
