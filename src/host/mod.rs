@@ -107,7 +107,7 @@ pub struct CreateRequest {
     pub disks: Vec<ObservedDisk>,
     /// Whether the overlays exist already, left by an interrupted capture, and are to be used (`REUSE_EXT`).
     pub reuse: bool,
-    /// How it is done: `halt`, `live`, `atomic`, `no_metadata`.
+    /// How it is done: `halt`, `live`, `atomic`, `no_metadata`, `validate`.
     pub act: Act,
 }
 

@@ -55,11 +55,11 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "xml")]
     description: Option<String>,
 
-    /// Where the memory goes: [file=]PATH[,snapshot=no|internal|external]; a comma in the path is doubled.
+    /// Where the memory goes: [file=]PATH[,snapshot=no|internal|external|manual]; a comma in the path is doubled.
     #[arg(long, value_name = "SPEC", value_parser = spec::memspec, conflicts_with_all = ["xml", "disk_only"])]
     memspec: Option<MemorySpec>,
 
-    /// What becomes of a disk: DISK[,snapshot=no|internal|external][,driver=FORMAT][,stype=file|block][,file=PATH]; may be given
+    /// What becomes of a disk: DISK[,snapshot=no|internal|external|manual][,driver=FORMAT][,stype=file|block][,file=PATH]; may be given
     /// several times.
     #[arg(long, value_name = "SPEC", value_parser = spec::diskspec, conflicts_with = "xml")]
     diskspec: Vec<CaptureDisk>,
@@ -110,6 +110,10 @@ struct How {
     /// Capture without libvirt listing the snapshot.
     #[arg(long)]
     no_metadata: bool,
+
+    /// Have libvirt check the XML against its schema; also with --redefine.
+    #[arg(long)]
+    validate: bool,
 }
 
 /// Giving libvirt a record.
@@ -123,10 +127,6 @@ struct Record {
     /// With --redefine: make it the current snapshot.
     #[arg(long, requires = "redefine")]
     current: bool,
-
-    /// Check the XML against libvirt's schema; for a capture that is always done.
-    #[arg(long)]
-    validate: bool,
 }
 
 pub(super) fn run(args: &CreateArgs, context: &Context) -> Result<Exit, CliError> {
@@ -169,6 +169,7 @@ pub(super) fn run(args: &CreateArgs, context: &Context) -> Result<Exit, CliError
             live: args.how.live,
             atomic: args.how.atomic,
             no_metadata: args.how.no_metadata,
+            validate: args.how.validate,
             ..Act::default()
         },
     };
@@ -184,7 +185,7 @@ fn redefine(args: &CreateArgs, file: &Path, text: &str, context: &Context) -> Re
     let external = saved.snapshot.is_external();
     let wanted = Interest { declared: BTreeSet::from([&name]), external, ..Interest::default() };
     let seen = opened.observe(&wanted)?;
-    let act = Act { make_current: args.record.current, validate: args.record.validate, ..Act::default() };
+    let act = Act { make_current: args.record.current, validate: args.how.validate, ..Act::default() };
     let plan = order::redefine(&seen.scene(), &saved, act).map_err(|refusal| seen.refused(&one(refusal)))?;
     act::carry_out(context, &opened, &seen, &plan)
 }

@@ -109,7 +109,7 @@ const ROWS: &[Rows] = &[
             ("--domain", "`snapshot create DOMAIN`"),
             ("--xmlfile", "`snapshot create --xml FILE`"),
             ("--atomic", "`snapshot create --atomic`"),
-            ("--validate", "`snapshot create --validate`; a capture is always checked"),
+            ("--validate", "`snapshot create --validate`"),
         ],
     },
     Rows {
@@ -163,7 +163,7 @@ const ROWS: &[Rows] = &[
             ("--name", "`snapshot create DOMAIN NAME`"),
             ("--description", "`snapshot create --description`"),
             ("--atomic", "`snapshot create --atomic`"),
-            ("--validate", "always done"),
+            ("--validate", "`snapshot create --validate`"),
         ],
     },
     Rows {
@@ -184,12 +184,12 @@ const ROWS: &[Rows] = &[
     Rows {
         command: "snapshot-create-as",
         test: "parity::create::disk_only",
-        flags: &[("--disk-only", "`snapshot create --disk-only`"), ("--diskspec", "`snapshot create --diskspec`")],
+        flags: &[("--disk-only", "`snapshot create --disk-only`")],
     },
     Rows {
         command: "snapshot-create-as",
         test: "parity::create::a_disk_left_to_other_means",
-        flags: &[("--diskspec", "`snapshot create --diskspec DISK,snapshot=manual`; `location: manual`")],
+        flags: &[("--diskspec", "`snapshot create --diskspec`; `capture.disks`")],
     },
     Rows {
         command: "snapshot-create-as",
