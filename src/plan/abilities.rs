@@ -101,17 +101,8 @@ pub(super) const APPARMOR: Ability = Ability {
 };
 
 /// All of them, by the version that changed them.
-pub const ALL: [Ability; 9] = [
-    RESET_NVRAM,
-    EXTERNAL,
-    ANY_NAME,
-    UEFI_RUNNING,
-    UEFI_OFF,
-    LEFT_OUT,
-    CLOSED_OVERLAYS,
-    LONG_CHAINS,
-    APPARMOR,
-];
+pub const ALL: [Ability; 9] =
+    [RESET_NVRAM, EXTERNAL, ANY_NAME, UEFI_RUNNING, UEFI_OFF, LEFT_OUT, CLOSED_OVERLAYS, LONG_CHAINS, APPARMOR];
 
 impl Ability {
     /// Whether this host can.
@@ -142,7 +133,11 @@ pub(super) fn planned(host: &HostInfo) -> PlannedHost {
         text: format!("cannot {}", ability.what),
         needs: ability.needs(),
     };
-    PlannedHost { host: host.name.clone(), libvirt: version(host.libvirt_version), limits: missing.map(limit).collect() }
+    PlannedHost {
+        host: host.name.clone(),
+        libvirt: version(host.libvirt_version),
+        limits: missing.map(limit).collect(),
+    }
 }
 
 /// libvirt's number of a version as people write it.

@@ -23,13 +23,7 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
         Some(nvram) if nvram.attribute("format") == Some("qcow2") => Nvram::Qcow2,
         Some(_) => Nvram::Other,
     };
-    Ok(DomainDefinition {
-        disks,
-        nvram,
-        ledger: ledger::read(root),
-        memory_kib: memory_kib(root),
-        agent: agent(root),
-    })
+    Ok(DomainDefinition { disks, nvram, ledger: ledger::read(root), memory_kib: memory_kib(root), agent: agent(root) })
 }
 
 /// The memory of a definition. libvirt writes it in KiB, whatever unit it was given.

@@ -50,7 +50,8 @@ pub(super) fn prepare(
                 "take this snapshot out of the manifest, or exclude the domain",
             ),
             Some(_) => not_possible(
-                "every disk is manual, and libvirt wants to capture at least one disk, or the memory, itself".to_owned(),
+                "every disk is manual, and libvirt wants to capture at least one disk, or the memory, itself"
+                    .to_owned(),
                 "capture one disk with location: external",
             ),
         });

@@ -1,9 +1,9 @@
 //! An ordered capture: refused beforehand where libvirt would refuse it, some of that too late.
 
+use super::super::abilities;
 use super::super::capture::{self, Request};
 use super::super::captures::{self, Wish};
 use super::super::chain::{self, Step};
-use super::super::abilities;
 use super::super::external::HARD_CHAIN_LIMIT;
 use super::super::kinds;
 use super::{Refusal, Scene, ordered, origin};

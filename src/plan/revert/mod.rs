@@ -54,6 +54,7 @@ pub fn prepare(
     let gone = || Fault::new(BlockCode::Missing, "the domain has no snapshot of this name", "name one that it has");
     let target = domain.tree.get(name).ok_or_else(gone)?;
     able(host, domain, target, wanted)?;
+    whole(target, wanted)?;
     let state = state_after(target, wanted.power);
     ready(domain, target, state)?;
     let effect = chain::prove(domain, neighbours, rules, Step::Revert(name))?;
@@ -87,19 +88,6 @@ fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wan
             "update libvirt on the host",
         ));
     }
-    let manual = |(target, part): (&String, &Storage)| (*part == Storage::Manual).then(|| printable(target));
-    if let Some(disk) = target.disks.iter().find_map(manual).filter(|_| !wanted.force) {
-        return Err(not_possible(
-            format!(
-                "its disk {disk} was captured by other means (manual): libvirt brings the others back and leaves this one with what it \
-                 holds now"
-            ),
-            format!(
-                "shut the domain down, bring the storage of {disk} back to what was captured, and then revert with force (force: true, \
-                 --force)"
-            ),
-        ));
-    }
     if wanted.reset_nvram && (!RESET_NVRAM.of(host) || host.is_test_driver()) {
         let text = format!(
             "libvirt {} of this host cannot {}, which {} with QEMU",
@@ -110,6 +98,24 @@ fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wan
         return Err(not_possible(text, "update libvirt on the host, or revert without it"));
     }
     Ok(())
+}
+
+/// libvirt brings back what it captured itself, and says nothing of a disk that it left to other means.
+fn whole(target: &ObservedSnapshot, wanted: Wanted) -> Result<(), Fault> {
+    let Some(disk) = manual_disks(target).next().filter(|_| !wanted.force) else { return Ok(()) };
+    let text = format!(
+        "its disk {disk} was captured by other means (manual): libvirt brings the others back and leaves this one with what it \
+         holds now"
+    );
+    let way_out = format!(
+        "shut the domain down, bring the storage of {disk} back to what was captured, and then revert with force (force: true, \
+         --force)"
+    );
+    Err(not_possible(text, way_out))
+}
+
+fn manual_disks(snapshot: &ObservedSnapshot) -> impl Iterator<Item = String> {
+    snapshot.disks.iter().filter(|(_, part)| **part == Storage::Manual).map(|(target, _)| printable(target))
 }
 
 /// The run state that libvirt leaves the domain in (`qemuSnapshotRevert`).
@@ -210,8 +216,7 @@ fn remarks(
                 .to_owned(),
         );
     }
-    let manual = |(target, part): (&String, &Storage)| (*part == Storage::Manual).then(|| printable(target));
-    for disk in target.disks.iter().filter_map(manual) {
+    for disk in manual_disks(target) {
         remarks.push(format!("disk {disk} was captured by other means (manual) and keeps what it holds now"));
     }
     if wanted.force {

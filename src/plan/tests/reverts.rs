@@ -210,6 +210,28 @@ fn what_libvirt_finds_out_too_late_is_blocked_first() {
 }
 
 #[test]
+fn a_stopped_uefi_domain_goes_back_from_libvirt_10_10_on() {
+    let plan_on = |version| {
+        let mut state = observed(vec![ObservedDomain { nvram: Nvram::Qcow2, ..state(vec![revertible("clean")]) }]);
+        state.hosts[0].info.libvirt_version = version;
+        plan_at(&only(vec![request(&format!("{TOKEN}, guard: {{keep: 0}}"))]), &state, NOW)
+    };
+    assert_eq!(plan_on(10_010_000).summary.revert, 1);
+    let old = plan_on(10_009_000);
+    assert_eq!((actions(&old), blocks(&old)), (vec![], vec![block(BlockCode::NotPossible, "clean")]));
+    assert!(old.blocked[0].text.contains("needs libvirt 10.10"), "{:?}", old.blocked);
+}
+
+#[test]
+fn a_revert_with_a_disk_left_to_other_means_needs_force() {
+    let mut clean = revertible("clean");
+    clean.disks.insert("vdb".to_owned(), Storage::Manual);
+    let plan = run_at(&only(vec![request(&format!("{TOKEN}, guard: {{keep: 0}}"))]), state(vec![clean]), NOW);
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(BlockCode::NotPossible, "clean")]));
+    assert!(plan.blocked[0].text.contains("vdb") && plan.blocked[0].way_out.contains("force"), "{:?}", plan.blocked);
+}
+
+#[test]
 fn a_revert_says_what_else_it_changes() {
     let mut domain =
         ObservedDomain { state: RunState::Running, memory_kib: Some(2048), ..state(vec![revertible("clean")]) };

@@ -18,9 +18,7 @@ fn with_qcow2_nvram(state: RunState, domain: ObservedDomain) -> ObservedDomain {
 
 #[test]
 fn a_running_uefi_domain_is_captured_from_libvirt_10_9_on() {
-    let plan = |version| {
-        on(version, with_qcow2_nvram(RunState::Running, domain()), &snapshots(&declared("a", "")))
-    };
+    let plan = |version| on(version, with_qcow2_nvram(RunState::Running, domain()), &snapshots(&declared("a", "")));
     assert_eq!(actions(&plan(10_009_000)), [action(Create, "a", R::Declared)]);
     let old = plan(10_008_000);
     assert_eq!((actions(&old), blocks(&old)), (vec![], vec![block(B::NotPossible, "a")]));

@@ -57,7 +57,11 @@ pub fn plan(plan: &Plan, palette: Palette) -> String {
 pub fn hosts(plan: &Plan, palette: Palette) -> String {
     let mut page = Page::new(palette);
     for host in &plan.hosts {
-        page.painted(0, Role::Heading, &format!("Host {}: libvirt {}", printable(&host.host), printable(&host.libvirt)));
+        page.painted(
+            0,
+            Role::Heading,
+            &format!("Host {}: libvirt {}", printable(&host.host), printable(&host.libvirt)),
+        );
         for limit in &host.limits {
             page.wrapped(2, "- ", None, &format!("{} ({})", limit.text, limit.needs));
         }

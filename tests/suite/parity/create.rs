@@ -82,7 +82,8 @@ fn a_disk_left_to_other_means(#[case] state: State) {
     twins.same(&["snapshot-delete", DOM, "m1"], &["delete", DOM, "m1", "--yes"]);
     if state == State::Running {
         let memory = format!("file={},snapshot=external", bed.image("DOM.memory"));
-        let all = ["--memspec", memory.as_str(), "--diskspec", "vda,snapshot=manual", "--diskspec", "vdb,snapshot=manual"];
+        let all =
+            ["--memspec", memory.as_str(), "--diskspec", "vda,snapshot=manual", "--diskspec", "vdb,snapshot=manual"];
         twins.by_hand(&["resume", DOM]);
         twins.same(
             &[&["snapshot-create-as", DOM, "m2"], all.as_slice()].concat(),
