@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::chain::backing_chain;
-use crate::support::cmd::{Ran, snapward};
+use crate::support::chain::{backing_chain, source};
+use crate::support::cmd::{Ran, snapward, snapward_by};
+use crate::support::daemon::PrivateDaemon;
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::Guest;
 use crate::support::lab::{manifest, snapshot};
@@ -18,13 +19,15 @@ fn dir(root: &EmbedRoot) -> String {
     tools::text(&root.path().join("saved")).to_owned()
 }
 
-/// The XML of all snapshots, without the lines by which a set owns them.
+/// The XML of a snapshot without the lines by which a set owns it.
+fn unstamped(xml: &str) -> String {
+    let lines = xml.lines().filter(|line| !line.contains("Snapward-") && !line.contains("description>"));
+    lines.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// The XML of all snapshots.
 fn all(guest: &Guest<'_>) -> Vec<String> {
-    let without = |xml: String| {
-        let lines = xml.lines().filter(|line| !line.contains("Snapward-")).map(|line| line.trim().to_owned());
-        lines.filter(|line| !line.is_empty() && !line.contains("description>")).collect::<Vec<_>>().join("\n")
-    };
-    guest.snapshots().iter().map(|name| without(guest.snapshot_xml(name))).collect()
+    guest.snapshots().iter().map(|name| unstamped(&guest.snapshot_xml(name))).collect()
 }
 
 /// `e1` with a dead branch `e2` and, after a revert, `f` in use.
@@ -62,6 +65,62 @@ fn a_detached_external_tree_is_restored_as_it_was() {
     // What counts: it can be used again.
     run(&root, &["snapshot", "delete", "vm", "e2", "--yes"]).exits(0);
     guest.revert("e1");
+}
+
+/// virsh on a host.
+fn virsh(host: &PrivateDaemon, args: &[&str]) -> String {
+    tools::run("virsh", &[&["-q", "-c", host.uri().as_str()], args].concat())
+}
+
+/// snapward on a host, as its user.
+fn on(host: &PrivateDaemon, args: &[&str]) {
+    snapward_by(host, &[&["-c", "qemu:///session"], args].concat()).run().exits(0);
+}
+
+/// What libvirt of a host says of the snapshots of `vm`: the XML of each, with secrets, and the current one.
+fn records(host: &PrivateDaemon) -> Vec<String> {
+    let listed = virsh(host, &["snapshot-list", "--name", "vm"]);
+    let names = listed.lines().filter(|name| !name.is_empty());
+    let xml = names.map(|name| unstamped(&virsh(host, &["snapshot-dumpxml", "--security-info", "vm", name])));
+    xml.chain([virsh(host, &["snapshot-current", "--name", "vm"])]).collect()
+}
+
+#[test]
+fn another_host_goes_on_with_an_exported_tree() {
+    let (old, new) = (PrivateDaemon::start(), PrivateDaemon::start());
+    // Both see the image under the same path, as on shared storage.
+    let disk = old.images().join("vm.qcow2");
+    tools::create_image(&disk, "qcow2", "8M");
+    tools::qemu_io_write(&disk, "qcow2", 0x11, 0, 65_536);
+    old.hand_over(&disk);
+    let definition = format!(
+        "<domain type='qemu'><name>vm</name><memory unit='MiB'>32</memory><os><type arch='x86_64' machine='pc'>hvm</type></os>\
+         <devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda'/></disk>\
+         <graphics type='vnc' port='-1' autoport='yes' passwd='s3cret'/></devices></domain>",
+        tools::text(&disk)
+    );
+    virsh(&old, &["define", tools::text(&old.file("vm.xml", &definition))]);
+    for name in ["e1", "e2"] {
+        on(&old, &["snapshot", "create", "vm", name, "--disk-only"]);
+    }
+    // A branch that is in use beside a dead one.
+    on(&old, &["snapshot", "revert", "vm", "e1", "--yes", "--no-guard"]);
+    on(&old, &["snapshot", "create", "vm", "f", "--disk-only"]);
+    let before = records(&old);
+    assert!(before[0].contains("s3cret"), "{}", before[0]);
+
+    let definition = virsh(&old, &["dumpxml", "--inactive", "--security-info", "vm"]);
+    let saved = old.images().join("saved");
+    on(&old, &["detach", "vm", "--export", tools::text(&saved), "--yes"]);
+    virsh(&old, &["undefine", "vm"]);
+    virsh(&new, &["define", tools::text(&new.file("vm.xml", &definition))]);
+    on(&new, &["apply", "--yes", tools::text(&saved.join("vm.yaml"))]);
+    assert_eq!(records(&new), before);
+    // What counts: it can be used there.
+    on(&new, &["snapshot", "revert", "vm", "e2", "--yes", "--no-guard"]);
+    on(&new, &["snapshot", "delete", "vm", "f", "--yes"]);
+    let now = source(&virsh(&new, &["dumpxml", "vm"]), "vda");
+    assert!(tools::qemu_io_check(&now, "qcow2", 0x11, 0, 65_536));
 }
 
 #[test]
