@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Key;
+use super::events::Events;
 use super::queue::Backoff;
-use crate::host::{Counting, DomainRef, Host};
+use crate::host::{Counting, DomainRef, Host, Listener};
 use crate::libvirt::Access;
 use crate::model::agent::AgentHost;
 use crate::model::desired::DesiredState;
@@ -28,11 +29,11 @@ pub trait Hosts: Send + Sync {
     /// The hosts that the manifests, or the command line, name.
     fn endpoints(&self, desired: &DesiredState) -> Vec<Endpoint>;
 
-    /// Connects. Blocks, not for ever.
+    /// Connects, and has the listener told what happens there. Blocks, not for ever.
     ///
     /// # Errors
     /// Why there is no connection, for people.
-    fn open(&self, endpoint: &Endpoint, access: Access) -> Result<Opened, String>;
+    fn open(&self, endpoint: &Endpoint, access: Access, listener: Option<&Listener>) -> Result<Opened, String>;
 }
 
 /// What one round asks of the hosts.
@@ -50,6 +51,8 @@ pub(super) struct Ask<'a> {
     pub(super) dirty: &'a BTreeSet<Key>,
     /// Domains that are being worked on: they change under the reading.
     pub(super) busy: &'a BTreeSet<Key>,
+    /// Where events go.
+    pub(super) events: &'a Events,
 }
 
 /// One host over time.
@@ -118,7 +121,8 @@ impl Link {
         if self.backoff.until(ask.now).is_some() {
             return false;
         }
-        let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly) {
+        let (listener, name) = ask.events.listener();
+        let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly, Some(&listener)) {
             Ok(opened) => opened,
             Err(error) => {
                 self.lost(ask.now, error);
@@ -128,6 +132,8 @@ impl Link {
         match observe::identify(&opened.connection) {
             Ok(info) => {
                 tracing::info!(host = info.name, uri = info.uri, "connected");
+                // Set once, here.
+                drop(name.set(info.name.clone()));
                 self.known = Some(ObservedHost::unread(info));
                 self.opened = Some(opened);
                 (self.backoff, self.error) = (Backoff::default(), None);

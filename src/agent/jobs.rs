@@ -99,7 +99,7 @@ impl Writers {
         if let Some(host) = open.get(&job.key.0) {
             return Ok(Arc::clone(host));
         }
-        let host = self.hosts.open(&job.endpoint, Access::ReadWrite)?.connection.host;
+        let host = self.hosts.open(&job.endpoint, Access::ReadWrite, None)?.connection.host;
         open.insert(job.key.0.clone(), Arc::clone(&host));
         Ok(host)
     }

@@ -13,6 +13,7 @@ use super::queue::Backoff;
 use super::round::{Round, World};
 use super::{Agent, Key, Revision, Source, SourceError};
 use crate::model::plan::{Plan, PlanSource};
+use crate::observe::Interests;
 
 /// What a turn of the blocking half is given, and gives back.
 pub(super) struct Turn {
@@ -30,12 +31,18 @@ struct Reasons {
     poll: bool,
     sweep: bool,
     timer: bool,
+    closed: bool,
     dirty: BTreeSet<Key>,
 }
 
 impl Reasons {
     fn any(&self) -> bool {
-        self.read || self.poll || self.sweep || self.timer || !self.dirty.is_empty()
+        self.read || self.looks()
+    }
+
+    /// Whether the hosts are asked, whatever the source says.
+    fn looks(&self) -> bool {
+        self.poll || self.sweep || self.timer || self.closed || !self.dirty.is_empty()
     }
 }
 
@@ -53,6 +60,7 @@ impl Agent {
             poll: self.next_poll <= now || self.next_connect.is_some_and(|at| at <= now),
             sweep: self.next_sweep <= now,
             timer: self.due.is_some_and(|due| due <= self.clock.now()),
+            closed: std::mem::take(&mut self.closed),
             dirty: self.queue.take_due(now),
         }
     }
@@ -81,7 +89,7 @@ impl Agent {
         }
         let (last, planned) = (self.revision.clone(), self.planned.clone());
         let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
-        let (hosts, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.clock));
+        let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
         self.turn = Some(tokio::task::spawn_blocking(move || {
             let read = reasons.read.then(|| source.read());
@@ -90,8 +98,7 @@ impl Agent {
                 _ => None,
             };
             let current = new.or(last.as_deref());
-            let only_read = !(reasons.poll || reasons.sweep || reasons.timer || !reasons.dirty.is_empty());
-            let round = current.filter(|_| new.is_some() || !only_read).map(|revision| {
+            let round = current.filter(|_| new.is_some() || reasons.looks()).map(|revision| {
                 let ask = Ask {
                     hosts: hosts.as_ref(),
                     desired: &revision.desired,
@@ -101,6 +108,7 @@ impl Agent {
                     sweep: reasons.sweep,
                     dirty: &reasons.dirty,
                     busy: &busy,
+                    events: &events,
                 };
                 world.round(&ask, clock.now(), &plan_source)
             });
@@ -162,6 +170,7 @@ impl Agent {
                     for warning in &revision.warnings {
                         tracing::warn!(revision = revision.id, warning);
                     }
+                    self.selections = Interests::new(&revision.desired).selections();
                     self.revision = Some(Arc::new(revision));
                     // What waits was planned for another revision, and what failed may work under this one.
                     self.pending.clear();
@@ -202,6 +211,7 @@ impl Agent {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
+        self.infos = round.infos.into_iter().map(|(name, (info, _))| (name, info)).collect();
         self.plan = Some(Arc::new(round.plan));
     }
 }

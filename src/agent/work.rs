@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
+use super::events::SETTLE;
 use super::jobs::{self, Job};
 use super::round::Round;
 use super::{Agent, JOBS_PER_HOST, Key};
@@ -17,8 +18,15 @@ impl Agent {
     /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
     pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
         self.pending.retain(|job| job.approved);
-        for domain in round.plan.domains.iter().filter(|domain| jobs::has_work(&round.plan, domain)) {
+        for domain in &round.plan.domains {
             let key = (domain.host.clone(), domain.uuid);
+            if !jobs::has_work(&round.plan, domain) {
+                if round.fresh.contains(&key) && !self.queue.is_running(&key) {
+                    self.queue.settled(&key);
+                    self.deeds.remove(&key);
+                }
+                continue;
+            }
             let waits = self.pending.iter().any(|job| job.key == key);
             let Some((info, endpoint)) = round.infos.get(&domain.host).filter(|_| round.fresh.contains(&key) && !waits)
             else {
@@ -36,6 +44,7 @@ impl Agent {
             };
             if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
                 tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
+                self.deeds.remove(&job.key);
                 self.queue.failed(job.key, now);
                 continue;
             }
@@ -89,7 +98,7 @@ impl Agent {
                     LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
                 self.board.pass(key.clone(), last);
                 if done {
-                    self.queue.succeeded(key, now);
+                    self.queue.ended(key, now + SETTLE);
                 } else {
                     tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
                     self.deeds.remove(&key);

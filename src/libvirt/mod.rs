@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod events;
 mod handle;
 mod host;
 mod image;

@@ -52,6 +52,11 @@ impl<'a> Interests<'a> {
         Self { wanted: desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)).collect() }
     }
 
+    /// The selectors of all of them.
+    pub fn selections(self) -> Vec<Selection> {
+        self.wanted.into_iter().map(|(selection, _)| selection).collect()
+    }
+
     /// The interest in reverting one domain.
     pub(super) fn to_revert(domain: DomainUuid) -> Self {
         let only = DomainSelector { include: vec![format!("uuid:{domain}")], exclude: Vec::new() };

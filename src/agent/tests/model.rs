@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::agent::{Clock, Hosts, Opened};
 use crate::host::{
-    BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef,
+    BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Event, Files, Happened,
+    Host, HostError, LedgerScope, Listener, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest,
+    SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
@@ -84,8 +84,12 @@ pub(super) struct Model {
     state: Mutex<State>,
     /// Nobody answers.
     pub(super) down: AtomicBool,
+    /// Somebody deletes each new snapshot when it was read back.
+    vanish: AtomicBool,
     gate: (Mutex<Gate>, Condvar),
     readers: Mutex<Vec<Arc<Counting>>>,
+    /// Of the connection to read through.
+    listener: Mutex<Option<Listener>>,
 }
 
 /// Holds captures of one domain.
@@ -111,13 +115,31 @@ impl Model {
             clock,
             state: Mutex::new(State { domains, ..State::default() }),
             down: AtomicBool::new(false),
+            vanish: AtomicBool::new(false),
             gate: Default::default(),
             readers: Mutex::default(),
+            listener: Mutex::default(),
         })
     }
 
-    pub(super) fn key(name: &str) -> crate::agent::Key {
-        ("model".to_owned(), uuid(name))
+    /// An event, as libvirt tells it.
+    pub(super) fn tell(&self, domain: &str, what: Happened) {
+        self.event(Event::Domain { name: domain.to_owned(), uuid: uuid(domain), what });
+    }
+
+    pub(super) fn event(&self, event: Event) {
+        if let Some(listener) = &*lock(&self.listener) {
+            listener(event);
+        }
+    }
+
+    /// A domain comes, or goes with all of its snapshots.
+    pub(super) fn exists(&self, domain: &str, exists: bool) {
+        let domains = &mut lock(&self.state).domains;
+        match exists {
+            true => drop(domains.insert(domain.to_owned(), Domain::default())),
+            false => drop(domains.remove(domain)),
+        }
     }
 
     pub(super) fn snapshots(&self, domain: &str) -> Vec<String> {
@@ -143,6 +165,11 @@ impl Model {
         let domain = state.domains.get_mut(domain).expect("a domain");
         domain.snapshots.remove(&SnapshotName::observed(snapshot)).expect("a snapshot");
         domain.current = None;
+    }
+
+    /// From now on each snapshot is deleted again once its ledger entry was written, or no more.
+    pub(super) fn vanish(&self, vanish: bool) {
+        self.vanish.store(vanish, Ordering::SeqCst);
     }
 
     /// Captures of this domain wait from now on; none: those that wait go on.
@@ -374,6 +401,10 @@ impl Host for Model {
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, _: LedgerScope) -> Result<()> {
         self.of(domain, |domain| {
             domain.ledger = Some(ledger.clone());
+            if self.vanish.load(Ordering::SeqCst) {
+                domain.snapshots.clear();
+                domain.current = None;
+            }
             Ok(())
         })
     }
@@ -413,13 +444,19 @@ impl Hosts for OneHost {
         vec![Endpoint::uri("qemu:///model")]
     }
 
-    fn open(&self, endpoint: &Endpoint, access: Access) -> std::result::Result<Opened, String> {
+    fn open(
+        &self,
+        endpoint: &Endpoint,
+        access: Access,
+        listener: Option<&Listener>,
+    ) -> std::result::Result<Opened, String> {
         if self.0.down.load(Ordering::SeqCst) {
             return Err("nobody answers".to_owned());
         }
         let calls = Arc::new(Counting::new(Arc::clone(&self.0) as Arc<dyn Host>));
         let host: Arc<dyn Host> = match access {
             Access::ReadOnly => {
+                *lock(&self.0.listener) = listener.cloned();
                 lock(&self.0.readers).push(Arc::clone(&calls));
                 Arc::new(ReadOnly::new(Arc::clone(&calls) as Arc<dyn Host>))
             }
