@@ -3,6 +3,8 @@
 
 mod agent;
 mod agent_git;
+mod agent_hosts;
+mod agent_systemd;
 mod asking;
 mod cli;
 mod docs;
