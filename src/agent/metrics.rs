@@ -194,7 +194,7 @@ fn domains(page: &mut Page, status: &AgentStatus) {
         let labels = [("host", domain.host.as_str()), ("domain", domain.domain.as_str())];
         page.sample("snapward_domain_failures", &labels, f64::from(domain.failures));
     }
-    page.family("snapward_domain_next_due_timestamp_seconds", "gauge", "When the next scheduled snapshot is due.");
+    page.family("snapward_domain_next_due_timestamp_seconds", "gauge", "When there is something to do by the clock.");
     for domain in &status.domains {
         if let Some(at) = domain.next_due.as_deref().and_then(instant) {
             let labels = [("host", domain.host.as_str()), ("domain", domain.domain.as_str())];

@@ -204,15 +204,16 @@ impl Agent {
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
         self.due = next_due(&round.plan, self.clock.now());
-        if let Some(revision) = &self.revision {
-            self.board.round(&round, &revision.id);
-        }
         if !self.settings.observe {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
-        self.infos = round.infos.into_iter().map(|(name, (info, _))| (name, info)).collect();
-        self.plan = Some(Arc::new(round.plan));
+        let Round { plan, status, domains, hosts, infos, .. } = round;
+        if let Some(revision) = &self.revision {
+            self.board.round(hosts, status, &domains, &revision.id);
+        }
+        self.infos = infos.into_iter().map(|(name, (info, _))| (name, info)).collect();
+        self.plan = Some(Arc::new(plan));
     }
 }
 

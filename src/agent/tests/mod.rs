@@ -1,8 +1,10 @@
 //! The loop on a host in memory and on paused time: what it does when, and what it leaves alone.
 
+mod calendar;
 mod events;
 mod faults;
 mod model;
+mod pauses;
 mod timing;
 
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::supervisor::Supervisor;
 use super::{Agent, Clock, Defect, Handle, Parts, Revision, Settings, Source, SourceError, Verification, View};
 use crate::manifest;
 use crate::model::agent::AgentCondition;
@@ -93,6 +96,15 @@ impl Lab {
     }
 
     fn start_with(domains: &[&str], yaml: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_under(Box::new(()), domains, yaml, change)
+    }
+
+    fn start_under(
+        supervisor: Box<dyn Supervisor>,
+        domains: &[&str],
+        yaml: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let clock = SimClock::new();
         let model = Model::new(Arc::clone(&clock), domains);
         let said: Said = Arc::new(Mutex::new(revision("first", yaml)));
@@ -113,7 +125,7 @@ impl Lab {
             hosts: Arc::new(OneHost(Arc::clone(&model))),
             clock: Arc::new(Arc::clone(&clock)),
             progress: Arc::new(()),
-            supervisor: Box::new(()),
+            supervisor,
         };
         let (agent, handle) = Agent::new(settings, parts);
         let running = tokio::spawn(agent.run());

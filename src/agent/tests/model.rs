@@ -20,7 +20,7 @@ use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
-use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 use crate::observe::Endpoint;
 
@@ -88,6 +88,7 @@ pub(super) struct Model {
     vanish: AtomicBool,
     gate: (Mutex<Gate>, Condvar),
     readers: Mutex<Vec<Arc<Counting>>>,
+    opened: Mutex<Vec<Timestamp>>,
     /// Of the connection to read through.
     listener: Mutex<Option<Listener>>,
 }
@@ -118,6 +119,7 @@ impl Model {
             vanish: AtomicBool::new(false),
             gate: Default::default(),
             readers: Mutex::default(),
+            opened: Mutex::default(),
             listener: Mutex::default(),
         })
     }
@@ -170,6 +172,25 @@ impl Model {
     /// From now on each snapshot is deleted again once its ledger entry was written, or no more.
     pub(super) fn vanish(&self, vanish: bool) {
         self.vanish.store(vanish, Ordering::SeqCst);
+    }
+
+    /// Somebody else changes what a snapshot says, under the same name.
+    pub(super) fn describe(&self, domain: &str, snapshot: &str, text: &str) {
+        let mut state = lock(&self.state);
+        let domain = state.domains.get_mut(domain).expect("a domain");
+        let snapshot = domain.snapshots.get_mut(&SnapshotName::observed(snapshot)).expect("a snapshot");
+        snapshot.description.human = text.to_owned();
+        snapshot.digest = digest(text, snapshot.created);
+    }
+
+    /// What a snapshot says.
+    pub(super) fn description(&self, domain: &str, snapshot: &str) -> String {
+        lock(&self.state).domains[domain].snapshots[&SnapshotName::observed(snapshot)].description.human.clone()
+    }
+
+    /// When a connection to read was asked for.
+    pub(super) fn opened(&self) -> Vec<Timestamp> {
+        lock(&self.opened).clone()
     }
 
     /// Captures of this domain wait from now on; none: those that wait go on.
@@ -248,6 +269,20 @@ fn reference(name: &SnapshotName) -> SnapshotRef {
     SnapshotRef { name: name.clone(), handle: Arc::new(()) }
 }
 
+/// The one disk of a domain.
+fn disk(domain: &str) -> ObservedDisk {
+    ObservedDisk {
+        target: "vda".to_owned(),
+        source_type: "file".to_owned(),
+        source: Some(format!("/images/{domain}.qcow2")),
+        format: "qcow2".to_owned(),
+        device: "disk".to_owned(),
+        readonly: false,
+        snapshot: None,
+        backing: None,
+    }
+}
+
 fn digest(description: &str, created: i64) -> [u8; 32] {
     Sha256::digest(format!("{created} {description}")).into()
 }
@@ -277,19 +312,10 @@ impl Host for Model {
     }
 
     fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {
-        let disk = ObservedDisk {
-            target: "vda".to_owned(),
-            source_type: "file".to_owned(),
-            source: Some(format!("/images/{}.qcow2", domain.name)),
-            format: "qcow2".to_owned(),
-            device: "disk".to_owned(),
-            readonly: false,
-            snapshot: None,
-            backing: None,
-        };
+        let disks = vec![disk(&domain.name)];
         self.of(domain, |domain| {
             Ok(DomainDefinition {
-                disks: vec![disk],
+                disks,
                 nvram: Nvram::None,
                 memory_kib: None,
                 agent: Agent::None,
@@ -327,7 +353,7 @@ impl Host for Model {
     }
 
     fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
-        let name = request.name.clone();
+        let (name, disks) = (request.name.clone(), vec![disk(&domain.name)]);
         self.write(domain, format!("create {}/{name}", domain.name), |domain, at| {
             let snapshot = ObservedSnapshot {
                 name: name.clone(),
@@ -338,7 +364,7 @@ impl Host for Model {
                 memory: Storage::Internal,
                 disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
                 files: None,
-                definition: None,
+                definition: Some(Box::new(KeptDefinition { disks, memory_kib: None })),
                 ledger: domain.ledger.clone(),
                 digest: digest(&request.description, at.as_second()),
             };
@@ -382,8 +408,13 @@ impl Host for Model {
         unreachable!("an agent forgets no record")
     }
 
-    fn revert(&self, _: &DomainRef, _: &SnapshotRef, _: RevertRequest) -> Result<()> {
-        Err(missing())
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, _: RevertRequest) -> Result<()> {
+        let name = &snapshot.name;
+        self.write(domain, format!("revert {}/{name}", domain.name), |domain, _| {
+            // libvirt brings the metadata of that time back too.
+            domain.ledger = domain.snapshots.get(name).and_then(|target| target.ledger.clone());
+            domain.current = Some(name.clone());
+        })
     }
 
     fn has_managed_save(&self, _: &DomainRef) -> Result<bool> {
@@ -419,8 +450,11 @@ impl Host for Model {
 }
 
 impl Files for Model {
-    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
-        Probe::Known(Vec::new())
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
+        let state = lock(&self.state);
+        let of = state.domains.iter().find(|(name, _)| disk.source == self::disk(name).source);
+        let names = of.into_iter().flat_map(|(_, domain)| domain.snapshots.keys());
+        Probe::Known(names.map(|name| ImageSnapshot { name: name.to_string(), memory: 1 }).collect())
     }
 
     fn image(&self, _: &str, _: Option<&str>) -> ProbedImage {
@@ -450,6 +484,9 @@ impl Hosts for OneHost {
         access: Access,
         listener: Option<&Listener>,
     ) -> std::result::Result<Opened, String> {
+        if access == Access::ReadOnly {
+            lock(&self.0.opened).push(Clock::now(&self.0.clock));
+        }
         if self.0.down.load(Ordering::SeqCst) {
             return Err("nobody answers".to_owned());
         }
