@@ -29,6 +29,9 @@ pub struct Counters {
     pub running: usize,
     /// The last plan.
     pub plan: Summary,
+    /// How much is kept for domains, for a test of what is not forgotten.
+    #[cfg(test)]
+    pub(super) kept: usize,
     actions: BTreeMap<(&'static str, &'static str), u64>,
     events: BTreeMap<&'static str, u64>,
 }

@@ -354,6 +354,11 @@ impl Agent {
     }
 
     fn publish(&mut self) {
+        #[cfg(test)]
+        {
+            self.counters.kept =
+                self.queue.len() + self.pending.len() + self.deeds.len() + self.owners.len() + self.board.len();
+        }
         let (instant, now) = (Instant::now(), self.clock.now());
         let (queue, pending) = (&self.queue, &self.pending);
         let work = |key: &Key| {

@@ -159,6 +159,12 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.retain(|key, entry| entry.running || entry.wanted.is_some() || keep(key));
     }
 
+    /// How many keys are known.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     fn tidy(&mut self) {
         self.entries.retain(|_, entry| !entry.is_idle());
     }

@@ -94,6 +94,12 @@ impl Board {
         self.last.insert(key, last);
     }
 
+    /// How much is kept for domains.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.last.len() + self.since.len()
+    }
+
     /// The status now.
     pub(super) fn status(&mut self, work: impl Fn(&Key) -> Work, busy: bool, now: Timestamp) -> AgentStatus {
         let shown = self.status.clone();
