@@ -367,7 +367,7 @@ impl Agent {
                 running: queue.is_running(key),
                 pending: pending.iter().any(|job| job.key == *key),
                 failures: backoff.failures(),
-                retry_at: backoff.until(instant).and_then(|until| now.checked_add(until - instant).ok()),
+                retry_at: backoff.until(instant).and_then(|until| whole(now.checked_add(until - instant).ok()?)),
             }
         };
         let status = Arc::new(self.board.status(work, !self.jobs.is_empty(), now));
@@ -388,6 +388,11 @@ async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio
         Some(turn) => Some(turn.await),
         None => std::future::pending().await,
     }
+}
+
+/// In whole seconds, as people read it.
+fn whole(at: Timestamp) -> Option<Timestamp> {
+    at.round(jiff::Unit::Second).ok()
 }
 
 /// How long until an instant; nothing where it is over.

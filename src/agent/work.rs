@@ -11,7 +11,7 @@ use super::round::Round;
 use super::{Agent, JOBS_PER_HOST, Key};
 use crate::apply::Options;
 use crate::model::agent::LastPass;
-use crate::model::outcome::{DomainOutcome, DomainResult};
+use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{BlockCode, Plan};
 
 impl Agent {
@@ -94,13 +94,13 @@ impl Agent {
                 self.owners.remove(&id);
                 self.counters.pass(&outcome);
                 let done = outcome.result == DomainResult::Done;
-                let last =
-                    LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
+                let text = told(&outcome);
+                let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };
                 self.board.pass(key.clone(), last);
                 if done {
                     self.queue.ended(key, now + SETTLE);
                 } else {
-                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
+                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
                     self.deeds.remove(&key);
                     self.queue.failed(key, now);
                 }
@@ -116,4 +116,10 @@ impl Agent {
         self.start_jobs(now);
         self.publish();
     }
+}
+
+/// What became of a pass: where an action failed, its own words.
+fn told(outcome: &DomainOutcome) -> String {
+    let failed = outcome.actions.iter().find(|action| action.result == ActionResult::Failed);
+    failed.map_or_else(|| outcome.text.clone(), |action| format!("{} ({})", action.text, outcome.text))
 }
