@@ -140,7 +140,9 @@ impl Agent {
         self.idle = Some((turn.source, turn.world));
         if let Some(round) = turn.round {
             self.counters.round_seconds += turn.took.as_secs_f64();
+            let (calls, actions) = (round.plan.stats.libvirt_calls, round.plan.actions.len());
             self.end_round(round, now);
+            tracing::debug!(calls, actions, millis = turn.took.as_millis(), "planned");
         }
         self.publish();
         if let Some(read) = read {

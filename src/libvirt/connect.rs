@@ -62,6 +62,7 @@ pub fn connect(uri: &str, access: Access, listener: Option<&Listener>) -> Result
 pub fn initialize() -> std::result::Result<(), String> {
     static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
+        super::pages::note_text();
         silence_log();
         clear_error_callback();
         // Before the first connection: libvirt looks for an event loop when it opens one.

@@ -6,9 +6,11 @@ mod events;
 mod handle;
 mod host;
 mod image;
+mod pages;
 mod xml;
 
 pub use connect::{Access, connect, initialize};
+pub use pages::give_back_text;
 
 use crate::model::act::CaptureSpec;
 use crate::model::desired::{Definition, SavedSnapshot};
