@@ -277,3 +277,40 @@ fn the_agent_and_the_command_line_never_write_to_one_domain_at_once() {
     assert_eq!(fleet.tags("vm1"), ["golden", "second"]);
     agent.stop();
 }
+
+#[test]
+fn a_termination_lets_the_action_at_hand_end_and_a_second_one_does_not_wait() {
+    let fleet = Fleet::start(&["vm1"]);
+    let two = set(
+        "web",
+        &format!("  domains: {{include: [vm1]}}\n  snapshots:\n{}{}", snapshot("a", &[]), snapshot("b", &[])),
+    );
+    let file = fleet.file("web.yaml", "");
+    let begin = || {
+        fleet.file("web.yaml", &set("web", "  domains: {include: [vm1]}"));
+        let agent = start(&fleet, &file);
+        agent.until("Ready", ready);
+        fleet.gate.shut();
+        fleet.file("web.yaml", &two);
+        agent
+    };
+    let agent = begin();
+    fleet.gate.await_begun(1);
+    agent.signal(Signal::TERM);
+    agent.told("STOPPING=1");
+    agent.told("WATCHDOG=1");
+    fleet.gate.open();
+    let ran = agent.ended();
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!((fleet.snapshots("vm1"), fleet.tags("vm1")), (vec!["a".to_owned()], vec!["a".to_owned()]));
+
+    let (agent, take_lock) = (begin(), fleet.lock_of("vm1"));
+    wait_until("the agent's lock", || take_lock().is_err());
+    agent.signal(Signal::TERM);
+    agent.told("STOPPING=1");
+    agent.signal(Signal::TERM);
+    let ran = agent.ended();
+    assert_eq!(ran.code, Some(130), "{ran}");
+    assert!(take_lock().is_ok());
+    fleet.gate.open();
+}

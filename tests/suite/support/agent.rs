@@ -125,6 +125,11 @@ impl Agent {
         signal(self.child.as_ref().expect("it runs"), which);
     }
 
+    /// Its end, which it was told of.
+    pub(crate) fn ended(mut self) -> Ran {
+        ended(self.child.take().expect("it runs"))
+    }
+
     /// SIGTERM, and its end.
     pub(crate) fn stop(self) {
         let (ran, socket_stays) = self.terminate();
