@@ -57,12 +57,11 @@ impl Agent {
         if !self.concerns(&key, &name) {
             return;
         }
-        if what == Happened::FromSnapshot && !self.queue.is_running(&key) {
-            tracing::info!(
-                host = key.0,
-                domain = name,
-                "reverted to a snapshot, or stopped by a capture, by another client"
-            );
+        // Of one revert several are told, and of our own the last when the job has ended: a look is to come then.
+        let ours_or_known = self.queue.is_running(&key) || self.queue.is_wanted(&key);
+        if what == Happened::FromSnapshot && !ours_or_known {
+            let text = "reverted to a snapshot, or stopped by a capture, by another client";
+            tracing::info!(host = key.0, domain = name, "{text}");
         } else {
             tracing::debug!(host = key.0, domain = name, ?what, "event");
         }

@@ -66,6 +66,8 @@ pub(super) struct Link {
     pub(super) fresh: BTreeSet<DomainUuid>,
     backoff: Backoff,
     error: Option<String>,
+    /// The name that it told last.
+    name: Option<String>,
     /// Calls made through connections that are closed.
     calls_before: u64,
 }
@@ -80,6 +82,7 @@ impl Link {
             fresh: BTreeSet::new(),
             backoff: Backoff::default(),
             error: None,
+            name: None,
             calls_before: 0,
         }
     }
@@ -134,6 +137,7 @@ impl Link {
                 tracing::info!(host = info.name, uri = info.uri, "connected");
                 // Set once, here.
                 drop(name.set(info.name.clone()));
+                self.name = Some(info.name.clone());
                 self.known = Some(ObservedHost::unread(info));
                 self.opened = Some(opened);
                 (self.backoff, self.error) = (Backoff::default(), None);
@@ -213,9 +217,8 @@ impl Link {
 
     /// For the status.
     pub(super) fn report(&self) -> AgentHost {
-        let name = self.known.as_ref().map_or(self.endpoint.label(), |known| &known.info.name);
         AgentHost {
-            name: name.to_owned(),
+            name: self.name.as_deref().unwrap_or(self.endpoint.label()).to_owned(),
             uri: self.endpoint.uri.clone(),
             connected: self.opened.is_some(),
             error: self.error.clone().filter(|_| self.opened.is_none()),

@@ -88,9 +88,14 @@ impl Writers {
         let outcome = outcome.unwrap_or_else(|| not_begun(job, "there was nothing to do"));
         if outcome.result == DomainResult::Failed {
             // The connection may be what failed: the next job opens another.
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.key.0);
+            self.forget(&job.key.0);
         }
         outcome
+    }
+
+    /// Opens another one next time: a host was lost, and the connection to write through with it.
+    pub(super) fn forget(&self, host: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
     }
 
     fn host(&self, job: &Job) -> Result<Arc<dyn Host>, String> {

@@ -98,6 +98,11 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.get(key).is_none_or(|entry| !entry.running && entry.backoff.until(now).is_none())
     }
 
+    /// Whether a look at a key is to come.
+    pub(super) fn is_wanted(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.wanted.is_some())
+    }
+
     /// Whether work on a key runs.
     pub(super) fn is_running(&self, key: &K) -> bool {
         self.entries.get(key).is_some_and(|entry| entry.running)
@@ -113,10 +118,11 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.entry(key).or_default().running = true;
     }
 
-    /// Work on a key ended well: it is looked at again, and only then is known to have come to its end.
+    /// Work on a key ended well: it is looked at again, and only then is known to have come to its end. That look is also for
+    /// whatever was wanted meanwhile.
     pub(super) fn ended(&mut self, key: K, look: Instant) {
-        self.entries.entry(key.clone()).or_default().running = false;
-        self.want(key, look);
+        let entry = self.entries.entry(key).or_default();
+        (entry.running, entry.wanted) = (false, Some(look));
     }
 
     /// A key was looked at, and nothing is left to do.
@@ -200,8 +206,10 @@ mod tests {
         assert!(!queue.is_free(&"a", now) && queue.is_running(&"a"));
         assert!(queue.take_due(now).is_empty());
         assert_eq!(queue.next(), None, "nothing to wake up for while it runs");
-        queue.ended("a", now);
-        assert_eq!(queue.take_due(now), BTreeSet::from(["a"]));
+        queue.ended("a", now + seconds(1));
+        assert!(queue.is_wanted(&"a") && queue.take_due(now).is_empty(), "one look, after its end, is for both");
+        assert_eq!(queue.take_due(now + seconds(1)), BTreeSet::from(["a"]));
+        assert!(!queue.is_wanted(&"a"));
     }
 
     #[tokio::test(start_paused = true)]

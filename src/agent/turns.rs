@@ -210,6 +210,7 @@ impl Agent {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
+        round.hosts.iter().filter(|host| !host.connected).for_each(|host| self.writers.forget(&host.name));
         let Round { plan, status, domains, hosts, infos, .. } = round;
         if let Some(revision) = &self.revision {
             self.board.round(hosts, status, &domains, &revision.id);

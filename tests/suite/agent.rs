@@ -92,8 +92,10 @@ fn libvirtd_killed_and_restarted_is_found_again() {
     let file = fleet.file("web.yaml", &golden());
     let agent = Agent::start(&fleet, &["--interval", "1s", &file]);
     agent.until("Ready", ready);
+    let name = agent.status()["hosts"][0]["name"].clone();
     fleet.daemon.kill();
-    agent.until("down", |status| status["hosts"][0]["connected"] == false);
+    let status = agent.until("down", |status| status["hosts"][0]["connected"] == false);
+    assert_eq!(status["hosts"][0]["name"], name, "the name it told stays");
     assert!(agent.ask("GET", "/healthz").0.contains("200"), "the agent itself is well");
     assert!(agent.ask("GET", "/readyz").0.contains("503"));
     fleet.daemon.restart();
@@ -103,7 +105,10 @@ fn libvirtd_killed_and_restarted_is_found_again() {
             && fleet.virsh(&["snapshot-dumpxml", "vm1", "golden"]).contains("patched")
     });
     assert_eq!(fleet.tags("vm1"), ["golden"], "captured once");
-    agent.until("Ready", ready);
+    let status = agent.until("Ready", ready);
+    assert_eq!(status["hosts"][0]["name"], name);
+    // The connection to write through was lost too, and nothing was tried on it.
+    assert_eq!(agent.metric("snapward_actions_total{action=\"redefine\",result=\"failed\"}"), 0);
     agent.stop();
 }
 

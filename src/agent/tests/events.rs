@@ -92,6 +92,8 @@ async fn the_events_of_our_own_actions_cost_no_look_beyond_the_one_after_a_job()
     let rounds = lab.handle.view().counters.rounds;
     for what in [Happened::Paused, Happened::Resumed, Happened::Ledger] {
         lab.model.tell("vm1", what);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        tokio::task::yield_now().await;
     }
     lab.model.hold(None);
     lab.until("done", |view| view.counters.running == 0).await;

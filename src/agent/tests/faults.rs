@@ -119,7 +119,7 @@ async fn two_weeks_of_faults_lose_no_slot_and_delete_nothing_for_a_bad_revision(
             .filter_map(|write| write.what.strip_prefix(&format!("create {domain}/lab-hourly-")))
             .collect();
         let distinct: BTreeSet<_> = slots.iter().collect();
-        let passed = lab.now().duration_since(model::START.parse().expect("an instant")).as_hours();
+        let passed = lab.now().duration_since(clock::START.parse().expect("an instant")).as_hours();
         assert_eq!(i64::try_from(distinct.len()).expect("few"), passed + 1, "every slot of {domain} was taken");
         let there = lab.model.snapshots(domain);
         // The last six, and one of each day before.

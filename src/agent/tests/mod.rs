@@ -1,6 +1,7 @@
 //! The loop on a host in memory and on paused time: what it does when, and what it leaves alone.
 
 mod calendar;
+mod clock;
 mod events;
 mod faults;
 mod model;
@@ -19,7 +20,8 @@ use super::{Agent, Clock, Defect, Handle, Parts, Revision, Settings, Source, Sou
 use crate::manifest;
 use crate::model::agent::AgentCondition;
 use crate::model::status::ConditionKind;
-use model::{Model, OneHost, SimClock};
+use clock::SimClock;
+use model::{Model, OneHost};
 
 /// What the source of a test says next.
 type Said = Arc<Mutex<Result<Revision, SourceError>>>;

@@ -1,13 +1,13 @@
-//! A host in memory, with faults, and the clock that it shares with the agent: tokio's, which the tests pause, and a leap.
+//! A host in memory, with faults.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
+use super::clock::SimClock;
 use crate::agent::{Clock, Hosts, Opened};
 use crate::host::{
     BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Event, Files, Happened,
@@ -23,37 +23,6 @@ use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
 use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 use crate::observe::Endpoint;
-
-/// 2026-11-23T04:00:30Z: half a minute after a full hour.
-pub(super) const START: &str = "2026-11-23T04:00:30Z";
-
-/// The time of day, as far as tokio's clock and leaps have brought it.
-pub(super) struct SimClock {
-    runtime: tokio::runtime::Handle,
-    begin: Instant,
-    leap: AtomicI64,
-}
-
-impl SimClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { runtime: tokio::runtime::Handle::current(), begin: Instant::now(), leap: AtomicI64::new(0) })
-    }
-
-    /// The clock is set, by that many seconds.
-    pub(super) fn leap(&self, seconds: i64) {
-        self.leap.fetch_add(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Arc<SimClock> {
-    fn now(&self) -> Timestamp {
-        // Apply's threads are none of tokio's.
-        let _context = self.runtime.enter();
-        let start: Timestamp = START.parse().expect("an instant");
-        let passed = SignedDuration::try_from(self.begin.elapsed()).expect("a span");
-        start + passed + SignedDuration::from_secs(self.leap.load(Ordering::SeqCst))
-    }
-}
 
 /// A call to create or delete, as the host saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
