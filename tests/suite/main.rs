@@ -12,6 +12,7 @@ mod embed;
 mod examples;
 mod exit_codes;
 mod host;
+mod host_events;
 mod host_external;
 mod host_text;
 mod manifests;
