@@ -51,6 +51,10 @@ pub(super) struct Ask<'a> {
     pub(super) dirty: &'a BTreeSet<Key>,
     /// Domains that are being worked on: they change under the reading.
     pub(super) busy: &'a BTreeSet<Key>,
+    /// Domains whose jobs wait for a worker.
+    pub(super) waiting: &'a BTreeSet<Key>,
+    /// What was read in the round before counts as read in this one.
+    pub(super) follow_up: bool,
     /// Where events go.
     pub(super) events: &'a Events,
 }
@@ -90,7 +94,9 @@ impl Link {
     /// Brings what is known up to date: connects where that is due, lists the domains (one call), compares names and current
     /// pointers (two calls for each selected domain) and reads again what changed.
     pub(super) fn update(&mut self, ask: &Ask<'_>, interests: &Interests<'_>) {
-        self.fresh.clear();
+        if !ask.follow_up {
+            self.fresh.clear();
+        }
         if self.opened.is_none() && !self.connect(ask) {
             return;
         }
@@ -102,14 +108,6 @@ impl Link {
         }
         let stale = self.stale(ask, interests, host.as_ref());
         self.read(host.as_ref(), interests, stale);
-    }
-
-    /// Reads some domains again, as they were listed.
-    pub(super) fn read_again(&mut self, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
-        if let Some(opened) = &self.opened {
-            let host = Arc::clone(&opened.connection.host);
-            self.read(host.as_ref(), interests, stale);
-        }
     }
 
     fn read(&mut self, host: &dyn Host, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
@@ -156,6 +154,7 @@ impl Link {
         self.backoff.failed(now);
         self.calls_before = self.calls();
         (self.opened, self.known) = (None, None);
+        self.fresh.clear();
         if !failed_before {
             tracing::warn!(host = self.endpoint.label(), error, "the host cannot be reached; it is tried again");
         }
@@ -180,15 +179,18 @@ impl Link {
             }
             let unreadable = known.unreadable.iter().any(|other| other.uuid == domain.uuid);
             let read = known.domains.iter().find(|read| read.uuid == domain.uuid);
-            let other_interest =
-                || before.as_ref().is_some_and(|before| before.of(&known.info, domain).as_ref() != Some(&wanted));
+            // What it was looked at for before may have been less.
+            let other_interest = |read: &ObservedDomain| {
+                let before = before.as_ref().map(|before| before.of(&known.info, domain).unwrap_or_default());
+                before.is_some_and(|before| !before.looks_as(&wanted, &read.tree))
+            };
             let changed = match read {
                 None => !unreadable || ask.poll || ask.sweep || ask.dirty.contains(&key),
                 Some(read) => {
                     ask.sweep
                         || ask.dirty.contains(&key)
                         || (&read.name, read.state) != (&domain.name, domain.state)
-                        || other_interest()
+                        || other_interest(read)
                         || (ask.poll && differs(host, domain, read))
                 }
             };

@@ -29,6 +29,14 @@ impl Job {
     pub(super) fn deeds(&self) -> Vec<(ActionKind, String)> {
         self.plan.actions.iter().map(|action| (action.action, action.address.to_string())).collect()
     }
+
+    /// Whether a newer plan has the same for its domain, found as it was.
+    pub(super) fn stands(&self, plan: &Plan) -> bool {
+        let now = plan.domains.iter().find(|of| (&of.host, of.uuid) == (&self.key.0, self.key.1));
+        let (Some(now), Some(then)) = (now, self.plan.domains.first()) else { return false };
+        (&now.fingerprint, &now.ledger) == (&then.fingerprint, &then.ledger)
+            && plan.actions.iter().filter(|action| is_in(action, now)).eq(&self.plan.actions)
+    }
 }
 
 /// Whether anything would be done in a domain: an action, or a ledger that lacks something.

@@ -198,6 +198,8 @@ pub struct Agent {
     next_sweep: Instant,
     /// A connection was lost since the last round.
     closed: bool,
+    /// The last round left domains to be read before anything is done in them.
+    follow_up: bool,
     /// When to connect again.
     next_connect: Option<Instant>,
     /// The end of a burst of changes: as things are, and at the latest.
@@ -264,6 +266,7 @@ impl Agent {
             next_poll: now,
             next_sweep: now + settings.sweep,
             closed: false,
+            follow_up: false,
             next_connect: None,
             debounce: None,
             due: None,

@@ -32,6 +32,7 @@ struct Reasons {
     sweep: bool,
     timer: bool,
     closed: bool,
+    follow_up: bool,
     dirty: BTreeSet<Key>,
 }
 
@@ -42,7 +43,7 @@ impl Reasons {
 
     /// Whether the hosts are asked, whatever the source says.
     fn looks(&self) -> bool {
-        self.poll || self.sweep || self.timer || self.closed || !self.dirty.is_empty()
+        self.poll || self.sweep || self.timer || self.closed || self.follow_up || !self.dirty.is_empty()
     }
 }
 
@@ -61,6 +62,7 @@ impl Agent {
             sweep: self.next_sweep <= now,
             timer: self.due.is_some_and(|due| due <= self.clock.now()),
             closed: std::mem::take(&mut self.closed),
+            follow_up: std::mem::take(&mut self.follow_up),
             dirty: self.queue.take_due(now),
         }
     }
@@ -89,6 +91,9 @@ impl Agent {
         }
         let (last, planned) = (self.revision.clone(), self.planned.clone());
         let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
+        // Of another revision they wait no more.
+        let waiting = self.pending.iter().filter(|_| !reasons.read);
+        let waiting: BTreeSet<Key> = waiting.map(|job| job.key.clone()).collect();
         let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
         self.turn = Some(tokio::task::spawn_blocking(move || {
@@ -108,6 +113,8 @@ impl Agent {
                     sweep: reasons.sweep,
                     dirty: &reasons.dirty,
                     busy: &busy,
+                    waiting: &waiting,
+                    follow_up: reasons.follow_up,
                     events: &events,
                 };
                 world.round(&ask, clock.now(), &plan_source)
@@ -206,7 +213,10 @@ impl Agent {
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
         self.due = next_due(&round.plan, self.clock.now());
-        if !self.settings.observe {
+        // All of it waits for the reading: what is approved as a whole begins as a whole.
+        self.follow_up = !round.unread.is_empty();
+        round.unread.iter().for_each(|key| self.queue.want(key.clone(), now));
+        if !self.settings.observe && !self.follow_up {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }

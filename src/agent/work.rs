@@ -15,9 +15,15 @@ use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{BlockCode, Plan};
 
 impl Agent {
-    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
+    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays, and what is to be done
+    /// just the same.
     pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
-        self.pending.retain(|job| job.approved);
+        for job in std::mem::take(&mut self.pending) {
+            match job.approved || job.stands(&round.plan) {
+                true => self.pending.push_back(job),
+                false => self.queue.want(job.key, now),
+            }
+        }
         for domain in &round.plan.domains {
             let key = (domain.host.clone(), domain.uuid);
             if !jobs::has_work(&round.plan, domain) {

@@ -213,6 +213,42 @@ async fn it_makes_what_is_declared_and_then_makes_exactly_the_calls_of_a_poll() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_domains_at_once_are_read_a_few_times_each_and_not_for_each_other() {
+    let names: Vec<String> = (0..40).map(|n| format!("vm{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut lab = Lab::start(&names, &hourly(&[]));
+    lab.settled().await;
+    let before = lab.model.calls();
+    sleep(Duration::from_secs(3600)).await;
+    lab.ready().await;
+    assert_eq!(lab.writes().len(), 2 * 40);
+    let (read, polls) = (lab.model.calls()["definition"] - before["definition"], 60);
+    assert!(lab.handle.view().counters.rounds >= polls);
+    assert!(read <= 3 * 40, "before its job, and after it: {read}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_asks_for_no_new_look_is_planned_from_memory() {
+    let mut lab = Lab::start(&["vm1", "vm2"], &golden());
+    lab.settled().await;
+    let before = lab.model.calls();
+    lab.say(revision("second", &format!("{}\n    - {{name: golden2, state: absent}}\n", golden().trim_end())));
+    lab.until("followed", |view| view.status.source.revision.as_deref() == Some("second")).await;
+    let spent: u64 = lab.model.calls().values().sum::<u64>() - before.values().sum::<u64>();
+    assert_eq!(spent, 1, "the list of domains");
+    // Where there is something to do, the plan is there before the domains are read for it.
+    lab.model.hold(Some("vm1"));
+    lab.say(revision("third", &golden().replace("name: golden,", "name: golden, description: new,")));
+    let view = lab.until("planned", |view| view.plan.as_ref().is_some_and(|plan| plan.summary.redefine == 2)).await;
+    assert_eq!(view.status.source.revision.as_deref(), Some("third"));
+    lab.model.hold(None);
+    lab.ready().await;
+    assert_eq!(lab.model.description("vm2", "golden"), "new");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn drift_is_found_by_the_next_poll() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.ready().await;
