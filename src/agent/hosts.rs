@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Key;
+use super::events::Events;
 use super::queue::Backoff;
-use crate::host::{Counting, DomainRef, Host};
+use crate::host::{Counting, DomainRef, Host, Listener};
 use crate::libvirt::Access;
 use crate::model::agent::AgentHost;
 use crate::model::desired::DesiredState;
@@ -28,11 +29,11 @@ pub trait Hosts: Send + Sync {
     /// The hosts that the manifests, or the command line, name.
     fn endpoints(&self, desired: &DesiredState) -> Vec<Endpoint>;
 
-    /// Connects. Blocks, not for ever.
+    /// Connects, and has the listener told what happens there. Blocks, not for ever.
     ///
     /// # Errors
     /// Why there is no connection, for people.
-    fn open(&self, endpoint: &Endpoint, access: Access) -> Result<Opened, String>;
+    fn open(&self, endpoint: &Endpoint, access: Access, listener: Option<&Listener>) -> Result<Opened, String>;
 }
 
 /// What one round asks of the hosts.
@@ -50,6 +51,12 @@ pub(super) struct Ask<'a> {
     pub(super) dirty: &'a BTreeSet<Key>,
     /// Domains that are being worked on: they change under the reading.
     pub(super) busy: &'a BTreeSet<Key>,
+    /// Domains whose jobs wait for a worker.
+    pub(super) waiting: &'a BTreeSet<Key>,
+    /// What was read in the round before counts as read in this one.
+    pub(super) follow_up: bool,
+    /// Where events go.
+    pub(super) events: &'a Events,
 }
 
 /// One host over time.
@@ -63,6 +70,8 @@ pub(super) struct Link {
     pub(super) fresh: BTreeSet<DomainUuid>,
     backoff: Backoff,
     error: Option<String>,
+    /// The name that it told last.
+    name: Option<String>,
     /// Calls made through connections that are closed.
     calls_before: u64,
 }
@@ -77,6 +86,7 @@ impl Link {
             fresh: BTreeSet::new(),
             backoff: Backoff::default(),
             error: None,
+            name: None,
             calls_before: 0,
         }
     }
@@ -84,7 +94,9 @@ impl Link {
     /// Brings what is known up to date: connects where that is due, lists the domains (one call), compares names and current
     /// pointers (two calls for each selected domain) and reads again what changed.
     pub(super) fn update(&mut self, ask: &Ask<'_>, interests: &Interests<'_>) {
-        self.fresh.clear();
+        if !ask.follow_up {
+            self.fresh.clear();
+        }
         if self.opened.is_none() && !self.connect(ask) {
             return;
         }
@@ -96,14 +108,6 @@ impl Link {
         }
         let stale = self.stale(ask, interests, host.as_ref());
         self.read(host.as_ref(), interests, stale);
-    }
-
-    /// Reads some domains again, as they were listed.
-    pub(super) fn read_again(&mut self, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
-        if let Some(opened) = &self.opened {
-            let host = Arc::clone(&opened.connection.host);
-            self.read(host.as_ref(), interests, stale);
-        }
     }
 
     fn read(&mut self, host: &dyn Host, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
@@ -118,7 +122,8 @@ impl Link {
         if self.backoff.until(ask.now).is_some() {
             return false;
         }
-        let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly) {
+        let (listener, name) = ask.events.listener();
+        let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly, Some(&listener)) {
             Ok(opened) => opened,
             Err(error) => {
                 self.lost(ask.now, error);
@@ -128,6 +133,9 @@ impl Link {
         match observe::identify(&opened.connection) {
             Ok(info) => {
                 tracing::info!(host = info.name, uri = info.uri, "connected");
+                // Set once, here.
+                drop(name.set(info.name.clone()));
+                self.name = Some(info.name.clone());
                 self.known = Some(ObservedHost::unread(info));
                 self.opened = Some(opened);
                 (self.backoff, self.error) = (Backoff::default(), None);
@@ -146,6 +154,7 @@ impl Link {
         self.backoff.failed(now);
         self.calls_before = self.calls();
         (self.opened, self.known) = (None, None);
+        self.fresh.clear();
         if !failed_before {
             tracing::warn!(host = self.endpoint.label(), error, "the host cannot be reached; it is tried again");
         }
@@ -170,15 +179,18 @@ impl Link {
             }
             let unreadable = known.unreadable.iter().any(|other| other.uuid == domain.uuid);
             let read = known.domains.iter().find(|read| read.uuid == domain.uuid);
-            let other_interest =
-                || before.as_ref().is_some_and(|before| before.of(&known.info, domain).as_ref() != Some(&wanted));
+            // What it was looked at for before may have been less.
+            let other_interest = |read: &ObservedDomain| {
+                let before = before.as_ref().map(|before| before.of(&known.info, domain).unwrap_or_default());
+                before.is_some_and(|before| !before.looks_as(&wanted, &read.tree))
+            };
             let changed = match read {
                 None => !unreadable || ask.poll || ask.sweep || ask.dirty.contains(&key),
                 Some(read) => {
                     ask.sweep
                         || ask.dirty.contains(&key)
                         || (&read.name, read.state) != (&domain.name, domain.state)
-                        || other_interest()
+                        || other_interest(read)
                         || (ask.poll && differs(host, domain, read))
                 }
             };
@@ -207,9 +219,8 @@ impl Link {
 
     /// For the status.
     pub(super) fn report(&self) -> AgentHost {
-        let name = self.known.as_ref().map_or(self.endpoint.label(), |known| &known.info.name);
         AgentHost {
-            name: name.to_owned(),
+            name: self.name.as_deref().unwrap_or(self.endpoint.label()).to_owned(),
             uri: self.endpoint.uri.clone(),
             connected: self.opened.is_some(),
             error: self.error.clone().filter(|_| self.opened.is_none()),

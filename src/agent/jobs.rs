@@ -29,6 +29,14 @@ impl Job {
     pub(super) fn deeds(&self) -> Vec<(ActionKind, String)> {
         self.plan.actions.iter().map(|action| (action.action, action.address.to_string())).collect()
     }
+
+    /// Whether a newer plan has the same for its domain, found as it was.
+    pub(super) fn stands(&self, plan: &Plan) -> bool {
+        let now = plan.domains.iter().find(|of| (&of.host, of.uuid) == (&self.key.0, self.key.1));
+        let (Some(now), Some(then)) = (now, self.plan.domains.first()) else { return false };
+        (&now.fingerprint, &now.ledger) == (&then.fingerprint, &then.ledger)
+            && plan.actions.iter().filter(|action| is_in(action, now)).eq(&self.plan.actions)
+    }
 }
 
 /// Whether anything would be done in a domain: an action, or a ledger that lacks something.
@@ -88,9 +96,14 @@ impl Writers {
         let outcome = outcome.unwrap_or_else(|| not_begun(job, "there was nothing to do"));
         if outcome.result == DomainResult::Failed {
             // The connection may be what failed: the next job opens another.
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&job.key.0);
+            self.forget(&job.key.0);
         }
         outcome
+    }
+
+    /// Opens another one next time: a host was lost, and the connection to write through with it.
+    pub(super) fn forget(&self, host: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
     }
 
     fn host(&self, job: &Job) -> Result<Arc<dyn Host>, String> {
@@ -99,7 +112,7 @@ impl Writers {
         if let Some(host) = open.get(&job.key.0) {
             return Ok(Arc::clone(host));
         }
-        let host = self.hosts.open(&job.endpoint, Access::ReadWrite)?.connection.host;
+        let host = self.hosts.open(&job.endpoint, Access::ReadWrite, None)?.connection.host;
         open.insert(job.key.0.clone(), Arc::clone(&host));
         Ok(host)
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
+use crate::host::Event;
 use crate::model::agent::AgentStatus;
 use crate::model::outcome::{ActionResult, DomainOutcome};
 use crate::model::plan::{ActionKind, Summary};
@@ -28,10 +29,23 @@ pub struct Counters {
     pub running: usize,
     /// The last plan.
     pub plan: Summary,
+    /// How much is kept for domains, for a test of what is not forgotten.
+    #[cfg(test)]
+    pub(super) kept: usize,
     actions: BTreeMap<(&'static str, &'static str), u64>,
+    events: BTreeMap<&'static str, u64>,
 }
 
 impl Counters {
+    /// Counts what a host told.
+    pub fn event(&mut self, event: &Event) {
+        let word = match event {
+            Event::Domain { what, .. } => what.word(),
+            Event::Closed => "closed",
+        };
+        *self.events.entry(word).or_default() += 1;
+    }
+
     /// Counts what a pass did.
     pub fn pass(&mut self, outcome: &DomainOutcome) {
         for action in &outcome.actions {
@@ -143,6 +157,10 @@ fn rounds(page: &mut Page, counters: &Counters) {
     }
     let calls = counters.libvirt_calls as f64;
     page.single("snapward_libvirt_calls_total", "counter", "Calls to libvirt made to read.", calls);
+    page.family("snapward_events_total", "counter", "What hosts told by themselves, by kind.");
+    for (event, n) in &counters.events {
+        page.sample("snapward_events_total", &[("event", event)], *n as f64);
+    }
     page.single("snapward_passes_running", "gauge", "Domains that are being worked on.", counters.running as f64);
     let plan = &counters.plan;
     page.family("snapward_plan_actions", "gauge", "Actions of the last plan, by kind.");
@@ -179,7 +197,7 @@ fn domains(page: &mut Page, status: &AgentStatus) {
         let labels = [("host", domain.host.as_str()), ("domain", domain.domain.as_str())];
         page.sample("snapward_domain_failures", &labels, f64::from(domain.failures));
     }
-    page.family("snapward_domain_next_due_timestamp_seconds", "gauge", "When the next scheduled snapshot is due.");
+    page.family("snapward_domain_next_due_timestamp_seconds", "gauge", "When there is something to do by the clock.");
     for domain in &status.domains {
         if let Some(at) = domain.next_due.as_deref().and_then(instant) {
             let labels = [("host", domain.host.as_str()), ("domain", domain.domain.as_str())];

@@ -6,6 +6,7 @@
 //! forgotten, so a lost event costs time and nothing else.
 
 mod clock;
+mod events;
 mod hosts;
 mod jobs;
 pub mod metrics;
@@ -36,11 +37,15 @@ pub use hosts::{Hosts, Opened};
 pub use source::{Directory, Git, Loader, Remote, Revision, Source, SourceError, Verification};
 
 use crate::apply::{Progress, Stop};
+use crate::host::Event;
 use crate::model::agent::{AgentStatus, Mode};
 use crate::model::names::DomainUuid;
+use crate::model::observed::HostInfo;
 use crate::model::outcome::DomainOutcome;
 use crate::model::plan::{ActionKind, Plan};
+use crate::model::selector::Selection;
 use crate::model::status::ConditionKind;
+use events::Events;
 use jobs::{Job, Writers};
 use metrics::Counters;
 use queue::{Backoff, Queue};
@@ -107,8 +112,6 @@ pub struct View {
 enum Command {
     /// Read the source now, and answer when the round that follows has ended.
     Reload(oneshot::Sender<Result<String, String>>),
-    /// Look at a domain: something happened to it.
-    Look(Key),
     /// End: finish what runs, begin nothing.
     Stop,
 }
@@ -130,11 +133,6 @@ impl Handle {
         let (answer, answered) = oneshot::channel();
         drop(self.commands.send(Command::Reload(answer)));
         answered.await.unwrap_or_else(|_| Err("the agent is ending".to_owned()))
-    }
-
-    /// Has a domain looked at soon.
-    pub fn look(&self, key: Key) {
-        drop(self.commands.send(Command::Look(key)));
     }
 
     /// Ends the agent: what runs is finished, nothing is begun.
@@ -167,6 +165,9 @@ pub struct Agent {
     supervisor: Box<dyn Supervisor>,
     changed: Arc<Notify>,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// What hosts tell: the way in and the way out.
+    events: Events,
+    told: mpsc::UnboundedReceiver<(String, Event)>,
     view: watch::Sender<View>,
     alive: watch::Sender<Instant>,
 
@@ -178,6 +179,9 @@ pub struct Agent {
     revision: Option<Arc<Revision>>,
     /// The revision of the last round.
     planned: Option<Arc<Revision>>,
+    /// What the revision selects, and the hosts of the last round: an event about anything else is nobody's business.
+    selections: Vec<Selection>,
+    infos: BTreeMap<String, HostInfo>,
 
     queue: Queue<Key>,
     pending: VecDeque<Job>,
@@ -192,6 +196,10 @@ pub struct Agent {
     next_read: Instant,
     next_poll: Instant,
     next_sweep: Instant,
+    /// A connection was lost since the last round.
+    closed: bool,
+    /// The last round left domains to be read before anything is done in them.
+    follow_up: bool,
     /// When to connect again.
     next_connect: Option<Instant>,
     /// The end of a burst of changes: as things are, and at the latest.
@@ -226,6 +234,7 @@ impl Agent {
         let status = Arc::new(board.status(|_| Work::default(), true, parts.clock.now()));
         let (view, seen) = watch::channel(View { status, plan: None, counters: Counters::default() });
         let (alive, beats) = watch::channel(now);
+        let (events, told) = Events::new();
         let handle = Handle { commands: sender, view: seen, alive: beats };
         let agent = Self {
             writers: Arc::new(Writers::new(Arc::clone(&parts.hosts))),
@@ -235,6 +244,8 @@ impl Agent {
             supervisor: parts.supervisor,
             changed: parts.changed,
             commands,
+            events,
+            told,
             view,
             alive,
             interval: parts.source.interval(),
@@ -243,6 +254,8 @@ impl Agent {
             paths,
             revision: None,
             planned: None,
+            selections: Vec::new(),
+            infos: BTreeMap::new(),
             queue: Queue::default(),
             pending: VecDeque::new(),
             jobs: JoinSet::new(),
@@ -252,6 +265,8 @@ impl Agent {
             next_read: now,
             next_poll: now,
             next_sweep: now + settings.sweep,
+            closed: false,
+            follow_up: false,
             next_connect: None,
             debounce: None,
             due: None,
@@ -282,10 +297,10 @@ impl Agent {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Reload(answer)) => self.reload(answer),
-                    Some(Command::Look(key)) => self.queue.want(key, Instant::now()),
                     Some(Command::Stop) | None => break,
                 },
                 () = self.changed.notified() => self.source_changed(),
+                Some((host, event)) = self.told.recv() => self.event(host, event),
                 Some(turn) = ended(&mut self.turn) => self.end_turn(turn),
                 Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(wake) => {}
@@ -342,6 +357,11 @@ impl Agent {
     }
 
     fn publish(&mut self) {
+        #[cfg(test)]
+        {
+            self.counters.kept =
+                self.queue.len() + self.pending.len() + self.deeds.len() + self.owners.len() + self.board.len();
+        }
         let (instant, now) = (Instant::now(), self.clock.now());
         let (queue, pending) = (&self.queue, &self.pending);
         let work = |key: &Key| {
@@ -350,7 +370,7 @@ impl Agent {
                 running: queue.is_running(key),
                 pending: pending.iter().any(|job| job.key == *key),
                 failures: backoff.failures(),
-                retry_at: backoff.until(instant).and_then(|until| now.checked_add(until - instant).ok()),
+                retry_at: backoff.until(instant).and_then(|until| whole(now.checked_add(until - instant).ok()?)),
             }
         };
         let status = Arc::new(self.board.status(work, !self.jobs.is_empty(), now));
@@ -371,6 +391,11 @@ async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio
         Some(turn) => Some(turn.await),
         None => std::future::pending().await,
     }
+}
+
+/// In whole seconds, as people read it.
+fn whole(at: Timestamp) -> Option<Timestamp> {
+    at.round(jiff::Unit::Second).ok()
 }
 
 /// How long until an instant; nothing where it is over.

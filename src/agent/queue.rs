@@ -74,13 +74,15 @@ impl<K: Ord + Clone> Queue<K> {
         *wanted = Some(wanted.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Takes the keys whose time has come and that do not run.
+    /// Takes the keys whose time has come and that do not run. One that is looked at in the pause after a failure is looked at
+    /// again at its end, when it may be worked on.
     pub(super) fn take_due(&mut self, now: Instant) -> BTreeSet<K> {
-        let due = |entry: &Entry| !entry.running && entry.wanted.is_some_and(|at| at <= now);
-        let taken: BTreeSet<K> =
-            self.entries.iter().filter(|(_, entry)| due(entry)).map(|(key, _)| key.clone()).collect();
-        for key in &taken {
-            self.entries.entry(key.clone()).and_modify(|entry| entry.wanted = None);
+        let mut taken = BTreeSet::new();
+        for (key, entry) in &mut self.entries {
+            if !entry.running && entry.wanted.is_some_and(|at| at <= now) {
+                entry.wanted = entry.backoff.until(now);
+                taken.insert(key.clone());
+            }
         }
         self.tidy();
         taken
@@ -94,6 +96,11 @@ impl<K: Ord + Clone> Queue<K> {
     /// Whether work on a key may begin: it does not run, and no pause after a failure holds it.
     pub(super) fn is_free(&self, key: &K, now: Instant) -> bool {
         self.entries.get(key).is_none_or(|entry| !entry.running && entry.backoff.until(now).is_none())
+    }
+
+    /// Whether a look at a key is to come.
+    pub(super) fn is_wanted(&self, key: &K) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.wanted.is_some())
     }
 
     /// Whether work on a key runs.
@@ -111,12 +118,22 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.entry(key).or_default().running = true;
     }
 
-    /// Work on a key ended well: it is looked at again at once.
-    pub(super) fn succeeded(&mut self, key: K, now: Instant) {
-        let entry = self.entries.entry(key.clone()).or_default();
-        entry.running = false;
-        entry.backoff = Backoff::default();
-        self.want(key, now);
+    /// Work on a key ended well: it is looked at again, and only then is known to have come to its end. That look is also for
+    /// whatever was wanted meanwhile.
+    pub(super) fn ended(&mut self, key: K, look: Instant) {
+        let entry = self.entries.entry(key).or_default();
+        (entry.running, entry.wanted) = (false, Some(look));
+    }
+
+    /// A key was looked at, and nothing is left to do.
+    pub(super) fn settled(&mut self, key: &K) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            // The look that was wanted at the end of the pause has just been had.
+            if entry.backoff.until.is_some() && entry.wanted == entry.backoff.until {
+                entry.wanted = None;
+            }
+            entry.backoff = Backoff::default();
+        }
     }
 
     /// Work on a key failed: it is looked at again after a pause.
@@ -142,9 +159,16 @@ impl<K: Ord + Clone> Queue<K> {
         }
     }
 
-    /// Forgets the keys that are no more; a running one stays until it has ended.
+    /// Forgets the keys that are no more. One that is wanted may have come since it was asked which there are, and a running
+    /// one stays until it has ended.
     pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        self.entries.retain(|key, entry| entry.running || keep(key));
+        self.entries.retain(|key, entry| entry.running || entry.wanted.is_some() || keep(key));
+    }
+
+    /// How many keys are known.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     fn tidy(&mut self) {
@@ -182,8 +206,10 @@ mod tests {
         assert!(!queue.is_free(&"a", now) && queue.is_running(&"a"));
         assert!(queue.take_due(now).is_empty());
         assert_eq!(queue.next(), None, "nothing to wake up for while it runs");
-        queue.succeeded("a", now);
-        assert_eq!(queue.take_due(now), BTreeSet::from(["a"]));
+        queue.ended("a", now + seconds(1));
+        assert!(queue.is_wanted(&"a") && queue.take_due(now).is_empty(), "one look, after its end, is for both");
+        assert_eq!(queue.take_due(now + seconds(1)), BTreeSet::from(["a"]));
+        assert!(!queue.is_wanted(&"a"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -201,8 +227,11 @@ mod tests {
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!(queue.backoff(&"a").failures(), 9);
-        queue.succeeded("a", now);
+        queue.ended("a", now);
+        assert_eq!(queue.backoff(&"a").failures(), 9, "what it did is not known to last");
+        queue.settled(&"a");
         assert_eq!(queue.backoff(&"a").failures(), 0);
+        queue.take_due(now);
         queue.failed("a", now);
         assert_eq!(queue.next(), Some(now + FIRST_PAUSE));
     }
@@ -217,11 +246,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_that_are_gone_are_forgotten_once_they_do_not_run() {
+    async fn a_look_in_a_pause_leaves_its_end_wanted_unless_nothing_is_left_to_do() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.failed("a", now);
+        queue.want("a", now + seconds(1));
+        assert_eq!(queue.take_due(now + seconds(1)), BTreeSet::from(["a"]));
+        assert_eq!(queue.next(), Some(now + FIRST_PAUSE));
+        queue.settled(&"a");
+        assert_eq!(queue.next(), None);
+        assert!(queue.is_free(&"a", now + seconds(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_are_gone_are_forgotten_once_they_do_not_run_and_were_looked_at() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.started("runs");
-        queue.want("gone", now);
+        queue.want("came", now);
+        queue.failed("gone", now);
+        assert_eq!(queue.take_due(now + FIRST_PAUSE), BTreeSet::from(["came", "gone"]));
+        queue.want("came", now);
         queue.retain(|_| false);
-        assert_eq!(queue.entries.keys().copied().collect::<Vec<_>>(), ["runs"]);
+        assert_eq!(queue.entries.keys().copied().collect::<Vec<_>>(), ["came", "runs"]);
     }
 }

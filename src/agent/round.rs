@@ -1,5 +1,5 @@
-//! One round, which blocks: bring what is known of the hosts up to date, plan, and read again the domains in which anything
-//! would be done, so that a plan to act on never rests on an old reading.
+//! One round, which blocks: bring what is known of the hosts up to date, and plan. Where anything would be done in a domain
+//! that was not read just now, another round follows up that reads it, so that a plan to act on never rests on an old reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::Key;
 use super::hosts::{Ask, Link};
 use crate::model::agent::AgentHost;
-use crate::model::names::DomainUuid;
 use crate::model::observed::{HostInfo, ObservedState};
 use crate::model::plan::{Plan, PlanSource, Stats};
 use crate::model::status::Status;
@@ -26,8 +25,10 @@ pub(super) struct World {
 pub(super) struct Round {
     pub(super) plan: Plan,
     pub(super) status: Status,
-    /// The domains that were read in this round.
+    /// The domains that were read in this round, or in the one that it follows up.
     pub(super) fresh: BTreeSet<Key>,
+    /// Those in which something would be done and that are to be read before.
+    pub(super) unread: BTreeSet<Key>,
     /// Those that are selected and there.
     pub(super) domains: BTreeSet<Key>,
     pub(super) hosts: Vec<AgentHost>,
@@ -48,25 +49,17 @@ impl World {
         each(&mut self.links, |link| link.update(ask, &interests));
         self.distinct_names(ask.now);
         let mut plan = self.plan(ask, now, source);
-        let unread = self.to_read(&plan, ask.busy);
-        if !unread.is_empty() {
-            each(&mut self.links, |link| {
-                let Some(name) = link.known.as_ref().map(|known| &known.info.name) else { return };
-                let here: BTreeSet<DomainUuid> =
-                    unread.iter().filter(|(host, _)| host == name).map(|(_, uuid)| *uuid).collect();
-                if !here.is_empty() {
-                    link.read_again(&interests, here);
-                }
-            });
-            plan = self.plan(ask, now, source);
-        }
+        let unread = self.to_read(&plan, ask);
         plan.stats = Stats { libvirt_calls: self.calls() - calls_before, ..Stats::default() };
         let observed = self.observed();
-        let status = plan::status(&observed, &plan);
+        let mut status = plan::status(&observed, &plan);
+        // The trees are large, and the command line shows them.
+        status.domains.iter_mut().for_each(|domain| domain.snapshots = Vec::new());
         self.give_back(observed);
         Round {
             status,
             fresh: self.fresh(),
+            unread,
             domains: plan.domains.iter().map(|domain| (domain.host.clone(), domain.uuid)).collect(),
             plan,
             hosts: self.links.iter().map(Link::report).collect(),
@@ -115,12 +108,13 @@ impl World {
         plan
     }
 
-    /// The domains in which something would be done and that were not read in this round.
-    fn to_read(&self, plan: &Plan, busy: &BTreeSet<Key>) -> BTreeSet<Key> {
+    /// The domains in which something would be done and that were not read just now. One whose job waits or runs is read by
+    /// that.
+    fn to_read(&self, plan: &Plan, ask: &Ask<'_>) -> BTreeSet<Key> {
         let fresh = self.fresh();
         let acts = plan.domains.iter().filter(|domain| super::jobs::has_work(plan, domain));
         acts.map(|domain| (domain.host.clone(), domain.uuid))
-            .filter(|key| !fresh.contains(key) && !busy.contains(key))
+            .filter(|key| !fresh.contains(key) && !ask.busy.contains(key) && !ask.waiting.contains(key))
             .collect()
     }
 

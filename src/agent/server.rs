@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 32;
 /// Whether a way in may change anything: the socket's own permissions guard it, loopback is open to every local user and to
 /// what a browser can be made to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Socket,
     Loopback,
 }
@@ -76,7 +76,7 @@ async fn refused(error: &std::io::Error) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, agent: Handle, way: Way) {
+pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, agent: Handle, way: Way) {
     let service = service_fn(move |request| {
         let agent = agent.clone();
         async move { Ok::<_, Infallible>(answer(&request, &agent, way).await) }

@@ -1,11 +1,10 @@
 //! The agent's status, made from the last round and the queue: conditions with their reasons, and since when they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::Key;
-use super::round::Round;
 use super::source::{Revision, SourceError, Verification};
 use crate::model::agent::{AgentCondition, AgentDomain, AgentHost, AgentStatus, LastPass, Mode, SourceStatus};
 use crate::model::plan::FORMAT_VERSION;
@@ -35,7 +34,15 @@ pub(super) struct Board {
     /// The revision that the last round was about.
     observed: Option<String>,
     last: BTreeMap<Key, LastPass>,
-    since: BTreeMap<(Option<Key>, ConditionKind), (bool, String, Timestamp)>,
+    since: BTreeMap<Option<Key>, Vec<Since>>,
+}
+
+/// Since when a condition is as it is.
+struct Since {
+    kind: ConditionKind,
+    status: bool,
+    reason: String,
+    at: Timestamp,
 }
 
 impl Board {
@@ -74,20 +81,23 @@ impl Board {
     }
 
     /// A round ended.
-    pub(super) fn round(&mut self, round: &Round, revision: &str) {
-        self.hosts.clone_from(&round.hosts);
-        let mut status = round.status.clone();
-        // The trees are large, and the command line shows them.
-        status.domains.iter_mut().for_each(|domain| domain.snapshots = Vec::new());
+    pub(super) fn round(&mut self, hosts: Vec<AgentHost>, status: Status, domains: &BTreeSet<Key>, revision: &str) {
+        self.hosts = hosts;
         self.status = Some(status);
         self.observed = Some(revision.to_owned());
-        self.last.retain(|key, _| round.domains.contains(key));
-        self.since.retain(|(key, _), _| key.as_ref().is_none_or(|key| round.domains.contains(key)));
+        self.last.retain(|key, _| domains.contains(key));
+        self.since.retain(|key, _| key.as_ref().is_none_or(|key| domains.contains(key)));
     }
 
     /// A pass over a domain ended.
     pub(super) fn pass(&mut self, key: Key, last: LastPass) {
         self.last.insert(key, last);
+    }
+
+    /// How much is kept for domains.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.last.len() + self.since.len()
     }
 
     /// The status now.
@@ -206,19 +216,25 @@ impl Board {
 
     /// Says since when a condition is as it is.
     fn dated(&mut self, key: Option<Key>, condition: Condition, now: Timestamp) -> AgentCondition {
-        let entry = self
-            .since
-            .entry((key, condition.kind))
-            .or_insert_with(|| (condition.status, condition.reason.clone(), now));
-        if (entry.0, &entry.1) != (condition.status, &condition.reason) {
-            *entry = (condition.status, condition.reason.clone(), now);
-        }
+        let known = self.since.entry(key).or_default();
+        let at = match known.iter_mut().find(|since| since.kind == condition.kind) {
+            Some(since) if (since.status, &since.reason) == (condition.status, &condition.reason) => since.at,
+            changed => {
+                let since =
+                    Since { kind: condition.kind, status: condition.status, reason: condition.reason.clone(), at: now };
+                match changed {
+                    Some(before) => *before = since,
+                    None => known.push(since),
+                }
+                now
+            }
+        };
         AgentCondition {
             kind: condition.kind,
             status: condition.status,
             reason: condition.reason,
             message: condition.message,
-            since: entry.2.to_string(),
+            since: at.to_string(),
             revision: self.observed.clone(),
         }
     }

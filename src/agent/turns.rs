@@ -13,6 +13,7 @@ use super::queue::Backoff;
 use super::round::{Round, World};
 use super::{Agent, Key, Revision, Source, SourceError};
 use crate::model::plan::{Plan, PlanSource};
+use crate::observe::Interests;
 
 /// What a turn of the blocking half is given, and gives back.
 pub(super) struct Turn {
@@ -30,12 +31,19 @@ struct Reasons {
     poll: bool,
     sweep: bool,
     timer: bool,
+    closed: bool,
+    follow_up: bool,
     dirty: BTreeSet<Key>,
 }
 
 impl Reasons {
     fn any(&self) -> bool {
-        self.read || self.poll || self.sweep || self.timer || !self.dirty.is_empty()
+        self.read || self.looks()
+    }
+
+    /// Whether the hosts are asked, whatever the source says.
+    fn looks(&self) -> bool {
+        self.poll || self.sweep || self.timer || self.closed || self.follow_up || !self.dirty.is_empty()
     }
 }
 
@@ -53,6 +61,8 @@ impl Agent {
             poll: self.next_poll <= now || self.next_connect.is_some_and(|at| at <= now),
             sweep: self.next_sweep <= now,
             timer: self.due.is_some_and(|due| due <= self.clock.now()),
+            closed: std::mem::take(&mut self.closed),
+            follow_up: std::mem::take(&mut self.follow_up),
             dirty: self.queue.take_due(now),
         }
     }
@@ -81,7 +91,10 @@ impl Agent {
         }
         let (last, planned) = (self.revision.clone(), self.planned.clone());
         let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
-        let (hosts, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.clock));
+        // Of another revision they wait no more.
+        let waiting = self.pending.iter().filter(|_| !reasons.read);
+        let waiting: BTreeSet<Key> = waiting.map(|job| job.key.clone()).collect();
+        let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
         self.turn = Some(tokio::task::spawn_blocking(move || {
             let read = reasons.read.then(|| source.read());
@@ -90,8 +103,7 @@ impl Agent {
                 _ => None,
             };
             let current = new.or(last.as_deref());
-            let only_read = !(reasons.poll || reasons.sweep || reasons.timer || !reasons.dirty.is_empty());
-            let round = current.filter(|_| new.is_some() || !only_read).map(|revision| {
+            let round = current.filter(|_| new.is_some() || reasons.looks()).map(|revision| {
                 let ask = Ask {
                     hosts: hosts.as_ref(),
                     desired: &revision.desired,
@@ -101,6 +113,9 @@ impl Agent {
                     sweep: reasons.sweep,
                     dirty: &reasons.dirty,
                     busy: &busy,
+                    waiting: &waiting,
+                    follow_up: reasons.follow_up,
+                    events: &events,
                 };
                 world.round(&ask, clock.now(), &plan_source)
             });
@@ -132,7 +147,9 @@ impl Agent {
         self.idle = Some((turn.source, turn.world));
         if let Some(round) = turn.round {
             self.counters.round_seconds += turn.took.as_secs_f64();
+            let (calls, actions) = (round.plan.stats.libvirt_calls, round.plan.actions.len());
             self.end_round(round, now);
+            tracing::debug!(calls, actions, millis = turn.took.as_millis(), "planned");
         }
         self.publish();
         if let Some(read) = read {
@@ -162,6 +179,7 @@ impl Agent {
                     for warning in &revision.warnings {
                         tracing::warn!(revision = revision.id, warning);
                     }
+                    self.selections = Interests::new(&revision.desired).selections();
                     self.revision = Some(Arc::new(revision));
                     // What waits was planned for another revision, and what failed may work under this one.
                     self.pending.clear();
@@ -195,14 +213,20 @@ impl Agent {
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
         self.due = next_due(&round.plan, self.clock.now());
-        if let Some(revision) = &self.revision {
-            self.board.round(&round, &revision.id);
-        }
-        if !self.settings.observe {
+        // All of it waits for the reading: what is approved as a whole begins as a whole.
+        self.follow_up = !round.unread.is_empty();
+        round.unread.iter().for_each(|key| self.queue.want(key.clone(), now));
+        if !self.settings.observe && !self.follow_up {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
-        self.plan = Some(Arc::new(round.plan));
+        round.hosts.iter().filter(|host| !host.connected).for_each(|host| self.writers.forget(&host.name));
+        let Round { plan, status, domains, hosts, infos, .. } = round;
+        if let Some(revision) = &self.revision {
+            self.board.round(hosts, status, &domains, &revision.id);
+        }
+        self.infos = infos.into_iter().map(|(name, (info, _))| (name, info)).collect();
+        self.plan = Some(Arc::new(plan));
     }
 }
 

@@ -5,20 +5,34 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
+use super::events::SETTLE;
 use super::jobs::{self, Job};
 use super::round::Round;
 use super::{Agent, JOBS_PER_HOST, Key};
 use crate::apply::Options;
 use crate::model::agent::LastPass;
-use crate::model::outcome::{DomainOutcome, DomainResult};
+use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{BlockCode, Plan};
 
 impl Agent {
-    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays.
+    /// Puts what is to be done in the place of what waited; what a person approved as a whole stays, and what is to be done
+    /// just the same.
     pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
-        self.pending.retain(|job| job.approved);
-        for domain in round.plan.domains.iter().filter(|domain| jobs::has_work(&round.plan, domain)) {
+        for job in std::mem::take(&mut self.pending) {
+            match job.approved || job.stands(&round.plan) {
+                true => self.pending.push_back(job),
+                false => self.queue.want(job.key, now),
+            }
+        }
+        for domain in &round.plan.domains {
             let key = (domain.host.clone(), domain.uuid);
+            if !jobs::has_work(&round.plan, domain) {
+                if round.fresh.contains(&key) && !self.queue.is_running(&key) {
+                    self.queue.settled(&key);
+                    self.deeds.remove(&key);
+                }
+                continue;
+            }
             let waits = self.pending.iter().any(|job| job.key == key);
             let Some((info, endpoint)) = round.infos.get(&domain.host).filter(|_| round.fresh.contains(&key) && !waits)
             else {
@@ -36,6 +50,7 @@ impl Agent {
             };
             if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
                 tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
+                self.deeds.remove(&job.key);
                 self.queue.failed(job.key, now);
                 continue;
             }
@@ -85,13 +100,13 @@ impl Agent {
                 self.owners.remove(&id);
                 self.counters.pass(&outcome);
                 let done = outcome.result == DomainResult::Done;
-                let last =
-                    LastPass { at: self.clock.now().to_string(), result: outcome.result, text: outcome.text.clone() };
+                let text = told(&outcome);
+                let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };
                 self.board.pass(key.clone(), last);
                 if done {
-                    self.queue.succeeded(key, now);
+                    self.queue.ended(key, now + SETTLE);
                 } else {
-                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text = outcome.text, "not done");
+                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
                     self.deeds.remove(&key);
                     self.queue.failed(key, now);
                 }
@@ -107,4 +122,10 @@ impl Agent {
         self.start_jobs(now);
         self.publish();
     }
+}
+
+/// What became of a pass: where an action failed, its own words.
+fn told(outcome: &DomainOutcome) -> String {
+    let failed = outcome.actions.iter().find(|action| action.result == ActionResult::Failed);
+    failed.map_or_else(|| outcome.text.clone(), |action| format!("{} ({})", action.text, outcome.text))
 }

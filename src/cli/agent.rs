@@ -33,6 +33,9 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 /// How often everything is read again. What a redefine by others did to a description is found within it.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
+/// How often memory is given back. What is used comes back in less than a millisecond.
+const THRIFT: Duration = Duration::from_secs(10 * 60);
+
 /// Threads for what blocks: a round, four jobs for each of some hosts, the files.
 const BLOCKING_THREADS: usize = 64;
 
@@ -136,11 +139,26 @@ async fn serve(args: &AgentArgs, context: &Context, settings: Settings, parts: P
     let sockets = Sockets::open(args).await?;
     let signals = watch_signals(handle.clone(), context)?;
     let servers = sockets.serve(&handle);
+    let thrift = tokio::spawn(be_thrifty(handle));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the agent starts");
     let ended = agent.run().await;
     signals.abort();
+    thrift.abort();
     servers.iter().for_each(tokio::task::JoinHandle::abort);
     ended.map(|()| Exit::Done).map_err(|defect| CliError::failed(defect.to_string()))
+}
+
+/// Gives back the memory of what only the start, or a rare action, needed.
+async fn be_thrifty(mut handle: Handle) {
+    while handle.view().plan.is_none() {
+        if !handle.changed().await {
+            return;
+        }
+    }
+    loop {
+        libvirt::give_back_text();
+        tokio::time::sleep(THRIFT).await;
+    }
 }
 
 /// SIGHUP reads again; SIGTERM and SIGINT end, the second of them at once.

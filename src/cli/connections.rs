@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::agent::{self, Opened};
 use crate::apply::Target;
-use crate::host::{Counting, Deadline, Deadlines, Host, ReadOnly};
+use crate::host::{Counting, Deadline, Deadlines, Host, Listener, ReadOnly};
 use crate::libvirt::{self, Access};
 use crate::model::desired::DesiredState;
 use crate::model::observed::{ObservedHost, ObservedState, UnreadableHost};
@@ -80,15 +80,20 @@ impl Hosts {
 
 /// Connects to all of them at once. Each gets a thread that is left behind when its host does not answer in time.
 pub(super) fn open(candidates: Vec<Endpoint>, access: Access) -> Hosts {
+    open_listening(candidates, access, None)
+}
+
+/// As [`open`], with a listener that is told what happens on all of them.
+fn open_listening(candidates: Vec<Endpoint>, access: Access, listener: Option<&Listener>) -> Hosts {
     let deadline = Instant::now() + CONNECT_DEADLINE;
     let waiting: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {
             let (sender, receiver) = mpsc::channel();
-            let uri = candidate.uri.clone();
+            let (uri, listener) = (candidate.uri.clone(), listener.cloned());
             let started = thread::Builder::new().name("connect".to_owned()).spawn(move || {
                 // Nobody listens any more when the deadline is over; the connection is closed then.
-                drop(sender.send(libvirt::connect(&uri, access)));
+                drop(sender.send(libvirt::connect(&uri, access, listener.as_ref())));
             });
             (candidate, receiver, started)
         })
@@ -137,8 +142,8 @@ impl agent::Hosts for ForAgent {
         candidates(&self.connect, desired)
     }
 
-    fn open(&self, endpoint: &Endpoint, access: Access) -> Result<Opened, String> {
-        let mut hosts = open(vec![endpoint.clone()], access);
+    fn open(&self, endpoint: &Endpoint, access: Access, listener: Option<&Listener>) -> Result<Opened, String> {
+        let mut hosts = open_listening(vec![endpoint.clone()], access, listener);
         match (hosts.connections.pop(), hosts.counters.pop(), hosts.unreachable.pop()) {
             (Some(connection), Some(calls), _) => Ok(Opened { connection, calls }),
             (.., Some(down)) => Err(down.error),

@@ -4,6 +4,7 @@
 mod counting;
 mod deadline;
 mod error;
+mod event;
 #[cfg(test)]
 mod fake;
 mod operation;
@@ -13,6 +14,7 @@ mod read_only;
 pub use counting::Counting;
 pub use deadline::{Deadline, Deadlines};
 pub use error::{ErrorClass, HostError};
+pub use event::{Event, Happened, Listener};
 pub use operation::Operation;
 pub use query::SnapshotQuery;
 pub use read_only::ReadOnly;

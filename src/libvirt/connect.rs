@@ -12,9 +12,10 @@ use virt::error::{Error, ErrorNumber, clear_error_callback};
 use virt::event::{event_register_default_impl, event_run_default_impl};
 
 use super::error::{classify, code_of};
+use super::events::Subscription;
 use super::handle::Owned;
 use super::host::{Images, LibvirtHost};
-use crate::host::{ErrorClass, Host, HostError, Result};
+use crate::host::{ErrorClass, Host, HostError, Listener, Result};
 use crate::model::text::printable;
 
 /// What a connection may do.
@@ -32,12 +33,13 @@ const KEEPALIVE_SECONDS: i32 = 5;
 /// Unanswered questions before the connection counts as lost: after 20 s, well below the deadline of any call.
 const KEEPALIVE_COUNT: u32 = 3;
 
-/// Opens a connection. It never asks for a password: what cannot be had without one is an error.
+/// Opens a connection. It never asks for a password: what cannot be had without one is an error. Where there is a listener,
+/// it is told of all that happens from then on until the connection is dropped.
 ///
 /// # Errors
 /// [`ErrorClass::Refused`] for a URI that cannot work, [`ErrorClass::Denied`] where the user may not connect,
 /// [`ErrorClass::Transient`] where nobody answers. The text says what to do.
-pub fn connect(uri: &str, access: Access) -> Result<Arc<dyn Host>> {
+pub fn connect(uri: &str, access: Access, listener: Option<&Listener>) -> Result<Arc<dyn Host>> {
     let target = Target::parse(uri)?;
     initialize().map_err(|error| HostError::new(ErrorClass::Bug, target.operation(), error))?;
     let open = match access {
@@ -47,7 +49,8 @@ pub fn connect(uri: &str, access: Access) -> Result<Arc<dyn Host>> {
     let connection = open(Some(&target.opened)).map(Owned::new).map_err(|error| target.error(&error))?;
     // Drivers inside the process and old servers know no keepalive, and say so; nothing is lost by that.
     drop(connection.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT));
-    Ok(Arc::new(LibvirtHost::new(connection, target.images)))
+    let subscription = listener.map(|listener| Subscription::new(&connection, listener));
+    Ok(Arc::new(LibvirtHost::new(connection, subscription, target.images)))
 }
 
 /// Prepares libvirt for this process: its log and error printing are silenced (errors reach the caller as values), and
@@ -59,6 +62,7 @@ pub fn connect(uri: &str, access: Access) -> Result<Arc<dyn Host>> {
 pub fn initialize() -> std::result::Result<(), String> {
     static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
+        super::pages::note_text();
         silence_log();
         clear_error_callback();
         // Before the first connection: libvirt looks for an event loop when it opens one.
@@ -224,14 +228,15 @@ mod tests {
     #[test]
     fn text_that_is_no_uri_is_refused_before_libvirt_sees_it() {
         for uri in ["", "qemu", "a\0b:///x", "qemu:///system\n", "://x", "qe mu:///x", "+ssh://h/system"] {
-            let error = connect(uri, Access::ReadOnly).err().expect(uri);
+            let error = connect(uri, Access::ReadOnly, None).err().expect(uri);
             assert_eq!((error.class, error.code), (ErrorClass::Refused, None), "{error}");
         }
     }
 
     #[test]
     fn a_missing_daemon_is_told_from_a_missing_driver() {
-        let error = connect("qemu+unix:///system?socket=/nonexistent/sock", Access::ReadOnly).err().expect("no socket");
+        let uri = "qemu+unix:///system?socket=/nonexistent/sock";
+        let error = connect(uri, Access::ReadOnly, None).err().expect("no socket");
         assert_eq!(error.class, ErrorClass::Transient, "{error}");
         assert!(error.message.contains("no libvirt daemon listens there"), "{error}");
     }

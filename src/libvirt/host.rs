@@ -14,6 +14,7 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use super::error::{host_error, is};
+use super::events::Subscription;
 use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, thaw};
 use super::image;
 use super::xml::create::CreateError;
@@ -47,6 +48,8 @@ pub(super) enum Images {
 
 /// A libvirt connection as a [`Host`].
 pub(super) struct LibvirtHost {
+    /// Dropped with the host; nothing else is done with it.
+    _subscription: Option<Subscription>,
     connection: Owned<Connect>,
     images: Images,
     /// Tells this connection's handles from those of others, which have other rights.
@@ -66,9 +69,9 @@ struct SnapshotHandle {
 }
 
 impl LibvirtHost {
-    pub(super) fn new(connection: Owned<Connect>, images: Images) -> Self {
+    pub(super) fn new(connection: Owned<Connect>, subscription: Option<Subscription>, images: Images) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { connection, images, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { _subscription: subscription, connection, images, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether the host's files can be read from here; else why not.

@@ -2,12 +2,15 @@
 
 mod connect;
 mod error;
+mod events;
 mod handle;
 mod host;
 mod image;
+mod pages;
 mod xml;
 
 pub use connect::{Access, connect, initialize};
+pub use pages::give_back_text;
 
 use crate::model::act::CaptureSpec;
 use crate::model::desired::{Definition, SavedSnapshot};

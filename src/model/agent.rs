@@ -123,7 +123,8 @@ pub struct AgentDomain {
     /// The newest snapshot of ours that is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_good: Option<NewestGood>,
-    /// When the next scheduled snapshot is due, RFC 3339; none without a schedule.
+    /// When there is something to do by the clock, RFC 3339: a scheduled snapshot or revert, or a window that opens for what
+    /// waits. None without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// What is blocked in it.

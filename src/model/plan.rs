@@ -180,8 +180,8 @@ pub struct PlannedDomain {
     /// Why nothing is done in it, where all of its sets are suspended or any is: reason and end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
-    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
-    /// deletions wait for. None without either.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot or revert is due, or the window opens
+    /// that deletions or a revert wait for. None without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// How long the image chains of its disks are, where it has external snapshots.

@@ -58,8 +58,8 @@ pub struct DomainStatus {
     /// The newest snapshot of ours that is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_good: Option<NewestGood>,
-    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot is due, or the window opens that
-    /// deletions wait for. None without either.
+    /// When a run has something to do by the clock, RFC 3339: the next scheduled snapshot or revert is due, or the window opens
+    /// that deletions or a revert wait for. None without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
     /// How long the image chains of its disks are, where it has external snapshots.

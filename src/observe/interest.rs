@@ -9,6 +9,7 @@ use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::HostInfo;
 use crate::model::selector::Selection;
 use crate::model::series::EffectiveSeries;
+use crate::model::tree::SnapshotTree;
 
 /// What is wanted of one domain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +27,18 @@ pub struct Interest<'a> {
 }
 
 impl<'a> Interest<'a> {
+    /// Whether a domain with these snapshots is looked at for the same as with another interest: of the declared snapshots only
+    /// those that are missing matter.
+    pub fn looks_as(&self, other: &Interest<'_>, tree: &SnapshotTree) -> bool {
+        let missing = |of: &Interest<'_>| -> BTreeSet<SnapshotName> {
+            let missing = of.declared.iter().filter(|name| tree.get(name).is_none());
+            missing.map(|name| (*name).clone()).collect()
+        };
+        (self.scheduled, self.revert, self.external) == (other.scheduled, other.revert, other.external)
+            && self.files == other.files
+            && missing(self) == missing(other)
+    }
+
     /// Notes a capture that may be made.
     pub fn capture(&mut self, capture: &'a Capture) {
         if capture.location == Location::External {
@@ -50,6 +63,11 @@ impl<'a> Interests<'a> {
             (Selection::new(Some(&spec.hosts), &spec.domains), Interest { revert: true, ..Interest::default() })
         };
         Self { wanted: desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)).collect() }
+    }
+
+    /// The selectors of all of them.
+    pub fn selections(self) -> Vec<Selection> {
+        self.wanted.into_iter().map(|(selection, _)| selection).collect()
     }
 
     /// The interest in reverting one domain.

@@ -55,6 +55,8 @@ pub(super) struct Planner<'a> {
     pub(super) captures_are_sure: bool,
     /// When the time of each slot captured here is over.
     pub(super) slot_ends: Vec<jiff::Timestamp>,
+    /// When its RevertRequests have a slot, or the window that a revert waits for opens.
+    pub(super) reverts_due: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
     pub(super) series_deletes: Vec<SeriesDeletes>,
     /// The limits of all sets of the domain.
@@ -97,6 +99,7 @@ pub(super) fn plan_domain<'a>(
         unchanged: 0,
         captures_are_sure: true,
         slot_ends: Vec::new(),
+        reverts_due: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
         pointer: domain.tree.current().cloned(),
@@ -404,6 +407,8 @@ impl<'a> Planner<'a> {
         let chains = self.chain_lengths();
         let mut actions = self.repairs;
         actions.extend(self.redefines);
+        let due = series::next_due(series, self.domain, self.context.now);
+        let next_due = self.reverts_due.into_iter().chain(due).min();
         let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
         actions.extend(room);
         actions.extend(self.creates);
@@ -421,7 +426,7 @@ impl<'a> Planner<'a> {
                 sets: sets.iter().map(|set| set.id().to_string()).collect(),
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
-                next_due: series::next_due(series, self.domain, self.context.now),
+                next_due: next_due.map(|due| due.to_string()),
                 chains,
                 declared: declared(sets),
                 lost,

@@ -86,7 +86,11 @@ pub(super) fn locations(claims: &[SeriesClaim<'_>]) -> Vec<Location> {
 }
 
 /// When the next scheduled snapshot of a domain is due: at once where a slot is owed.
-pub(super) fn next_due(claims: &[SeriesClaim<'_>], domain: &ObservedDomain, now: jiff::Timestamp) -> Option<String> {
+pub(super) fn next_due(
+    claims: &[SeriesClaim<'_>],
+    domain: &ObservedDomain,
+    now: jiff::Timestamp,
+) -> Option<jiff::Timestamp> {
     let active = claims.iter().filter(|claim| claim.is_active() && claim.series.is_present());
     let due = active.filter_map(|claim| {
         let tempo = Tempo::of(claim.series.schedule?).ok()?;
@@ -97,7 +101,7 @@ pub(super) fn next_due(claims: &[SeriesClaim<'_>], domain: &ObservedDomain, now:
             Due::No | Due::Missed { .. } => tempo.next_due(now, part),
         }
     });
-    due.min().map(|due| due.to_string())
+    due.min()
 }
 
 fn newest_slot(claim: &SeriesClaim<'_>) -> Option<jiff::Timestamp> {

@@ -51,7 +51,7 @@ fn a_read_only_connection_can_be_the_only_one() {
     let root = EmbedRoot::new();
     let guest = root.guest("web").define();
     guest.snapshot("s", "");
-    let host = snapward::libvirt::connect(&root.uri(), Access::ReadOnly).expect("opened");
+    let host = snapward::libvirt::connect(&root.uri(), Access::ReadOnly, None).expect("opened");
     let domain = guest.listed(host.as_ref());
     assert_eq!(host.snapshots(&domain).expect("listed").len(), 1);
 }

@@ -365,7 +365,7 @@ fn an_internal_capture_of_a_raw_disk_fails_before_it_touches_anything() {
 
 #[test]
 fn the_test_driver_works_too() {
-    let host = libvirt::connect("test:///default", Access::ReadWrite).expect("opened");
+    let host = libvirt::connect("test:///default", Access::ReadWrite, None).expect("opened");
     let domain = host.domains().expect("listed").remove(0);
     assert_eq!((domain.name.as_str(), domain.state), ("test", RunState::Running));
     assert_eq!(host.current(&domain).expect("read").map(|current| current.name), None);

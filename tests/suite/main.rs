@@ -3,6 +3,8 @@
 
 mod agent;
 mod agent_git;
+mod agent_hosts;
+mod agent_systemd;
 mod asking;
 mod cli;
 mod docs;
@@ -10,6 +12,7 @@ mod embed;
 mod examples;
 mod exit_codes;
 mod host;
+mod host_events;
 mod host_external;
 mod host_text;
 mod manifests;

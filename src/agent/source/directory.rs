@@ -1,12 +1,10 @@
 //! Manifests in a directory or in files, watched by inotify and read again every few minutes.
 //!
-//! The watch is a hint. It is armed before the files are read, so that no change falls between; on the directory itself, on
-//! what it leads to, and on its parent, which alone tells when it is replaced. A change of what a path leads to (a symlink
-//! swapped, as git-sync does; a directory moved away) arms it anew.
+//! The watch is a hint. It is armed anew before each reading, so that no change falls between, and what a path leads to now is
+//! what is watched: a symlink may be swapped, as git-sync does, or a directory replaced. It is on the directory with what lies
+//! and leads below, and on its parent, which alone tells when the directory itself is replaced.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,41 +24,30 @@ const INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How much of the hash names a revision: as much as of a plan.
 const ID_BYTES: usize = 16;
 
-/// Where a path leads: device and inode of it and of its parent. None where it leads nowhere now.
-type Place = (Option<(u64, u64)>, Option<(u64, u64)>);
-
 /// Manifests in a directory or in files.
 pub struct Directory {
     paths: Vec<PathBuf>,
     load: Loader,
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    armed: Vec<Place>,
 }
 
 impl Directory {
     /// Reads the paths with `load`, and tells `changed` of what happens below them.
     pub fn new(paths: Vec<PathBuf>, load: Loader, changed: Arc<Notify>) -> Self {
-        Self { paths, load, changed, watcher: None, armed: Vec::new() }
+        Self { paths, load, changed, watcher: None }
     }
 
     /// Watches what the paths lead to now.
     fn arm(&mut self) {
-        let places: Vec<Place> = self.paths.iter().map(|path| place(path)).collect();
-        if self.watcher.is_some() && self.armed == places {
-            return;
-        }
-        match watch(&self.paths, Arc::clone(&self.changed)) {
-            Ok(watcher) => {
-                self.watcher = Some(watcher);
-                self.armed = places;
-            }
+        self.watcher = match watch(&self.paths, Arc::clone(&self.changed)) {
+            Ok(watcher) => Some(watcher),
             // As where the user's inotify watches are used up (fs.inotify.max_user_watches).
             Err(error) => {
-                self.watcher = None;
                 tracing::warn!(%error, "cannot watch the manifests; they are read every {} s", INTERVAL.as_secs());
+                None
             }
-        }
+        };
     }
 }
 
@@ -107,11 +94,6 @@ fn revision(texts: &[Text], loaded: &Loaded) -> String {
     hex(&hash.finalize()[..ID_BYTES])
 }
 
-fn place(path: &Path) -> Place {
-    let id = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    (id(path), id(&parent(path)))
-}
-
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -151,6 +133,7 @@ fn matters(event: &Event, roots: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -240,6 +223,66 @@ mod tests {
         symlink("..2", lab.at("m/..data_tmp")).unwrap();
         fs::rename(lab.at("m/..data_tmp"), lab.at("m/..data")).unwrap();
         lab.changes(&first).await;
+    }
+
+    #[tokio::test]
+    async fn an_editor_that_moves_the_old_file_away_is_followed() {
+        // vim's way: the old file becomes the backup, and a new one is written.
+        for path in ["m", "m/a.yaml"] {
+            let mut lab = Lab::new(path);
+            lab.write("m/a.yaml", SET);
+            let first = lab.source.read().expect("valid").id;
+            fs::rename(lab.at("m/a.yaml"), lab.at("m/a.yaml~")).unwrap();
+            assert!(lab.source.read().is_err(), "nothing there for a moment");
+            lab.write("m/a.yaml", &format!("# saved\n{SET}"));
+            fs::remove_file(lab.at("m/a.yaml~")).unwrap();
+            let second = lab.changes(&first).await;
+            lab.write("a.new", &format!("# renamed\n{SET}"));
+            fs::rename(lab.at("a.new"), lab.at("m/a.yaml")).unwrap();
+            lab.changes(&second).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replaced_root_is_followed_and_watched_again() {
+        let mut lab = Lab::new("m");
+        lab.write("m/a.yaml", SET);
+        let first = lab.source.read().expect("valid").id;
+        lab.write("new/a.yaml", &format!("# new\n{SET}"));
+        fs::rename(lab.at("m"), lab.at("old")).unwrap();
+        fs::rename(lab.at("new"), lab.at("m")).unwrap();
+        let second = lab.changes(&first).await;
+        lab.write("m/a.yaml", &format!("# newer\n{SET}"));
+        lab.changes(&second).await;
+    }
+
+    #[tokio::test]
+    async fn a_root_whose_parent_was_missing_too_is_watched_again_from_the_next_reading_on() {
+        let mut lab = Lab::new("p/m");
+        lab.write("p/m/a.yaml", SET);
+        let first = lab.source.read().expect("valid").id;
+        fs::remove_dir_all(lab.at("p")).unwrap();
+        assert!(lab.source.read().is_err());
+        // Nobody is told of this: the agent reads again after a pause.
+        lab.write("p/m/a.yaml", &format!("# back\n{SET}"));
+        let second = lab.source.read().expect("back").id;
+        assert_ne!(second, first);
+        lab.write("p/m/a.yaml", &format!("# changed\n{SET}"));
+        lab.changes(&second).await;
+    }
+
+    #[tokio::test]
+    async fn reading_wakes_nobody() {
+        let mut lab = Lab::new("m");
+        lab.write("m/a.yaml", SET);
+        for _ in 0..3 {
+            lab.source.read().expect("valid");
+        }
+        fs::read_to_string(lab.at("m/a.yaml")).unwrap();
+        fs::read_dir(lab.at("m")).unwrap().for_each(drop);
+        // Events come within some milliseconds.
+        let told = tokio::time::timeout(Duration::from_millis(300), lab.changed.notified()).await;
+        assert!(told.is_err(), "told of a reading");
     }
 
     #[tokio::test]

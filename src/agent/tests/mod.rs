@@ -1,7 +1,11 @@
 //! The loop on a host in memory and on paused time: what it does when, and what it leaves alone.
 
+mod calendar;
+mod clock;
+mod events;
 mod faults;
 mod model;
+mod pauses;
 mod timing;
 
 use std::sync::{Arc, Mutex};
@@ -11,11 +15,13 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::supervisor::Supervisor;
 use super::{Agent, Clock, Defect, Handle, Parts, Revision, Settings, Source, SourceError, Verification, View};
 use crate::manifest;
 use crate::model::agent::AgentCondition;
 use crate::model::status::ConditionKind;
-use model::{Model, OneHost, SimClock};
+use clock::SimClock;
+use model::{Model, OneHost};
 
 /// What the source of a test says next.
 type Said = Arc<Mutex<Result<Revision, SourceError>>>;
@@ -92,6 +98,15 @@ impl Lab {
     }
 
     fn start_with(domains: &[&str], yaml: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_under(Box::new(()), domains, yaml, change)
+    }
+
+    fn start_under(
+        supervisor: Box<dyn Supervisor>,
+        domains: &[&str],
+        yaml: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let clock = SimClock::new();
         let model = Model::new(Arc::clone(&clock), domains);
         let said: Said = Arc::new(Mutex::new(revision("first", yaml)));
@@ -112,7 +127,7 @@ impl Lab {
             hosts: Arc::new(OneHost(Arc::clone(&model))),
             clock: Arc::new(Arc::clone(&clock)),
             progress: Arc::new(()),
-            supervisor: Box::new(()),
+            supervisor,
         };
         let (agent, handle) = Agent::new(settings, parts);
         let running = tokio::spawn(agent.run());
@@ -148,6 +163,12 @@ impl Lab {
 
     async fn ready(&mut self) -> View {
         self.until("Ready", |view| view.status.is_ready()).await
+    }
+
+    /// Waits until it is Ready, and has had its look after the last job.
+    async fn settled(&mut self) {
+        self.ready().await;
+        sleep(Duration::from_secs(1)).await;
     }
 
     /// The creations and deletions so far.
@@ -192,6 +213,42 @@ async fn it_makes_what_is_declared_and_then_makes_exactly_the_calls_of_a_poll() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_domains_at_once_are_read_a_few_times_each_and_not_for_each_other() {
+    let names: Vec<String> = (0..40).map(|n| format!("vm{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut lab = Lab::start(&names, &hourly(&[]));
+    lab.settled().await;
+    let before = lab.model.calls();
+    sleep(Duration::from_secs(3600)).await;
+    lab.ready().await;
+    assert_eq!(lab.writes().len(), 2 * 40);
+    let (read, polls) = (lab.model.calls()["definition"] - before["definition"], 60);
+    assert!(lab.handle.view().counters.rounds >= polls);
+    assert!(read <= 3 * 40, "before its job, and after it: {read}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_asks_for_no_new_look_is_planned_from_memory() {
+    let mut lab = Lab::start(&["vm1", "vm2"], &golden());
+    lab.settled().await;
+    let before = lab.model.calls();
+    lab.say(revision("second", &format!("{}\n    - {{name: golden2, state: absent}}\n", golden().trim_end())));
+    lab.until("followed", |view| view.status.source.revision.as_deref() == Some("second")).await;
+    let spent: u64 = lab.model.calls().values().sum::<u64>() - before.values().sum::<u64>();
+    assert_eq!(spent, 1, "the list of domains");
+    // Where there is something to do, the plan is there before the domains are read for it.
+    lab.model.hold(Some("vm1"));
+    lab.say(revision("third", &golden().replace("name: golden,", "name: golden, description: new,")));
+    let view = lab.until("planned", |view| view.plan.as_ref().is_some_and(|plan| plan.summary.redefine == 2)).await;
+    assert_eq!(view.status.source.revision.as_deref(), Some("third"));
+    lab.model.hold(None);
+    lab.ready().await;
+    assert_eq!(lab.model.description("vm2", "golden"), "new");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn drift_is_found_by_the_next_poll() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.ready().await;
@@ -202,18 +259,6 @@ async fn drift_is_found_by_the_next_poll() {
     assert_eq!(format!("{:?}", view.status.domains[0].blocked[0].code), "Missing");
     assert!(!view.status.is_ready());
     assert_eq!(lab.writes().len(), 1, "what was made once is not made again by itself");
-    lab.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_is_followed_at_once() {
-    let mut lab = Lab::start(&["vm1"], &golden());
-    lab.ready().await;
-    lab.model.remove("vm1", "golden");
-    let start = lab.now();
-    lab.handle.look(Model::key("vm1"));
-    lab.until("blocked", |view| !view.status.domains[0].blocked.is_empty()).await;
-    assert_eq!(lab.now(), start, "no time passed");
     lab.stop().await;
 }
 

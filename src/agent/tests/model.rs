@@ -1,18 +1,18 @@
-//! A host in memory, with faults, and the clock that it shares with the agent: tokio's, which the tests pause, and a leap.
+//! A host in memory, with faults.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
 
+use super::clock::SimClock;
 use crate::agent::{Clock, Hosts, Opened};
 use crate::host::{
-    BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef,
+    BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Event, Files, Happened,
+    Host, HostError, LedgerScope, Listener, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest,
+    SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
@@ -20,40 +20,9 @@ use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
-use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 use crate::observe::Endpoint;
-
-/// 2026-11-23T04:00:30Z: half a minute after a full hour.
-pub(super) const START: &str = "2026-11-23T04:00:30Z";
-
-/// The time of day, as far as tokio's clock and leaps have brought it.
-pub(super) struct SimClock {
-    runtime: tokio::runtime::Handle,
-    begin: Instant,
-    leap: AtomicI64,
-}
-
-impl SimClock {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { runtime: tokio::runtime::Handle::current(), begin: Instant::now(), leap: AtomicI64::new(0) })
-    }
-
-    /// The clock is set, by that many seconds.
-    pub(super) fn leap(&self, seconds: i64) {
-        self.leap.fetch_add(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Arc<SimClock> {
-    fn now(&self) -> Timestamp {
-        // Apply's threads are none of tokio's.
-        let _context = self.runtime.enter();
-        let start: Timestamp = START.parse().expect("an instant");
-        let passed = SignedDuration::try_from(self.begin.elapsed()).expect("a span");
-        start + passed + SignedDuration::from_secs(self.leap.load(Ordering::SeqCst))
-    }
-}
 
 /// A call to create or delete, as the host saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +53,13 @@ pub(super) struct Model {
     state: Mutex<State>,
     /// Nobody answers.
     pub(super) down: AtomicBool,
+    /// Somebody deletes each new snapshot when it was read back.
+    vanish: AtomicBool,
     gate: (Mutex<Gate>, Condvar),
     readers: Mutex<Vec<Arc<Counting>>>,
+    opened: Mutex<Vec<Timestamp>>,
+    /// Of the connection to read through.
+    listener: Mutex<Option<Listener>>,
 }
 
 /// Holds captures of one domain.
@@ -111,13 +85,32 @@ impl Model {
             clock,
             state: Mutex::new(State { domains, ..State::default() }),
             down: AtomicBool::new(false),
+            vanish: AtomicBool::new(false),
             gate: Default::default(),
             readers: Mutex::default(),
+            opened: Mutex::default(),
+            listener: Mutex::default(),
         })
     }
 
-    pub(super) fn key(name: &str) -> crate::agent::Key {
-        ("model".to_owned(), uuid(name))
+    /// An event, as libvirt tells it.
+    pub(super) fn tell(&self, domain: &str, what: Happened) {
+        self.event(Event::Domain { name: domain.to_owned(), uuid: uuid(domain), what });
+    }
+
+    pub(super) fn event(&self, event: Event) {
+        if let Some(listener) = &*lock(&self.listener) {
+            listener(event);
+        }
+    }
+
+    /// A domain comes, or goes with all of its snapshots.
+    pub(super) fn exists(&self, domain: &str, exists: bool) {
+        let domains = &mut lock(&self.state).domains;
+        match exists {
+            true => drop(domains.insert(domain.to_owned(), Domain::default())),
+            false => drop(domains.remove(domain)),
+        }
     }
 
     pub(super) fn snapshots(&self, domain: &str) -> Vec<String> {
@@ -143,6 +136,30 @@ impl Model {
         let domain = state.domains.get_mut(domain).expect("a domain");
         domain.snapshots.remove(&SnapshotName::observed(snapshot)).expect("a snapshot");
         domain.current = None;
+    }
+
+    /// From now on each snapshot is deleted again once its ledger entry was written, or no more.
+    pub(super) fn vanish(&self, vanish: bool) {
+        self.vanish.store(vanish, Ordering::SeqCst);
+    }
+
+    /// Somebody else changes what a snapshot says, under the same name.
+    pub(super) fn describe(&self, domain: &str, snapshot: &str, text: &str) {
+        let mut state = lock(&self.state);
+        let domain = state.domains.get_mut(domain).expect("a domain");
+        let snapshot = domain.snapshots.get_mut(&SnapshotName::observed(snapshot)).expect("a snapshot");
+        snapshot.description.human = text.to_owned();
+        snapshot.digest = digest(text, snapshot.created);
+    }
+
+    /// What a snapshot says.
+    pub(super) fn description(&self, domain: &str, snapshot: &str) -> String {
+        lock(&self.state).domains[domain].snapshots[&SnapshotName::observed(snapshot)].description.human.clone()
+    }
+
+    /// When a connection to read was asked for.
+    pub(super) fn opened(&self) -> Vec<Timestamp> {
+        lock(&self.opened).clone()
     }
 
     /// Captures of this domain wait from now on; none: those that wait go on.
@@ -221,6 +238,20 @@ fn reference(name: &SnapshotName) -> SnapshotRef {
     SnapshotRef { name: name.clone(), handle: Arc::new(()) }
 }
 
+/// The one disk of a domain.
+fn disk(domain: &str) -> ObservedDisk {
+    ObservedDisk {
+        target: "vda".to_owned(),
+        source_type: "file".to_owned(),
+        source: Some(format!("/images/{domain}.qcow2")),
+        format: "qcow2".to_owned(),
+        device: "disk".to_owned(),
+        readonly: false,
+        snapshot: None,
+        backing: None,
+    }
+}
+
 fn digest(description: &str, created: i64) -> [u8; 32] {
     Sha256::digest(format!("{created} {description}")).into()
 }
@@ -250,19 +281,10 @@ impl Host for Model {
     }
 
     fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {
-        let disk = ObservedDisk {
-            target: "vda".to_owned(),
-            source_type: "file".to_owned(),
-            source: Some(format!("/images/{}.qcow2", domain.name)),
-            format: "qcow2".to_owned(),
-            device: "disk".to_owned(),
-            readonly: false,
-            snapshot: None,
-            backing: None,
-        };
+        let disks = vec![disk(&domain.name)];
         self.of(domain, |domain| {
             Ok(DomainDefinition {
-                disks: vec![disk],
+                disks,
                 nvram: Nvram::None,
                 memory_kib: None,
                 agent: Agent::None,
@@ -300,7 +322,7 @@ impl Host for Model {
     }
 
     fn create(&self, domain: &DomainRef, request: &CreateRequest) -> Result<SnapshotRef> {
-        let name = request.name.clone();
+        let (name, disks) = (request.name.clone(), vec![disk(&domain.name)]);
         self.write(domain, format!("create {}/{name}", domain.name), |domain, at| {
             let snapshot = ObservedSnapshot {
                 name: name.clone(),
@@ -311,7 +333,7 @@ impl Host for Model {
                 memory: Storage::Internal,
                 disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
                 files: None,
-                definition: None,
+                definition: Some(Box::new(KeptDefinition { disks, memory_kib: None })),
                 ledger: domain.ledger.clone(),
                 digest: digest(&request.description, at.as_second()),
             };
@@ -355,8 +377,13 @@ impl Host for Model {
         unreachable!("an agent forgets no record")
     }
 
-    fn revert(&self, _: &DomainRef, _: &SnapshotRef, _: RevertRequest) -> Result<()> {
-        Err(missing())
+    fn revert(&self, domain: &DomainRef, snapshot: &SnapshotRef, _: RevertRequest) -> Result<()> {
+        let name = &snapshot.name;
+        self.write(domain, format!("revert {}/{name}", domain.name), |domain, _| {
+            // libvirt brings the metadata of that time back too.
+            domain.ledger = domain.snapshots.get(name).and_then(|target| target.ledger.clone());
+            domain.current = Some(name.clone());
+        })
     }
 
     fn has_managed_save(&self, _: &DomainRef) -> Result<bool> {
@@ -374,6 +401,10 @@ impl Host for Model {
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, _: LedgerScope) -> Result<()> {
         self.of(domain, |domain| {
             domain.ledger = Some(ledger.clone());
+            if self.vanish.load(Ordering::SeqCst) {
+                domain.snapshots.clear();
+                domain.current = None;
+            }
             Ok(())
         })
     }
@@ -388,8 +419,11 @@ impl Host for Model {
 }
 
 impl Files for Model {
-    fn image_snapshots(&self, _: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
-        Probe::Known(Vec::new())
+    fn image_snapshots(&self, disk: &ObservedDisk) -> Probe<Vec<ImageSnapshot>> {
+        let state = lock(&self.state);
+        let of = state.domains.iter().find(|(name, _)| disk.source == self::disk(name).source);
+        let names = of.into_iter().flat_map(|(_, domain)| domain.snapshots.keys());
+        Probe::Known(names.map(|name| ImageSnapshot { name: name.to_string(), memory: 1 }).collect())
     }
 
     fn image(&self, _: &str, _: Option<&str>) -> ProbedImage {
@@ -413,13 +447,22 @@ impl Hosts for OneHost {
         vec![Endpoint::uri("qemu:///model")]
     }
 
-    fn open(&self, endpoint: &Endpoint, access: Access) -> std::result::Result<Opened, String> {
+    fn open(
+        &self,
+        endpoint: &Endpoint,
+        access: Access,
+        listener: Option<&Listener>,
+    ) -> std::result::Result<Opened, String> {
+        if access == Access::ReadOnly {
+            lock(&self.0.opened).push(Clock::now(&self.0.clock));
+        }
         if self.0.down.load(Ordering::SeqCst) {
             return Err("nobody answers".to_owned());
         }
         let calls = Arc::new(Counting::new(Arc::clone(&self.0) as Arc<dyn Host>));
         let host: Arc<dyn Host> = match access {
             Access::ReadOnly => {
+                *lock(&self.0.listener) = listener.cloned();
                 lock(&self.0.readers).push(Arc::clone(&calls));
                 Arc::new(ReadOnly::new(Arc::clone(&calls) as Arc<dyn Host>))
             }

@@ -7,7 +7,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 
-fn created(lab: &Lab) -> Vec<(Timestamp, String)> {
+pub(super) fn created(lab: &Lab) -> Vec<(Timestamp, String)> {
     let writes = lab.model.writes().into_iter();
     writes.filter_map(|write| Some((write.at, write.what.strip_prefix("create ")?.to_owned()))).collect()
 }
@@ -28,7 +28,8 @@ async fn slots_are_taken_at_their_instants() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_leap_forward_the_newest_slot_is_taken_once_within_a_minute() {
-    let mut lab = Lab::start(&["vm1"], &hourly(&[]));
+    // Not by the poll: the longest sleep finds it.
+    let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
     lab.ready().await;
     lab.clock.leap(10 * 3600);
     sleep(Duration::from_secs(61)).await;
@@ -80,6 +81,31 @@ async fn failures_are_tried_again_after_growing_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_undo_again_and_again_is_done_again_and_a_loop_of_writes_slows_down() {
+    let mut lab = Lab::start(&["vm1"], &golden().replace("name: golden,", "name: golden, recreate: true,"));
+    lab.settled().await;
+    for _ in 0..3 {
+        lab.model.remove("vm1", "golden");
+        sleep(Duration::from_secs(62)).await;
+        assert_eq!(lab.model.snapshots("vm1"), ["golden"], "each time within a minute");
+    }
+    // Somebody undoes it the moment it is done.
+    let before = created(&lab).len();
+    lab.model.vanish(true);
+    lab.model.remove("vm1", "golden");
+    sleep(Duration::from_secs(1500)).await;
+    let tries: Vec<Timestamp> = created(&lab)[before..].iter().map(|(at, _)| *at).collect();
+    let pauses: Vec<i64> = tries.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600], "as after failures");
+    let vm1 = &lab.handle.view().status.domains[0];
+    assert!(condition(&vm1.conditions, ConditionKind::Stalled).status, "{vm1:?}");
+    lab.model.vanish(false);
+    lab.ready().await;
+    assert_eq!(lab.handle.view().status.domains[0].failures, 0);
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_revision_is_tried_at_once_whatever_failed_before() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.model.fail("vm1", true);
@@ -88,7 +114,8 @@ async fn a_new_revision_is_tried_at_once_whatever_failed_before() {
     let start = lab.now();
     lab.say(revision("second", &golden()));
     lab.ready().await;
-    assert_eq!(lab.now().duration_since(start), SignedDuration::from_millis(200), "the debounce alone");
+    let (at, _) = created(&lab).pop().expect("tried");
+    assert_eq!(at.duration_since(start), SignedDuration::from_millis(200), "the debounce alone");
     lab.stop().await;
 }
 

@@ -10,7 +10,7 @@ use super::Wanted;
 use super::actions::{Asked, Guard, actions};
 use crate::model::desired::{Document, Origin, id_of};
 use crate::model::kinds::{RevertRequest, SnapshotSet, WindowAction};
-use crate::model::names::{SetId, SnapshotName};
+use crate::model::names::{DomainUuid, SetId, SnapshotName};
 use crate::model::plan::{BlockCode, Kept, Reason, ReasonCode, Warning};
 use crate::model::revert::{GUARD_SERIES, RevertNote, RevertToken, add_note};
 use crate::model::series::{slot_name, slot_of_name};
@@ -65,7 +65,19 @@ impl<'a> Claim<'a> {
         own_stamp(snapshot).is_some_and(|stamp| stamp.set == self.id() && stamp.series.as_deref() == Some(GUARD_SERIES))
     }
 
-    fn stand(&self, notes: &[RevertNote], uuid: crate::model::names::DomainUuid, now: jiff::Timestamp) -> Stand {
+    /// When a slot of its schedule comes; none while one is owed.
+    fn next_slot(&self, notes: &[RevertNote], uuid: DomainUuid, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
+        let (spec, id) = (&self.request.value.spec, self.id());
+        let (tempo, part) = (Tempo::of(spec.schedule.as_ref()?).ok()?, jitter(uuid, &id.to_string()));
+        let next = match due(&tempo, newest_slot(notes, &id).map(|(slot, _)| slot), now, part) {
+            Due::Now { .. } => None,
+            Due::From { at, .. } => Some(at),
+            Due::No | Due::Missed { .. } => tempo.next_due(now, part),
+        };
+        next.filter(|_| self.is_alive(now))
+    }
+
+    fn stand(&self, notes: &[RevertNote], uuid: DomainUuid, now: jiff::Timestamp) -> Stand {
         let spec = &self.request.value.spec;
         let id = self.id();
         let expires = spec.expires_at.as_ref().map(crate::model::kinds::DateOrInstant::timestamp);
@@ -89,8 +101,7 @@ impl<'a> Claim<'a> {
         if expires.is_some_and(|end| end <= now) {
             return Stand::Rests;
         }
-        let own = notes.iter().filter(|note| note.request == id);
-        let newest = own.filter_map(|note| Some((slot_of_name(&note.token)?, note))).max_by_key(|(slot, _)| *slot);
+        let newest = newest_slot(notes, &id);
         match due(&tempo, newest.map(|(slot, _)| slot), now, jitter(uuid, &id.to_string())) {
             Due::Now { slot } => Stand::Owes(RevertToken {
                 request: id,
@@ -108,6 +119,12 @@ impl<'a> Claim<'a> {
             },
         }
     }
+}
+
+/// The newest slot for which a scheduled request has begun a revert.
+fn newest_slot<'n>(notes: &'n [RevertNote], request: &SetId) -> Option<(jiff::Timestamp, &'n RevertNote)> {
+    let own = notes.iter().filter(|note| note.request == *request);
+    own.filter_map(|note| Some((slot_of_name(&note.token)?, note))).max_by_key(|(slot, _)| *slot)
 }
 
 /// The snapshots that requests may yet revert to, each with the request.
@@ -130,6 +147,7 @@ impl Planner<'_> {
         let notes = self.notes();
         let mut owed = Vec::new();
         for claim in claims {
+            self.reverts_due.extend(claim.next_slot(&notes, self.domain.uuid, self.context.now));
             match claim.stand(&notes, self.domain.uuid, self.context.now) {
                 Stand::Rests => self.unchanged += 1,
                 Stand::Over(why) => {
@@ -196,6 +214,7 @@ impl Planner<'_> {
         match closed {
             None => false,
             Some(Some(opens)) => {
+                self.reverts_due.push(opens);
                 let text = format!("{label} reverts to it when the window of the SafetyPolicy opens, {opens}");
                 self.kept.push(Kept {
                     address: self.address(Some(claim.target())),

@@ -126,6 +126,11 @@ fn an_expired_request_reverts_nothing() {
     assert_eq!(run_at(&wanted, state(vec![revertible("clean")]), NOW - 1).summary.revert, 1, "a second before");
 }
 
+/// When the domain has something to do by the clock.
+fn due(plan: &Plan) -> Option<&str> {
+    plan.domains[0].next_due.as_deref()
+}
+
 #[test]
 fn each_slot_of_a_schedule_reverts_once_and_not_long_after() {
     let wanted = only(vec![request("schedule: {cron: '0 0 * * *', startingDeadline: 1h}, guard: {keep: 0}")]);
@@ -139,7 +144,8 @@ fn each_slot_of_a_schedule_reverts_once_and_not_long_after() {
         format!("default/reset/20261123T000000Z; {state}; 2026-11-23T00:01:00Z; until 2026-11-23T01:00:00Z")
     };
     let after = |state_of: &str| state(vec![noted(revertible("clean"), &[&note(state_of)])]);
-    assert_eq!(actions(&run_at(&wanted, after("done"), NOW + 120)), []);
+    let rests = run_at(&wanted, after("done"), NOW + 120);
+    assert_eq!((actions(&rests), due(&rests)), (vec![], Some("2026-11-24T00:00:00Z")), "a reason to run then");
     assert_eq!(blocks(&run_at(&wanted, after("attempted"), NOW + 120)), [block(BlockCode::OutcomeUnknown, "clean")]);
     assert_eq!(run_at(&wanted, after("attempted"), NOW + DAY + 60).summary.revert, 1, "the next slot is a new revert");
     let late = run_at(&wanted, clean(), NOW + 3600);
@@ -165,7 +171,7 @@ fn a_revert_waits_for_its_window_and_for_the_end_of_a_suspension() {
     };
     assert_eq!(plan_with("0 0 * * *").summary.revert, 1, "it is open");
     let closed = plan_with("0 22 * * *");
-    assert_eq!(closed.summary.revert, 0);
+    assert_eq!((closed.summary.revert, due(&closed)), (0, Some("2026-11-23T22:00:00Z")));
     assert!(closed.kept.iter().any(|kept| kept.reason.code == ReasonCode::Window), "{:?}", closed.kept);
 
     let spec = "{domains: {include: [vm]}, suspend: {reason: storage move}}";

@@ -88,7 +88,7 @@ impl Merging {
 
     /// A second client.
     fn client(&self) -> (Arc<dyn Host>, DomainRef) {
-        let host = libvirt::connect(&self.daemon.uri(), Access::ReadWrite).expect("the daemon answers");
+        let host = libvirt::connect(&self.daemon.uri(), Access::ReadWrite, None).expect("the daemon answers");
         let domain = host.domains().expect("listed").remove(0);
         (host, domain)
     }

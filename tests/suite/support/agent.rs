@@ -1,5 +1,7 @@
 //! An agent as a program: its sockets, what it tells systemd, and what it answers.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::Child;
@@ -11,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::cmd::{Snapward, ended, signal};
+use super::cmd::{Ran, Snapward, ended, signal, snapward_by};
 use super::fleet::Fleet;
 
 /// Far beyond anything here on a machine under full load.
@@ -36,18 +38,39 @@ impl Agent {
     /// As [`Agent::start`], in an environment of its own.
     pub(crate) fn start_with(fleet: &Fleet, args: &[&str], with: impl FnOnce(Snapward) -> Snapward) -> Self {
         let dir = TempDir::new().expect("a directory");
-        let systemd = UnixDatagram::bind(dir.path().join("notify")).expect("a socket");
-        let systemd = listen(systemd);
         let socket = dir.path().join("agent.sock");
         let socket = socket.to_str().expect("UTF-8");
-        let program = fleet
-            .snapward(&[&["--log-format", "json", "agent", "--socket", socket], args].concat())
-            .env("NOTIFY_SOCKET", dir.path().join("notify"))
-            .env("WATCHDOG_USEC", "400000");
-        let child = with(program).spawn();
-        let agent = Self { child: Some(child), dir, systemd };
+        let program = fleet.snapward(&[&["--log-format", "json", "agent", "--socket", socket], args].concat());
+        let agent = Self::supervise(dir, with(program));
         agent.told("READY=1");
         agent
+    }
+
+    /// As [`Agent::start`], as the daemon's user on the daemon's machine, where it can see the images.
+    pub(crate) fn start_local(fleet: &Fleet, args: &[&str]) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("a mode");
+        let socket = dir.path().join("agent.sock");
+        let socket = socket.to_str().expect("UTF-8");
+        let args = [&["-c", "qemu:///session", "agent", "--socket", socket], args].concat();
+        let program = snapward_by(&fleet.daemon, &args);
+        let agent = Self::supervise(dir, program);
+        agent.told("READY=1");
+        agent
+    }
+
+    /// Starts a program in the place of systemd, with its sockets in the directory.
+    pub(crate) fn supervise(dir: TempDir, program: Snapward) -> Self {
+        let systemd = UnixDatagram::bind(dir.path().join("notify")).expect("a socket");
+        fs::set_permissions(dir.path().join("notify"), fs::Permissions::from_mode(0o777)).expect("a mode");
+        let systemd = listen(systemd);
+        let program = program.env("NOTIFY_SOCKET", dir.path().join("notify")).env("WATCHDOG_USEC", "400000");
+        Self { child: Some(program.spawn()), dir, systemd }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Where it listens.
@@ -76,6 +99,13 @@ impl Agent {
         serde_json::from_str(&self.ask("GET", "/api/v1/status").1).expect("JSON")
     }
 
+    /// One of its metrics, by name and labels; those that count nothing yet are 0.
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
+        let page = self.ask("GET", "/metrics").1;
+        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a whole number"))
+    }
+
     /// Waits until the status is as it should be.
     #[track_caller]
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
@@ -95,12 +125,23 @@ impl Agent {
         signal(self.child.as_ref().expect("it runs"), which);
     }
 
+    /// Its end, which it was told of.
+    pub(crate) fn ended(mut self) -> Ran {
+        ended(self.child.take().expect("it runs"))
+    }
+
     /// SIGTERM, and its end.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        let (ran, socket_stays) = self.terminate();
+        assert!(!socket_stays, "the socket is gone\n{ran}");
+    }
+
+    /// SIGTERM, and its end; what it said, and whether its socket is still there.
+    pub(crate) fn terminate(mut self) -> (Ran, bool) {
         self.signal(Signal::TERM);
         self.told("STOPPING=1");
         let ran = ended(self.child.take().expect("it runs")).exits(0);
-        assert!(!self.socket().exists(), "the socket is gone\n{ran}");
+        (ran, self.socket().exists())
     }
 }
 

@@ -62,6 +62,13 @@ pub(crate) fn snapward_by(daemon: &PrivateDaemon, args: &[&str]) -> Snapward {
     alone(command)
 }
 
+/// `snapward` with these arguments, started by another program.
+pub(crate) fn snapward_through(words: &[&str], args: &[&str]) -> Snapward {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(env!("CARGO_BIN_EXE_snapward")).args(args);
+    alone(command)
+}
+
 fn alone(mut command: Command) -> Snapward {
     for variable in ["LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(variable);

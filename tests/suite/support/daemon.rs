@@ -181,6 +181,12 @@ impl PrivateDaemon {
         drop(child.wait());
     }
 
+    /// The daemon's process.
+    pub(crate) fn pid(&self) -> i32 {
+        // setpriv has become libvirtd.
+        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).expect("it runs")
+    }
+
     /// The process of the guest that runs, once there is one.
     pub(crate) fn guest_pid(&self) -> Option<i32> {
         self.guests().first().and_then(|pid| i32::try_from(*pid).ok())

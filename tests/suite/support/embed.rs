@@ -93,7 +93,7 @@ impl EmbedRoot {
     /// Connects as snapward does; this process holds the root from here on.
     pub(crate) fn connect(&self, access: Access) -> Arc<dyn Host> {
         self.hold();
-        libvirt::connect(&self.uri(), access).expect("the embedded driver opens")
+        libvirt::connect(&self.uri(), access, None).expect("the embedded driver opens")
     }
 
     /// A guest to describe and define.

@@ -34,21 +34,24 @@ impl Fleet {
         let gate = Gate::new();
         let daemon = PrivateDaemon::start_with_path(&gate.path());
         let fleet = Self { gate, daemon, manifests: TempDir::new().expect("a directory") };
-        for name in names {
-            let disk = fleet.daemon.images().join(format!("{name}-vda.qcow2"));
-            tools::create_image(&disk, "qcow2", "8M");
-            fleet.daemon.hand_over(&disk);
-            let xml = format!(
-                "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>\
-                 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>\
-                 <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/>\
-                 <target dev='vda'/></disk>\
-                 <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
-                tools::text(&disk)
-            );
-            fleet.virsh(&["define", &fleet.file("domain.xml", &xml)]);
-        }
+        names.iter().for_each(|name| fleet.define(name));
         fleet
+    }
+
+    /// Defines a guest with one disk.
+    pub(crate) fn define(&self, name: &str) {
+        let disk = self.daemon.images().join(format!("{name}-vda.qcow2"));
+        tools::create_image(&disk, "qcow2", "8M");
+        self.daemon.hand_over(&disk);
+        let xml = format!(
+            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>\
+             <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>\
+             <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/>\
+             <target dev='vda'/></disk>\
+             <controller type='usb' model='none'/><memballoon model='none'/></devices></domain>",
+            tools::text(&disk)
+        );
+        self.virsh(&["define", &self.file("domain.xml", &xml)]);
     }
 
     /// The connection URI.

@@ -1,0 +1,145 @@
+//! Pauses after failures of the source and of connections, the sign of life for the watchdog, and the limits of the interface.
+
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+use crate::agent::server::{self, Way};
+
+fn pauses(times: &[Timestamp]) -> Vec<i64> {
+    times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_is_read_again_after_growing_pauses_up_to_its_interval() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let gone = || Err(SourceError { id: None, text: "the root is missing".to_owned() });
+    lab.say(gone());
+    lab.until("refused", |view| view.status.source.error.is_some()).await;
+    let from = lab.reads.lock().expect("whole").len() - 1;
+    sleep(Duration::from_secs(1000)).await;
+    assert_eq!(pauses(&lab.reads.lock().expect("whole")[from..]), [5, 10, 20, 40, 80, 160, 300, 300]);
+    // Good once, and the pauses begin anew.
+    lab.say(revision("good", &golden()));
+    lab.until("good", |view| view.status.source.error.is_none()).await;
+    lab.say(gone());
+    lab.until("refused", |view| view.status.source.error.is_some()).await;
+    let from = lab.reads.lock().expect("whole").len() - 1;
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(pauses(&lab.reads.lock().expect("whole")[from..]), [5, 10]);
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_cannot_be_reached_is_tried_again_after_growing_pauses() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let begin = lab.now();
+    lab.model.down.store(true, Ordering::SeqCst);
+    lab.model.event(crate::host::Event::Closed);
+    sleep(Duration::from_secs(2500)).await;
+    let tries: Vec<Timestamp> = std::iter::once(begin).chain(lab.model.opened().into_iter().skip(1)).collect();
+    assert_eq!(pauses(&tries), [5, 10, 20, 40, 80, 160, 320, 600, 600, 600]);
+    lab.model.down.store(false, Ordering::SeqCst);
+    lab.until("up", |view| view.status.hosts[0].connected).await;
+    let (begin, before) = (lab.now(), lab.model.opened().len());
+    lab.model.down.store(true, Ordering::SeqCst);
+    lab.model.event(crate::host::Event::Closed);
+    sleep(Duration::from_secs(20)).await;
+    let tries: Vec<Timestamp> = std::iter::once(begin).chain(lab.model.opened().into_iter().skip(before)).collect();
+    assert_eq!(pauses(&tries), [5, 10], "success begins them anew");
+    lab.stop().await;
+}
+
+/// Notes each sign of life.
+struct Beats(Arc<Mutex<Vec<Instant>>>);
+
+impl Supervisor for Beats {
+    fn ready(&mut self, _: &str) {}
+    fn reloading(&mut self) {}
+    fn stopping(&mut self) {}
+    fn alive(&mut self) {
+        self.0.lock().expect("whole").push(Instant::now());
+    }
+    fn beat(&self) -> Option<Duration> {
+        Some(Duration::from_secs(10))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_gives_signs_of_life_as_often_as_it_is_asked_to_also_when_it_ends() {
+    let beats = Arc::new(Mutex::new(Vec::new()));
+    let mut lab = Lab::start_under(Box::new(Beats(Arc::clone(&beats))), &["vm1"], &golden(), |_| {});
+    lab.settled().await;
+    sleep(Duration::from_secs(600)).await;
+    // An action that takes its time, and the end that waits for it.
+    lab.model.hold(Some("vm1"));
+    lab.say(revision("second", &golden().replace("name: golden", "name: second")));
+    let step = |seconds| async move {
+        advance(Duration::from_secs(seconds)).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    while lab.model.held() == 0 {
+        step(1).await;
+    }
+    lab.handle.stop();
+    for _ in 0..60 {
+        step(1).await;
+    }
+    let end = Instant::now();
+    lab.model.hold(None);
+    let model = Arc::clone(&lab.model);
+    lab.stop().await;
+    assert_eq!(model.snapshots("vm1"), ["golden", "second"]);
+    let beats: Vec<Instant> = beats.lock().expect("whole").iter().copied().filter(|at| *at <= end).collect();
+    let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().expect("many");
+    assert!(
+        longest <= Duration::from_secs(11) && end - *beats.last().expect("many") <= Duration::from_secs(11),
+        "{longest:?}"
+    );
+}
+
+/// What the interface answers to a request on a connection of its own.
+async fn asked(handle: &Handle, path: &str) -> String {
+    let (mut client, served) = duplex(65_536);
+    tokio::spawn(server::serve(served, handle.clone(), Way::Socket));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.expect("answered");
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_is_silent_for_long_is_not_healthy() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    sleep(Duration::from_secs(3600)).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"), "idle is not silent");
+    lab.running.abort();
+    sleep(Duration::from_secs(80)).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"));
+    sleep(Duration::from_secs(80)).await;
+    let text = asked(&lab.handle, "/healthz").await;
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("silent"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_is_hung_up_on_after_ten_seconds() {
+    let lab = Lab::start(&["vm1"], &golden());
+    let (mut client, served) = duplex(1024);
+    let begin = Instant::now();
+    let serving = tokio::spawn(server::serve(served, lab.handle.clone(), Way::Socket));
+    client.write_all(b"GET /heal").await.expect("sent");
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("the end");
+    assert_eq!(begin.elapsed().as_secs(), 10);
+    serving.await.expect("no panic");
+    lab.stop().await;
+}
