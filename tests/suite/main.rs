@@ -9,6 +9,7 @@ mod docs;
 mod embed;
 mod examples;
 mod exit_codes;
+mod faults;
 mod host;
 mod host_external;
 mod host_text;

@@ -4,7 +4,6 @@ mod anything;
 mod captures;
 mod command_line;
 mod concurrent;
-mod crashes;
 mod definitions;
 mod drift;
 mod export;
