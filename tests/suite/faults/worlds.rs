@@ -29,9 +29,13 @@ pub(super) struct World {
     pub(super) name: &'static str,
     /// Defines the domain and brings it to where the run begins.
     pub(super) prepare: fn(&Site<'_>),
-    /// Plans the run.
-    pub(super) plan: fn(&Site<'_>) -> Planned,
-    /// Lets the next run complete it, and asserts all that must hold then.
+    /// What is asked for.
+    pub(super) desired: fn(&Site<'_>) -> DesiredState,
+    /// When the run is, in hours after the first slot of a series; else now.
+    hour: Option<i64>,
+    /// What the run will do.
+    actions: fn(&Site<'_>) -> Vec<String>,
+    /// Lets the next run complete what ended early, and asserts all that must hold then.
     pub(super) check: fn(&Site<'_>) -> Ended,
 }
 
@@ -47,6 +51,20 @@ pub(super) enum Ended {
 /// Each of them.
 pub(super) const ALL: [&World; 4] = [&DECLARED, &SERIES, &EXTERNAL, &REVERT];
 
+impl World {
+    /// Plans the run.
+    pub(super) fn plan(&self, site: &Site<'_>) -> Planned {
+        let planned = site.lab.plan_at(&(self.desired)(site), self.now(site));
+        assert_eq!(actions(&planned.plan), (self.actions)(site), "what {} does", self.name);
+        planned
+    }
+
+    /// The time of the run.
+    pub(super) fn now(&self, site: &Site<'_>) -> Timestamp {
+        self.hour.map_or_else(|| site.lab.now(), |hour| site.hour(hour))
+    }
+}
+
 impl<'a> Site<'a> {
     /// An hour of the series: 0 is the first.
     fn hour(&self, n: i64) -> Timestamp {
@@ -55,7 +73,7 @@ impl<'a> Site<'a> {
 
     /// The name of the snapshot of that hour.
     fn slot(&self, n: i64) -> String {
-        format!("lab-hourly-{}", self.hour(n).strftime("%Y%m%dT%H%M%SZ"))
+        format!("lab-hourly-{}", compact(self.hour(n)))
     }
 
     fn set(&self, spec: &str) -> String {
@@ -80,6 +98,7 @@ impl<'a> Site<'a> {
         let last = self.lab.plan_at(desired, now).plan;
         assert_eq!(actions(&last), Vec::<String>::new(), "left to do");
         let blocked = blocks(&last);
+        last.blocked.iter().for_each(|item| println!("{:?}: {} TO GO ON: {}", item.code, item.text, item.way_out));
         if blocked.is_empty() { Ended::Converged } else { Ended::Blocked(blocked) }
     }
 
@@ -141,10 +160,11 @@ pub(super) const DECLARED: World = World {
         site.lab.apply(&site.set(&format!("  snapshots:\n{}", declared_before())));
         chain.write();
     },
-    plan: |site| {
-        let planned = site.lab.plan(&site.set(&declared()));
-        assert_eq!(planned.plan.actions.len(), 7, "{:#?}", planned.plan.actions);
-        planned
+    desired: |site| Lab::load(&site.set(&declared())),
+    hour: None,
+    actions: |_| {
+        let all = ["redefine found", "redefine a", "create b", "create c", "redefine c", "setCurrent a", "delete old"];
+        all.map(str::to_owned).to_vec()
     },
     check: |site| {
         let mut chain = site.known();
@@ -197,12 +217,10 @@ pub(super) const SERIES: World = World {
         chain.guest.start_paused();
         site.lab.carry_out(&site.lab.plan_at(&desired, site.hour(1)));
     },
-    plan: |site| {
-        let planned = site.lab.plan_at(&Lab::load(&series(site)), site.hour(2));
-        let wanted =
-            [format!("create {}", site.slot(2)), "setCurrent golden".to_owned(), format!("delete {}", site.slot(0))];
-        assert_eq!(actions(&planned.plan), wanted);
-        planned
+    desired: |site| Lab::load(&series(site)),
+    hour: Some(2),
+    actions: |site| {
+        vec![format!("create {}", site.slot(2)), "setCurrent golden".to_owned(), format!("delete {}", site.slot(0))]
     },
     check: |site| {
         let mut chain = site.known();
@@ -250,11 +268,9 @@ pub(super) const EXTERNAL: World = World {
         // A merge of a stopped domain's images starts it for that.
         chain.guest.start_paused();
     },
-    plan: |site| {
-        let planned = site.lab.plan_at(&Lab::load(&external(site)), site.hour(1));
-        assert_eq!(actions(&planned.plan), [format!("create {}", site.slot(1)), format!("delete {}", site.slot(0))]);
-        planned
-    },
+    desired: |site| Lab::load(&external(site)),
+    hour: Some(1),
+    actions: |site| vec![format!("create {}", site.slot(1)), format!("delete {}", site.slot(0))],
     check: |site| {
         let mut chain = site.known();
         chain.note_write();
@@ -275,6 +291,11 @@ pub(super) const EXTERNAL: World = World {
     },
 };
 
+/// An instant as names have it.
+fn compact(time: Timestamp) -> String {
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
 fn external(site: &Site<'_>) -> String {
     site.set(&hourly("{content: disks, location: external}", 1))
 }
@@ -287,11 +308,9 @@ pub(super) const REVERT: World = World {
         chain.capture("e1");
         chain.write();
     },
-    plan: |site| {
-        let planned = site.lab.plan(&revert(site));
-        assert_eq!((planned.plan.summary.create, planned.plan.summary.revert), (1, 1), "{:#?}", planned.plan);
-        planned
-    },
+    desired: |site| Lab::load(&revert(site)),
+    hour: None,
+    actions: |site| vec![format!("create reset-guard-{}", compact(site.lab.now())), "revert e1".to_owned()],
     check: check_revert,
 };
 

@@ -40,6 +40,7 @@ pub(crate) struct Faulty {
     rule: Rule,
     calls: Mutex<Vec<&'static str>>,
     met: AtomicUsize,
+    running: AtomicUsize,
     end: Mutex<Receiver<()>>,
 }
 
@@ -50,8 +51,9 @@ impl Faulty {
         rule: impl Fn(usize, Operation<'_>) -> Option<Fault> + Send + Sync + 'static,
     ) -> (Arc<Self>, Hung) {
         let (sender, end) = channel();
-        let (calls, met, end) = (Mutex::default(), AtomicUsize::new(0), Mutex::new(end));
-        (Arc::new(Self { inner, rule: Box::new(rule), calls, met, end }), Hung(sender))
+        let zero = || AtomicUsize::new(0);
+        let (calls, end) = (Mutex::default(), Mutex::new(end));
+        (Arc::new(Self { inner, rule: Box::new(rule), calls, met: zero(), running: zero(), end }), Hung(sender))
     }
 
     /// One call goes wrong.
@@ -69,7 +71,19 @@ impl Faulty {
         self.calls.lock().expect("whole").clone()
     }
 
+    /// Whether no call is at work or hangs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.load(Ordering::SeqCst) == 0
+    }
+
     fn call<T>(&self, operation: Operation<'_>, call: impl FnOnce(&dyn Host) -> Result<T>) -> Result<T> {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        let result = self.faulted(operation, call);
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    fn faulted<T>(&self, operation: Operation<'_>, call: impl FnOnce(&dyn Host) -> Result<T>) -> Result<T> {
         let number = {
             let mut calls = self.calls.lock().expect("whole");
             calls.push(operation.method());
