@@ -2,6 +2,8 @@
 
 mod calls;
 mod crash;
+mod machine;
+pub(crate) mod table;
 mod worlds;
 
 /// Whether everything is tried, as in `make proof`, or what `make test` has time for.

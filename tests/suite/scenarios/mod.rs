@@ -9,7 +9,7 @@ mod drift;
 mod export;
 mod external;
 mod external_captures;
-mod external_deletions;
+pub(crate) mod external_deletions;
 mod external_interrupted;
 mod external_partial;
 mod hazards;

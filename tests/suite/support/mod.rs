@@ -16,5 +16,6 @@ pub(crate) mod linux;
 pub(crate) mod monitor;
 pub(crate) mod remote;
 pub(crate) mod slow;
+pub(crate) mod small_disk;
 pub(crate) mod terminal;
 pub(crate) mod tools;
