@@ -5,6 +5,7 @@ mod crash;
 mod machine;
 pub(crate) mod table;
 mod worlds;
+mod writers;
 
 /// Whether everything is tried, as in `make proof`, or what `make test` has time for.
 fn is_proof() -> bool {
