@@ -2,6 +2,7 @@
 
 mod calls;
 mod crash;
+mod hostile;
 mod machine;
 pub(crate) mod table;
 mod worlds;

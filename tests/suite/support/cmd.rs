@@ -62,6 +62,15 @@ pub(crate) fn snapward_by(daemon: &PrivateDaemon, args: &[&str]) -> Snapward {
     alone(command)
 }
 
+/// `snapward` with these arguments, which is killed where it takes more memory (address space, in bytes) or time of a processor
+/// (in seconds).
+pub(crate) fn snapward_within(memory: u64, seconds: u64, args: &[&str]) -> Snapward {
+    let mut command = Command::new("prlimit");
+    command.args([format!("--as={memory}"), format!("--cpu={seconds}")]);
+    command.args(["--core=0", env!("CARGO_BIN_EXE_snapward")]).args(args);
+    alone(command)
+}
+
 fn alone(mut command: Command) -> Snapward {
     for variable in ["LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(variable);
@@ -102,6 +111,13 @@ impl Snapward {
         // A run that ends without reading its input closes the pipe; that is no failure of the test.
         drop(stdin.write_all(&self.stdin));
         child
+    }
+
+    /// Runs it to its end with what another process writes on its standard input.
+    #[must_use = "assert the exit code or the output"]
+    pub(crate) fn reading(mut self, stdin: impl Into<Stdio>) -> Ran {
+        self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(self.command.spawn().expect("the binary was built"))
     }
 
     /// Runs it to its end.
