@@ -4,6 +4,7 @@ mod calls;
 mod crash;
 mod hostile;
 mod machine;
+mod privilege;
 pub(crate) mod table;
 mod worlds;
 mod writers;

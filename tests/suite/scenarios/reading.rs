@@ -171,26 +171,3 @@ fn a_secret_is_in_nothing_that_is_printed() {
     guest.delete_snapshot("b");
     silent(&["apply", "--yes", &file]).exits(3);
 }
-
-#[test]
-fn only_apply_asks_for_more_than_to_read() {
-    let root = EmbedRoot::new();
-    root.guest("vm").define();
-    let file = root.file("web.yaml", &manifest(&format!("  snapshots:\n{}", snapshot("a", &[]))));
-    let log = root.path().join("calls.log");
-    // libvirt's own log of the calls that reach its public interface.
-    let opened = |args: &[&str]| {
-        drop(std::fs::remove_file(&log));
-        let ran = snapward([&["-c", root.uri().as_str()], args].concat())
-            .env("LIBVIRT_LOG_FILTERS", "1:libvirt")
-            .env("LIBVIRT_LOG_OUTPUTS", format!("1:file:{}", log.display()))
-            .run();
-        assert!(matches!(ran.code, Some(0 | 3)), "{ran}");
-        let calls = std::fs::read_to_string(&log).unwrap_or_default();
-        (calls.contains("virConnectOpenReadOnly:"), calls.contains("virConnectOpen:"))
-    };
-    assert_eq!(opened(&["validate", &file]), (false, false));
-    assert_eq!(opened(&["plan", &file]), (true, false));
-    assert_eq!(opened(&["status", &file]), (true, false));
-    assert_eq!(opened(&["apply", "--yes", &file]), (false, true));
-}

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::cmd::{Snapward, ended, signal};
+use super::cmd::{Ran, Snapward, ended, signal};
 use super::fleet::Fleet;
 
 /// Far beyond anything here on a machine under full load.
@@ -96,11 +96,17 @@ impl Agent {
     }
 
     /// SIGTERM, and its end.
-    pub(crate) fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        drop(self.stop_and_tell());
+    }
+
+    /// As [`Self::stop`], with what it printed.
+    pub(crate) fn stop_and_tell(mut self) -> Ran {
         self.signal(Signal::TERM);
         self.told("STOPPING=1");
         let ran = ended(self.child.take().expect("it runs")).exits(0);
         assert!(!self.socket().exists(), "the socket is gone\n{ran}");
+        ran
     }
 }
 

@@ -80,6 +80,20 @@ fn alone(mut command: Command) -> Snapward {
 }
 
 impl Snapward {
+    /// Without a umask: every right that a file is made with is given.
+    pub(crate) fn unmasked(self) -> Self {
+        let inner = self.command;
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+        for (key, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        Self { command, ..self }
+    }
+
     /// In this directory.
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
