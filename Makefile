@@ -25,6 +25,7 @@ test: ## Install what is missing, build, run all tests
 proof: ## Run three months of an hourly series hour by hour, on a running guest; takes half an hour on busy cores
 	@scripts/install-deps test
 	SNAPWARD_PROOF=1 cargo nextest run --locked --profile proof --no-capture -E 'test(three_months)'
+	scripts/proof-faults
 
 demo: ## See snapward at work on a throwaway domain
 	@scripts/install-deps run

@@ -1,6 +1,6 @@
 //! The only printing: data to stdout, everything else to stderr. A reader that went away is no error.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -46,6 +46,19 @@ impl Output {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Prints a text of libvirt's byte by byte for a program; on a terminal with what that could act on made visible, which XML
+    /// can hold (C1 controls, overrides of the writing direction).
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub(super) fn verbatim(self, text: &str) -> Result<(), CliError> {
+        if !std::io::stdout().is_terminal() {
+            return self.data(text);
+        }
+        let shown: String = text.lines().map(|line| printable(line) + "\n").collect();
+        self.data(&shown)
     }
 
     /// Tells a person something; one line or several, ended with a line feed.

@@ -81,8 +81,16 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
         (_, Code::OperationDenied) => Some("the connection is read-only, or the user may not do this on it"),
         (_, Code::AccessDenied) => Some("libvirt's access control refuses it to this user"),
         (_, Code::XmlInvalidSchema) => Some("snapward built XML that libvirt does not know; please report this"),
-        (_, Code::OperationFailed) if matches!(operation, Operation::Create(..)) => {
-            Some("where the text says that the name exists, somebody else made it since the domain was read")
+        (_, Code::OperationFailed)
+            if matches!(operation, Operation::Create(..)) && error.message().contains("already exists") =>
+        {
+            Some("somebody else made it since the domain was read")
+        }
+        // Of what stopped QEMU from writing the memory, libvirt tells an input/output error.
+        (_, Code::OperationFailed)
+            if matches!(operation, Operation::Create(..)) && error.message().contains("job failed") =>
+        {
+            Some("the filesystem of its images may be full, or its storage fails")
         }
         _ if matches!(operation, Operation::Delete(..)) && error.message().contains("active block job") => Some(
             "it may be left of a deletion that was interrupted: libvirt starts a stopped domain, paused, to merge its images, \

@@ -70,6 +70,14 @@ fn check_text(source: &Source, text: &Text<'_>) -> Option<Diagnostic> {
                 .help("save the file as UTF-8; UTF-16 and Latin-1 are not read"),
         );
     }
+    // The parser keeps what stands in brackets until they close, because it could be a key, at 350 bytes a piece
+    // (saphyr-parser 0.3: `stale_simple_keys` lets none of a flow collection go). Each piece has its comma or bracket.
+    let mut pieces = text.text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b',' | b'[' | b'{'));
+    if let Some((at, _)) = pieces.nth(MAX_NODES) {
+        let message = format!("the file has more than {MAX_NODES} commas and opening brackets");
+        let found = Diagnostic::at(Code::Limit, text, &(at..at + 1), message);
+        return Some(found.help("split it into several files; references work across files"));
+    }
     // NEL, LS and PS end a line for YAML 1.1 readers and not for YAML 1.2 ones; DEL, the C1 controls and a byte order
     // mark inside the text are refused by some. In quotes each can be written as an escape.
     let refused = |c: char| {

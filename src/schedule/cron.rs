@@ -175,7 +175,7 @@ impl Field {
                 let value = self.value(range, part)?;
                 if step.is_some() {
                     let meant = format!("{range}-{}/{}", self.max, step.unwrap_or_default());
-                    return Err(self.fault(part, &format!("a step needs a range, as {meant}")));
+                    return Err(self.fault(part, &format!("a step needs a range, as {}", printable(&meant))));
                 }
                 (value, value)
             }

@@ -94,9 +94,11 @@ fn every_verb_is_documented() {
 }
 
 /// The verbs that a command's help lists.
-fn verbs_of(command: &[&str]) -> Vec<String> {
+pub(crate) fn verbs_of(command: &[&str]) -> Vec<String> {
     let help = snapward([command, &["-h"]].concat()).run().exits(0).stdout;
     let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // What a verb is for can go on in a line below it.
+    let verbs = verbs.filter(|line| !line.starts_with("   "));
     let verbs = verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help");
     verbs.map(str::to_owned).collect()
 }

@@ -11,6 +11,7 @@ mod docs;
 mod embed;
 mod examples;
 mod exit_codes;
+mod faults;
 mod host;
 mod host_events;
 mod host_external;

@@ -56,6 +56,6 @@ pub(super) fn run(args: &CurrentArgs, context: &Context) -> Result<Exit, CliErro
     let opened = open(context, &args.domain.domain, access)?;
     let current = opened.current()?;
     let text = if args.name { format!("{}\n", current.name) } else { args.secrets.xml(&opened, &current)? };
-    context.output.data(&text)?;
+    context.output.verbatim(&text)?;
     Ok(Exit::Done)
 }

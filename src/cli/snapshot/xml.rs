@@ -79,6 +79,6 @@ pub(super) fn run(args: &XmlArgs, context: &Context) -> Result<Exit, CliError> {
         Some(selection) => selection.of(&xml)?,
         None => xml,
     };
-    context.output.data(&printed)?;
+    context.output.verbatim(&printed)?;
     Ok(Exit::Done)
 }

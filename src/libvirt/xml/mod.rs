@@ -29,7 +29,8 @@ impl XmlError {
 
 impl From<roxmltree::Error> for XmlError {
     fn from(error: roxmltree::Error) -> Self {
-        Self(error.to_string())
+        // It shows characters of the text.
+        Self(printable(&error.to_string()))
     }
 }
 

@@ -63,9 +63,19 @@ pub(super) fn check(entry: &Entry<'_>, pointer: &str, capture: &Capture, when: W
             never("/memory", "a stopped domain has no memory to capture", "remove `memory`, or use `when: running`");
         } else if !memory.file.starts_with('/') {
             never("/memory/file", "the memory file needs an absolute path on the host", "begin it with /");
+        } else if climbs(&memory.file) {
+            never("/memory/file", "the path of the memory file holds `..`", CLIMBS);
         }
     }
     disks(entry, pointer, capture, out);
+}
+
+/// What to do about a path that climbs. Who reviews a manifest reads where a file goes, and libvirt compares paths as they are.
+const CLIMBS: &str = "write the path that it leads to";
+
+/// Whether a path leads up on its way.
+fn climbs(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
 }
 
 fn disks(entry: &Entry<'_>, pointer: &str, capture: &Capture, out: &mut Vec<Diagnostic>) {
@@ -180,6 +190,7 @@ fn one_disk(entry: &Entry<'_>, at: &str, capture: &Capture, disk: &CaptureDisk, 
         Some(file) if !file.starts_with('/') => {
             never("/file", "an overlay needs an absolute path on the host".to_owned(), "begin it with /");
         }
+        Some(file) if climbs(file) => never("/file", "the path of an overlay holds `..`".to_owned(), CLIMBS),
         // libvirt makes up a name for regular files only (virDomainSnapshotDefAssignExternalNames).
         None if disk.source_type == Some(SourceType::Block) => {
             never(

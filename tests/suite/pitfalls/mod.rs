@@ -5,4 +5,4 @@ mod captures;
 mod jobs;
 mod moves;
 mod registry;
-mod table;
+pub(crate) mod table;

@@ -18,6 +18,15 @@ fn source_of(test: &str) -> (PathBuf, &str) {
     (Path::new(env!("CARGO_MANIFEST_DIR")).join(root).join(format!("{}.rs", module.replace("::", "/"))), name)
 }
 
+/// Asserts that tests are there, named by their paths in the suite, or in the library where they begin with `snapward::`.
+pub(crate) fn assert_tests_are_there<'t>(tests: impl IntoIterator<Item = &'t str>) {
+    for test in tests {
+        let (file, name) = source_of(test);
+        let source = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{test}: {}: {error}", file.display()));
+        assert!(has_test(&source, name), "{} has no test {name}", file.display());
+    }
+}
+
 /// Whether the source has a function of that name that is a test.
 fn has_test(source: &str, name: &str) -> bool {
     let Some((before, _)) = source.split_once(&format!("\nfn {name}(")) else { return false };
@@ -47,10 +56,7 @@ fn every_pitfall_names_tests_that_are_there() {
                     continue;
                 }
             };
-            let (file, name) = source_of(test);
-            let source =
-                fs::read_to_string(&file).unwrap_or_else(|error| panic!("{test}: {}: {error}", file.display()));
-            assert!(has_test(&source, name), "{} has no test {name}", file.display());
+            assert_tests_are_there([*test]);
         }
         assert!(real > 0 || OTHERWISE.contains(&pitfall.number), "{} is shown on no real driver", pitfall.number);
     }

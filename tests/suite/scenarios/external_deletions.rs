@@ -16,7 +16,7 @@ use crate::support::slow::Slowed;
 use crate::support::tools;
 
 /// A manifest in which these snapshots of `vm` are adopted, and those shall be absent.
-pub(super) fn wanted(present: &[&str], absent: &[&str]) -> String {
+pub(crate) fn wanted(present: &[&str], absent: &[&str]) -> String {
     let kept = present
         .iter()
         .map(|name| format!("    - {{name: {name}, adopt: true, capture: {{content: disks, location: external}}}}\n"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snapward::cli::Exit;
-use snapward::host::{Counting, Deadline, Deadlines, Host};
+use snapward::host::{Counting, Deadline, Deadlines, ErrorClass, Host, Operation};
 use snapward::libvirt::Access;
 use snapward::model::plan::{Plan, PlanSource};
 use snapward::observe::{self, Connection};
@@ -13,7 +13,7 @@ use snapward::plan;
 
 use crate::support::cmd::snapward;
 use crate::support::embed::EmbedRoot;
-use crate::support::faulty::Faulty;
+use crate::support::faulty::{Fault, Faulty};
 use crate::support::lab::{Lab, actions, manifest, set, snapshot};
 
 /// Far more than a call takes here, far less than the hanging one.
@@ -106,15 +106,19 @@ fn domains_that_fail_or_hang_do_not_hide_the_others() {
         root.guest(name).define();
     }
     let declared = set("all", &format!("  domains: {{include: [\"*\"]}}\n  snapshots:\n{}", snapshot("a", &[])));
-    let (faulty, end) = Faulty::new(reader, "bad", "hung");
-    let plan = planned(&root, Arc::new(Deadline::new(Arc::new(faulty), SHORT)), &declared);
-    drop(end);
+    let (faulty, hung) = Faulty::new(reader, |_, operation| match operation {
+        Operation::Definition(domain) if domain.name == "bad" => Some(Fault::Fails(ErrorClass::Transient)),
+        Operation::Definition(domain) if domain.name == "hung" => Some(Fault::Hangs),
+        _ => None,
+    });
+    let plan = planned(&root, Arc::new(Deadline::new(faulty, SHORT)), &declared);
+    drop(hung);
     assert_eq!(actions(&plan), ["create a", "create a"]);
     let read: Vec<_> = plan.domains.iter().map(|domain| domain.domain.as_str()).collect();
     assert_eq!(read, ["fine-1", "fine-2"]);
     let unreadable: Vec<_> = plan.unreadable.iter().map(|u| (u.domain.as_deref(), u.error.as_str())).collect();
     assert_eq!((unreadable[0].0, unreadable[1].0), (Some("bad"), Some("hung")));
-    assert!(unreadable[0].1.contains("the test says so"), "{unreadable:?}");
+    assert!(unreadable[0].1.contains("the test wanted it so"), "{unreadable:?}");
     assert!(unreadable[1].1.contains("no answer within 3 s"), "{unreadable:?}");
     assert!(plan.blocked.is_empty(), "a domain that cannot be read is not one that does not exist: {:?}", plan.blocked);
     for detailed in [false, true] {
@@ -127,8 +131,11 @@ fn a_named_domain_that_cannot_be_read_is_not_said_to_be_missing() {
     let root = EmbedRoot::new();
     let reader = root.connect(Access::ReadOnly);
     root.guest("vm").define();
-    let (faulty, _end) = Faulty::new(reader, "vm", "");
-    let plan = planned(&root, Arc::new(faulty), &manifest(&format!("  snapshots:\n{}", snapshot("a", &[]))));
+    let unread = |operation: Operation<'_>| {
+        matches!(operation, Operation::Definition(_)).then_some(Fault::Fails(ErrorClass::Transient))
+    };
+    let (faulty, _) = Faulty::new(reader, move |_, operation| unread(operation));
+    let plan = planned(&root, faulty, &manifest(&format!("  snapshots:\n{}", snapshot("a", &[]))));
     assert!(plan.blocked.is_empty() && plan.actions.is_empty() && plan.unreadable.len() == 1, "{plan:#?}");
 }
 
@@ -163,27 +170,4 @@ fn a_secret_is_in_nothing_that_is_printed() {
     // Also where it went wrong: the error names the snapshot and not its XML.
     guest.delete_snapshot("b");
     silent(&["apply", "--yes", &file]).exits(3);
-}
-
-#[test]
-fn only_apply_asks_for_more_than_to_read() {
-    let root = EmbedRoot::new();
-    root.guest("vm").define();
-    let file = root.file("web.yaml", &manifest(&format!("  snapshots:\n{}", snapshot("a", &[]))));
-    let log = root.path().join("calls.log");
-    // libvirt's own log of the calls that reach its public interface.
-    let opened = |args: &[&str]| {
-        drop(std::fs::remove_file(&log));
-        let ran = snapward([&["-c", root.uri().as_str()], args].concat())
-            .env("LIBVIRT_LOG_FILTERS", "1:libvirt")
-            .env("LIBVIRT_LOG_OUTPUTS", format!("1:file:{}", log.display()))
-            .run();
-        assert!(matches!(ran.code, Some(0 | 3)), "{ran}");
-        let calls = std::fs::read_to_string(&log).unwrap_or_default();
-        (calls.contains("virConnectOpenReadOnly:"), calls.contains("virConnectOpen:"))
-    };
-    assert_eq!(opened(&["validate", &file]), (false, false));
-    assert_eq!(opened(&["plan", &file]), (true, false));
-    assert_eq!(opened(&["status", &file]), (true, false));
-    assert_eq!(opened(&["apply", "--yes", &file]), (false, true));
 }

@@ -2,13 +2,11 @@
 //! reverted twice.
 
 use std::fs;
-use std::sync::Arc;
 
-use snapward::apply::{self, Options, Stop};
-use snapward::model::outcome::{DomainResult, Outcome};
+use snapward::model::outcome::DomainResult;
 
+use crate::faults::table::row;
 use crate::support::chain::Chain;
-use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::Guest;
 use crate::support::lab::{Lab, Planned, actions, blocks, clock, set};
@@ -166,57 +164,6 @@ fn a_running_external_domain_with_memory_comes_back_running() {
     lab.settled(&format!("{declared}---\n{}", request("full", "t2", "")));
 }
 
-/// Carries a plan out on a host that fails at one call; and whether the run came that far.
-fn breaking(lab: &Lab<'_>, planned: &Planned, fault: Fault) -> (Outcome, bool) {
-    let cut_off = Arc::new(CutOff::new(lab.host(), fault));
-    let target = lab.target(cut_off.clone());
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
-    (apply::apply(&planned.plan, &[target], &options), cut_off.was_reached())
-}
-
-/// Killed before any of its calls, a revert is done once or is for a person, and no captured state is lost.
-#[test]
-fn a_revert_cut_off_at_any_call_is_never_done_twice() {
-    let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
-    let mut chain = Chain::new(&root, "vm");
-    chain.capture("e1");
-    let (mut unknown, mut begun) = (0, 0);
-    let mut at = 0;
-    loop {
-        let before = chain.write_over(5);
-        let yaml = request("e1", &format!("t{at}"), "");
-        let planned = lab.plan(&yaml);
-        assert_eq!(planned.plan.summary.revert, 1, "{at}: {:#?}", planned.plan);
-        let (outcome, reached) = breaking(&lab, &planned, Fault::Killed(at));
-        let noted = chain.guest.snapshot_xml("e1").contains(&format!("reset/t{at}; attempted"));
-        let next = lab.plan(&yaml).plan;
-        if noted {
-            assert_eq!(next.summary.revert, 0, "{at}: never tried again");
-            // The ledger is written first: where it has the revert, that was done.
-            let done = chain.guest.xml().contains(&format!("reset/t{at}; done"));
-            assert_eq!(blocks(&next).contains(&"OutcomeUnknown e1".to_owned()), !done, "{at}: {:?}", next.blocked);
-            unknown += usize::from(!done);
-            begun += 1;
-        }
-        assert_eq!(chain.held("e1"), Ok(1), "{at}");
-        // Today's state is on the disks, or in a guard.
-        let kept = guards(&chain.guest).iter().any(|guard| chain.held(guard) == Ok(before));
-        assert!(chain.state() == Ok(before) || kept, "{at}: {outcome:#?}");
-        if !reached {
-            assert!(outcome.domains.iter().all(|domain| domain.result == DomainResult::Done), "{outcome:#?}");
-            break;
-        }
-        for guard in guards(&chain.guest) {
-            chain.guest.delete_snapshot(&guard);
-        }
-        // What comes before the revert changes nothing, but for the guard: other tests cut that off at every call.
-        at += if noted { 1 } else { 4 };
-        assert!(at < 150, "the run ends");
-    }
-    assert!(at > 20 && unknown > 1 && begun > unknown, "{at} calls, {begun} begun, {unknown} unknown");
-}
-
 /// Fact 6: libvirt stops the domain first and looks then. Here the file is looked for first.
 #[test]
 fn what_would_fail_midway_is_found_before_the_domain_is_stopped() {
@@ -234,9 +181,8 @@ fn what_would_fail_midway_is_found_before_the_domain_is_stopped() {
     fs::rename(&memory, root.image("elsewhere")).expect("moved");
     let late = lab.carry_out(&planned);
     let told = &late.domains[0].actions[0].text;
-    assert!(told.contains("vm.memory is gone") && told.contains("nothing was done"), "{told}");
-    let plan = lab.plan(&yaml).plan;
-    assert_eq!(blocks(&plan), ["ChainInconsistent full"], "{:?}", plan.blocked);
+    row("memory gone").is_told(told);
+    row("memory gone").ends(&lab.plan(&yaml).plan);
     assert!(chain.guest.is_active(), "it was left running");
     assert!(!chain.guest.snapshot_xml("full").contains("Snapward-Revert"), "the token is not used up");
     fs::rename(root.image("elsewhere"), &memory).expect("moved");
@@ -269,11 +215,10 @@ fn a_revert_that_fails_midway_says_that_the_domain_is_down_and_how_to_get_it_bac
     assert_eq!(outcome.domains[0].result, DomainResult::Failed);
     let told = &outcome.domains[0].actions[1].text;
     let guard = guards(&chain.guest).pop().expect("a guard");
-    for words in ["THE DOMAIN IS DOWN", "snapshot revert 'vm'", &guard] {
-        assert!(told.contains(words), "{words}: {told}");
-    }
+    row("memory broken").is_told(told);
+    assert!(told.contains("snapshot revert 'vm'") && told.contains(&guard), "{told}");
     let next = lab.plan(&request("full", "t1", "")).plan;
-    assert_eq!(blocks(&next), ["OutcomeUnknown full"]);
+    row("memory broken").ends(&next);
     assert_eq!(next.summary.delete, 0, "the guard stays");
     // What the text names works.
     reverts(&mut lab, &request(&guard, "t2", "  guard: {keep: 0}\n"));

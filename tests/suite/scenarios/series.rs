@@ -1,20 +1,15 @@
 //! Series: months of a schedule on a running domain, by a clock of the test's own; and runs that end anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use snapward::apply::{self, Options, Stop, Target};
-use snapward::libvirt::Access;
 use snapward::model::plan::ActionKind;
-use snapward::observe::{self, Connection};
 
 use crate::support::cmd::snapward;
-use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, bytes};
-use crate::support::lab::{Lab, actions, blocks, clock, manifest, set, snapshot};
+use crate::support::lab::{Lab, blocks, manifest, snapshot};
 use crate::support::monitor::{self, Monitor};
 use crate::support::tools::{qemu_img_snapshots, run, text};
 
@@ -158,81 +153,6 @@ pub(super) fn covers(
             assert!(has.contains(wanted), "nothing of {wanted} is left");
         }
     }
-}
-
-/// Breaks a run that captures, moves the pointer back and deletes, and completes it with the next.
-fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: &str, fault: Fault) -> bool {
-    let guest = root.guest(name).define();
-    let yaml = set(
-        "lab",
-        &format!(
-            "  domains: {{include: [{name}]}}\n  snapshots:\n{}  current: golden\n{}",
-            snapshot("golden", &[]),
-            hourly(&["prune: true", "retention: {spec: {keep: {last: 2}}}"])
-        ),
-    );
-    let desired = Lab::load(&yaml);
-    let start: Timestamp = lab.now().round(jiff::Unit::Hour).expect("an hour") + SignedDuration::from_hours(2);
-    let hour = |n: i64| start + SignedDuration::from_hours(n);
-    for past in 0..2 {
-        lab.carry_out(&lab.plan_at(&desired, hour(past)));
-    }
-    let planned = lab.plan_at(&desired, hour(2));
-    let kinds: Vec<_> = planned.plan.actions.iter().map(|action| action.action).collect();
-    assert_eq!(kinds, [ActionKind::Create, ActionKind::SetCurrent, ActionKind::Delete], "{:?}", actions(&planned.plan));
-
-    let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
-    let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
-    drop(apply::apply(&planned.plan, &[target], &options));
-
-    let listed = guest.snapshots();
-    assert!(listed.len() >= 3, "{fault:?}: nothing is deleted before the next one is there: {listed:?}");
-    // A minute later, in the same slot.
-    let later = hour(2) + SignedDuration::from_mins(1);
-    let next = lab.plan_at(&desired, later);
-    assert_eq!(blocks(&next.plan), Vec::<String>::new(), "{fault:?}");
-    lab.carry_out(&next);
-    assert_eq!(actions(&lab.plan_at(&desired, later).plan), Vec::<String>::new(), "{fault:?}");
-    let slot = |n: i64| format!("lab-hourly-{}", hour(n).strftime("%Y%m%dT%H%M%SZ"));
-    let left = ["golden".to_owned(), slot(1), slot(2)];
-    assert_eq!(guest.snapshots(), left, "{fault:?}: one per slot, and the oldest is gone");
-    let mut tags = qemu_img_snapshots(&guest.vda());
-    tags.sort();
-    assert_eq!(tags, left, "{fault:?}");
-    assert_eq!(guest.current(), "golden", "{fault:?}");
-    assert!(!guest.xml().contains("made name=\"lab-hourly"), "{fault:?}: the ledger is of declared snapshots");
-    cut_off.was_reached()
-}
-
-/// A domain of that name and what is done in it with the fault; whether the fault came.
-type Story = fn(&EmbedRoot, &Lab<'_>, &Target, &str, Fault) -> bool;
-
-/// Has the fault come at every call of a run, each in a domain of its own.
-pub(super) fn every_call(story: Story, fault: fn(usize) -> Fault) {
-    let root = EmbedRoot::new();
-    let lab = Lab::new(&root);
-    let uri = root.uri();
-    let host = root.connect(Access::ReadWrite);
-    let connection =
-        Connection { label: uri.clone(), inventory_name: Some("lab".into()), labels: Default::default(), uri, host };
-    let info = observe::identify(&connection).expect("the host answers");
-    let target = Target { info, host: connection.host };
-    // Far beyond the calls of one pass over three actions.
-    const MOST: usize = 100;
-    let reached = (0..MOST).find(|&at| !story(&root, &lab, &target, &format!("vm{at}"), fault(at)));
-    let calls = reached.expect("the run ends");
-    assert!(calls > 15, "the fault was at {calls} calls only");
-}
-
-#[test]
-fn a_scheduled_run_killed_before_any_of_its_calls_is_completed_by_the_next() {
-    every_call(breaks_and_converges, Fault::Killed);
-}
-
-#[test]
-fn a_scheduled_run_that_misses_any_one_answer_is_completed_by_the_next() {
-    every_call(breaks_and_converges, Fault::AnswerLost);
 }
 
 #[test]

@@ -1,21 +1,18 @@
 //! Series of external snapshots: two weeks on a running domain, with a revert by hand in the middle; and runs that end anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use snapward::apply::{self, Options, Stop, Target};
 use snapward::model::plan::{ActionKind, Plan, ReasonCode};
 
-use super::series::{ZONE, covers, every_call};
+use super::series::{ZONE, covers};
 use crate::support::chain::{backing_chain, source};
-use crate::support::cut_off::{CutOff, Fault};
 use crate::support::embed::EmbedRoot;
 use crate::support::guest::{Guest, bytes};
-use crate::support::lab::{Lab, actions, blocks, clock, manifest, set};
+use crate::support::lab::{Lab, actions, blocks, manifest};
 use crate::support::monitor::{self, Monitor};
-use crate::support::tools::{self, run, text};
+use crate::support::tools::{run, text};
 
 /// One cluster of qcow2, so that what each pass writes is somewhere in the chain by itself.
 const PAGE: usize = 65_536;
@@ -176,67 +173,4 @@ fn two_weeks_of_external_snapshots_on_a_running_domain_survive_a_revert_by_hand(
     assert_eq!(dead.intersection(&course.expected).count(), 0, "the branch is gone");
     assert_eq!(course.expected.len(), 10, "what the policy wants: {:?}", course.expected);
     assert_eq!(lab.plan_at(&desired, start).plan.domains[0].state.as_str(), "running");
-}
-
-/// Breaks a run that captures an overlay and merges another, and completes it with the next.
-fn breaks_and_converges(root: &EmbedRoot, lab: &Lab<'_>, target: &Target, name: &str, fault: Fault) -> bool {
-    let guest = root.guest(name).disk("vda", "qcow2", "8M").define();
-    let series = "  series:\n    - name: hourly\n      schedule: {cron: '0 * * * *'}\n      capture: {content: disks, location: \
-                  external}\n      prune: true\n      retention: {spec: {keep: {last: 1}}}\n";
-    let desired = Lab::load(&set("lab", &format!("  domains: {{include: [{name}]}}\n{series}")));
-    let start: Timestamp = lab.now().round(jiff::Unit::Hour).expect("an hour") + SignedDuration::from_hours(2);
-    let hour = |n: i64| start + SignedDuration::from_hours(n);
-    let slot = |n: i64| format!("lab-hourly-{}", hour(n).strftime("%Y%m%dT%H%M%SZ"));
-    let write = |n: u8| {
-        tools::qemu_io_write(&source(&guest.xml(), "vda"), "qcow2", n + 1, u64::from(n) * PAGE as u64, WRITTEN as u64);
-    };
-    write(0);
-    lab.carry_out(&lab.plan_at(&desired, hour(0)));
-    write(1);
-    // A merge of a stopped domain's images starts it for that.
-    guest.start_paused();
-    let planned = lab.plan_at(&desired, hour(1));
-    let wanted = [format!("create {}", slot(1)), format!("delete {}", slot(0))];
-    assert_eq!(actions(&planned.plan), wanted);
-
-    let cut_off = Arc::new(CutOff::new(Arc::clone(&target.host), fault));
-    let target = Target { info: target.info.clone(), host: cut_off.clone() };
-    let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
-    drop(apply::apply(&planned.plan, &[target], &options));
-    let listed = guest.snapshots();
-    assert!(!listed.is_empty(), "{fault:?}: nothing is deleted before the next one is there");
-
-    // A minute later, in the same slot.
-    let later = hour(1) + SignedDuration::from_mins(1);
-    let next = lab.plan_at(&desired, later);
-    assert_eq!(blocks(&next.plan), Vec::<String>::new(), "{fault:?}");
-    lab.carry_out(&next);
-    assert_eq!(actions(&lab.plan_at(&desired, later).plan), Vec::<String>::new(), "{fault:?}");
-    assert_eq!(guest.snapshots(), [slot(1)], "{fault:?}: one per slot, and the oldest is gone");
-    assert_eq!(guest.current(), slot(1), "{fault:?}");
-    let mut files = backing_chain(&source(&guest.xml(), "vda"));
-    files.sort();
-    let is_its = |image: &String| image.strip_prefix(name).is_some_and(|rest| rest.starts_with(['-', '.']));
-    let images: Vec<_> = root.images().into_iter().filter(is_its).collect();
-    assert_eq!(images, files, "{fault:?}: no file is left over");
-    let copy = root.path().join("copy.raw");
-    let frozen = source(&guest.snapshot_xml(&slot(1)), "vda");
-    run("qemu-img", &["convert", "-U", "-O", "raw", text(&frozen), text(&copy)]);
-    let mut disk = vec![0; DISK];
-    (0..2).for_each(|page: u8| disk[usize::from(page) * PAGE..][..WRITTEN].fill(page + 1));
-    assert!(bytes(&copy) == disk, "{fault:?}: it holds something else");
-    // Else every later domain is read beside it, with calls of its own.
-    guest.destroy();
-    guest.undefine();
-    cut_off.was_reached()
-}
-
-#[test]
-fn an_external_run_killed_before_any_of_its_calls_is_completed_by_the_next() {
-    every_call(breaks_and_converges, Fault::Killed);
-}
-
-#[test]
-fn an_external_run_that_misses_any_one_answer_is_completed_by_the_next() {
-    every_call(breaks_and_converges, Fault::AnswerLost);
 }

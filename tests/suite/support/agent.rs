@@ -132,8 +132,14 @@ impl Agent {
 
     /// SIGTERM, and its end.
     pub(crate) fn stop(self) {
+        drop(self.stop_and_tell());
+    }
+
+    /// As [`Self::stop`], with what it printed.
+    pub(crate) fn stop_and_tell(self) -> Ran {
         let (ran, socket_stays) = self.terminate();
         assert!(!socket_stays, "the socket is gone\n{ran}");
+        ran
     }
 
     /// SIGTERM, and its end; what it said, and whether its socket is still there.

@@ -45,38 +45,33 @@ impl<'a> Chain<'a> {
         Self { guest, root, targets, states: vec![[0; PAGES as usize]], now: 0, captured: BTreeMap::new() }
     }
 
+    /// The domain of that name, which another process made in state 0: what it wrote and captured since is to be noted.
+    pub(crate) fn known(root: &'a EmbedRoot, name: &str) -> Self {
+        let guest = Guest::named(root, name);
+        Self { guest, root, targets: &["vda"], states: vec![[0; PAGES as usize]], now: 0, captured: BTreeMap::new() }
+    }
+
     /// Brings the disks into a new state and returns its number: page 0 and the page of that number are filled with it, the
     /// others stay. So every state is seen to hold all writes it is built on, and none of the later ones. Only while the
     /// domain is off.
     pub(crate) fn write(&mut self) -> u8 {
-        let number = u8::try_from(self.states.len()).expect("few states");
-        assert!(number < PAGES, "more states than pages");
-        let mut pages = self.states[usize::from(self.now)];
+        let number = self.note_write();
         for page in [0, number] {
-            pages[usize::from(page)] = number;
             for target in self.targets {
                 tools::qemu_io_write(&self.disk(target), "qcow2", number, u64::from(page) * PAGE, PAGE);
             }
         }
-        self.states.push(pages);
-        self.now = number;
         number
     }
 
-    /// As [`Self::write`], with a number of its own for as long as the test likes: the pages are those of the state there
-    /// is, which must be the same each time, with this number's written over them.
-    pub(crate) fn write_over(&mut self, number: u8) -> u8 {
-        while self.states.len() <= usize::from(number) {
-            self.states.push(self.states[usize::from(self.captured.values().copied().max().unwrap_or(0))]);
-        }
-        let mut pages = self.states[usize::from(self.captured.values().copied().max().unwrap_or(0))];
-        for page in [0, number] {
-            pages[usize::from(page)] = number;
-            for target in self.targets {
-                tools::qemu_io_write(&self.disk(target), "qcow2", number, u64::from(page) * PAGE, PAGE);
-            }
-        }
-        self.states[usize::from(number)] = pages;
+    /// Notes that the disks were brought into the next state.
+    pub(crate) fn note_write(&mut self) -> u8 {
+        let number = u8::try_from(self.states.len()).expect("few states");
+        assert!(number < PAGES, "more states than pages");
+        let mut pages = self.states[usize::from(self.now)];
+        pages[0] = number;
+        pages[usize::from(number)] = number;
+        self.states.push(pages);
         self.now = number;
         number
     }

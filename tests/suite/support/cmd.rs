@@ -69,6 +69,12 @@ pub(crate) fn snapward_through(words: &[&str], args: &[&str]) -> Snapward {
     alone(command)
 }
 
+/// `snapward` with these arguments, which is killed where it takes more memory (address space, in bytes) or time of a processor
+/// (in seconds).
+pub(crate) fn snapward_within(memory: u64, seconds: u64, args: &[&str]) -> Snapward {
+    snapward_through(&["prlimit", &format!("--as={memory}"), &format!("--cpu={seconds}"), "--core=0"], args)
+}
+
 fn alone(mut command: Command) -> Snapward {
     for variable in ["LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(variable);
@@ -78,6 +84,20 @@ fn alone(mut command: Command) -> Snapward {
 }
 
 impl Snapward {
+    /// Without a umask: every right that a file is made with is given.
+    pub(crate) fn unmasked(self) -> Self {
+        let inner = self.command;
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+        for (key, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        Self { command, ..self }
+    }
+
     /// In this directory.
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
@@ -109,6 +129,13 @@ impl Snapward {
         // A run that ends without reading its input closes the pipe; that is no failure of the test.
         drop(stdin.write_all(&self.stdin));
         child
+    }
+
+    /// Runs it to its end with what another process writes on its standard input.
+    #[must_use = "assert the exit code or the output"]
+    pub(crate) fn reading(mut self, stdin: impl Into<Stdio>) -> Ran {
+        self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        ended(self.command.spawn().expect("the binary was built"))
     }
 
     /// Runs it to its end.

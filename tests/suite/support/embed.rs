@@ -30,9 +30,11 @@ const CAPABILITIES: &str = "cache/qemu/capabilities";
 /// seconds.
 const GUEST_DEATH: Duration = Duration::from_secs(20);
 
-/// One root with its guests. Dropping it, also in a panic, kills the guests and removes the files.
+/// One root with its guests. Dropping it, also in a panic, kills the guests and removes the files, if it is this process's.
 pub(crate) struct EmbedRoot {
-    dir: TempDir,
+    path: PathBuf,
+    /// None where it is another process's.
+    dir: Option<TempDir>,
     /// The test's own connection, once this process holds the root.
     side: OnceLock<Connect>,
 }
@@ -64,12 +66,17 @@ impl EmbedRoot {
         fs::create_dir(dir.path().join("images")).expect("made");
         // Before the first open: the driver reads it once.
         fs::write(dir.path().join("etc/qemu.conf"), config).expect("written");
-        Self { dir, side: OnceLock::new() }
+        Self { path: dir.path().to_owned(), dir: Some(dir), side: OnceLock::new() }
+    }
+
+    /// The root of another process, which waits meanwhile: only one may have it open.
+    pub(crate) fn lent(path: &Path) -> Self {
+        Self { path: path.to_owned(), dir: None, side: OnceLock::new() }
     }
 
     /// The root's directory.
     pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 
     /// Where an image of a guest is.
@@ -147,32 +154,43 @@ impl EmbedRoot {
         fs::read_to_string(file).expect("it runs").trim().parse().expect("a process id")
     }
 
-    /// Kills what runs in this root. QEMU's pid files name the processes; a command line that names the root proves that
-    /// the number was not given to somebody else since.
+    /// Kills a guest, as a machine that runs out of memory does: libvirt's own way takes two seconds.
+    pub(crate) fn kill_guest(&self, guest: &str) {
+        self.kill(&self.path().join(format!("run/qemu/{guest}.pid")));
+    }
+
+    /// Kills what runs in this root.
     fn kill_guests(&self) {
         let Ok(entries) = fs::read_dir(self.path().join("run/qemu")) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let is_guest = path.extension().is_some_and(|ext| ext == "pid") && !path.ends_with("driver.pid");
-            let pid = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
-            let (true, Some(pid)) = (is_guest, pid) else { continue };
-            let ours = || {
-                fs::read(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|line| String::from_utf8_lossy(&line).contains(tools::text(self.path())))
-            };
-            let Some(process) = rustix::process::Pid::from_raw(pid).filter(|_| ours()) else { continue };
-            // It may have ended by itself since.
-            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
-            let end = Instant::now() + GUEST_DEATH;
-            while ours() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(5));
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|ext| ext == "pid") && !path.ends_with("driver.pid") {
+                self.kill(&path);
             }
+        }
+    }
+
+    /// Kills the guest of a pid file, and waits for its end. A command line that names the root proves that the number was
+    /// not given to somebody else since.
+    fn kill(&self, pid_file: &Path) {
+        let Some(pid) = fs::read_to_string(pid_file).ok().and_then(|pid| pid.trim().parse().ok()) else { return };
+        let ours = || {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(tools::text(self.path())))
+        };
+        let Some(process) = rustix::process::Pid::from_raw(pid).filter(|_| ours()) else { return };
+        // It may have ended by itself since.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        let end = Instant::now() + GUEST_DEATH;
+        while ours() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
 
 impl Drop for EmbedRoot {
     fn drop(&mut self) {
-        self.kill_guests();
+        if self.dir.is_some() {
+            self.kill_guests();
+        }
     }
 }

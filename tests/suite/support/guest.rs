@@ -112,7 +112,7 @@ pub(crate) struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     /// A guest that was defined by other means.
-    pub(super) fn named(root: &'a EmbedRoot, name: &str) -> Self {
+    pub(crate) fn named(root: &'a EmbedRoot, name: &str) -> Self {
         Self { root, name: name.to_owned() }
     }
 }
@@ -226,6 +226,21 @@ impl Guest<'_> {
             None => drop(self.root.virsh_ok(&["define", &self.root.file("clone.xml", &copy)])),
         }
         Self { root: self.root, name: name.to_owned() }
+    }
+
+    /// Defines it anew with this text of its XML replaced.
+    pub(crate) fn redefine_with(&self, old: &str, new: &str) {
+        let xml = self.xml().replace(old, new);
+        match self.root.held() {
+            Some(side) => drop(side.define_domain_xml(&xml).expect("it is defined")),
+            None => drop(self.root.virsh_ok(&["define", &self.root.file("domain.xml", &xml)])),
+        }
+    }
+
+    /// Gives libvirt the record of a snapshot back, as `virsh snapshot-create --redefine`; this process must hold the root.
+    pub(crate) fn restore_snapshot(&self, xml: &str) {
+        let flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE;
+        self.call(|domain| domain.create_snapshot_xml(xml, flags).map(drop)).expect("taken");
     }
 
     /// Gives it another name.

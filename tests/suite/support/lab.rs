@@ -78,6 +78,20 @@ impl<'a> Lab<'a> {
         Planned { plan: plan::plan(desired, &observed, now, PlanSource::default()) }
     }
 
+    /// The calls that may only read.
+    pub(crate) fn reader(&self) -> Arc<dyn Host> {
+        Arc::clone(&self.reader.host)
+    }
+
+    /// Plans what was loaded, as it is seen through other calls.
+    pub(crate) fn plan_through(&self, host: Arc<dyn Host>, desired: &DesiredState, now: jiff::Timestamp) -> Plan {
+        let (label, uri) = (self.reader.label.clone(), self.reader.uri.clone());
+        let inventory_name = self.reader.inventory_name.clone();
+        let reader = Connection { label, inventory_name, labels: self.reader.labels.clone(), uri, host };
+        let observed = observe::observe(&[reader], desired);
+        plan::plan(desired, &observed, now, PlanSource::default())
+    }
+
     /// Carries out a plan.
     pub(crate) fn carry_out(&self, planned: &Planned) -> Outcome {
         self.carry_out_telling(planned, &())

@@ -1,4 +1,4 @@
-//! `snapward apply` on a terminal of its own, made by script(1): the question it asks there can be answered late.
+//! snapward on a terminal of its own, made by script(1): the question that `apply` asks there can be answered late.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -21,13 +21,19 @@ impl Terminal {
         Self::apply_with_path(PATH, uri, args)
     }
 
+    /// Runs snapward with these arguments to its end, none of which may hold a single quote.
+    #[must_use = "assert the exit code or the output"]
+    pub(crate) fn run(args: &[&str]) -> Ran {
+        Self::start(PATH, &[&[env!("CARGO_BIN_EXE_snapward")], args].concat()).ended()
+    }
+
     /// As [`Self::apply`], with this PATH for the driver inside the process.
     pub(crate) fn apply_with_path(path: &str, uri: &str, args: &[&str]) -> Self {
-        let words: Vec<String> = [&[env!("CARGO_BIN_EXE_snapward"), "-c", uri, "apply"], args]
-            .concat()
-            .iter()
-            .map(|word| format!("'{word}'"))
-            .collect();
+        Self::start(path, &[&[env!("CARGO_BIN_EXE_snapward"), "-c", uri, "apply"], args].concat())
+    }
+
+    fn start(path: &str, words: &[&str]) -> Self {
+        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let child = Command::new("script")
             .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
             .env_remove("NO_COLOR")

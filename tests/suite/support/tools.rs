@@ -53,8 +53,17 @@ pub(crate) fn scatter(path: &Path, clusters: u64) {
 
 /// Whether `len` bytes of an image from `offset` hold a pattern. Only while no guest has it open.
 pub(crate) fn qemu_io_check(path: &Path, format: &str, pattern: u8, offset: u64, len: u64) -> bool {
+    check(path, &["-f", format], pattern, offset, len)
+}
+
+/// As [`qemu_io_check`] of a qcow2 image, also while a guest has it open.
+pub(crate) fn qemu_io_check_in_use(path: &Path, pattern: u8, offset: u64, len: u64) -> bool {
+    check(path, &["-U"], pattern, offset, len)
+}
+
+fn check(path: &Path, how: &[&str], pattern: u8, offset: u64, len: u64) -> bool {
     let read = format!("read -q -P {pattern} {offset} {len}");
-    let output = output("qemu-io", &["-r", "-f", format, "-c", &read, text(path)]);
+    let output = output("qemu-io", &[how, &["-r", "-c", &read, text(path)]].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     match (output.status.success(), said.contains("Pattern verification failed")) {
         (true, false) => true,

@@ -7,8 +7,9 @@
 mod command;
 mod remote;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -56,7 +57,8 @@ impl Git {
     /// When the directory cannot be used, or another agent uses it for the same branch.
     pub fn open(remote: Remote, state: &Path, load: Loader, changed: Arc<Notify>) -> io::Result<Self> {
         let home = std::path::absolute(state)?.join("git").join(remote.key());
-        fs::create_dir_all(&home)?;
+        // git makes its files for everybody, and the repository may be a private one.
+        DirBuilder::new().recursive(true).mode(0o700).create(&home)?;
         let lock = File::create(home.join("lock"))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => io::Error::other("another agent follows the same branch there"),
