@@ -81,6 +81,8 @@ impl Hosts {
 /// Connects to all of them at once. Each gets a thread that is left behind when its host does not answer in time.
 pub(super) fn open(candidates: Vec<Endpoint>, access: Access) -> Hosts {
     let deadline = Instant::now() + CONNECT_DEADLINE;
+    // Where it fails, each connection that needs the loop fails with that error.
+    drop(libvirt::prepare_for(candidates.iter().map(|candidate| candidate.uri.as_str())));
     let waiting: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {

@@ -7,7 +7,7 @@ mod host;
 mod image;
 mod xml;
 
-pub use connect::{Access, connect, initialize};
+pub use connect::{Access, connect, initialize, prepare, prepare_for};
 
 use crate::model::act::CaptureSpec;
 use crate::model::desired::{Definition, SavedSnapshot};

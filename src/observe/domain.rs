@@ -10,7 +10,6 @@ use crate::model::image::DomainFiles;
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain, RevertFacts};
-use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::hex;
 use crate::model::tree::SnapshotTree;
 
@@ -121,9 +120,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
             return Ok((SnapshotTree::default(), refs));
         }
         let current = host.current(domain)?.map(|current| current.name);
-        let read: host::Result<Vec<ObservedSnapshot>> =
-            refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
-        match read {
+        match host.read_snapshots(domain, &refs) {
             Err(error) if error.class == ErrorClass::NotFound => {}
             Err(error) => return Err(error),
             Ok(snapshots) => {
