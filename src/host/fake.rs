@@ -1,6 +1,5 @@
 //! A host for the tests of the decorators: answers with as little as possible, and hangs or panics where it is told.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedDisk, RunState};
+use crate::model::shared::Shared;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::Description;
 
@@ -153,7 +153,7 @@ impl Host for Fake {
             state: String::new(),
             description: Description::default(),
             memory: Storage::No,
-            disks: BTreeMap::new(),
+            disks: Shared::default(),
             files: None,
             definition: None,
             ledger: None,

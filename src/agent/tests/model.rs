@@ -309,10 +309,10 @@ impl Host for Model {
                 state: "running".to_owned(),
                 description: Description::parse(&request.description),
                 memory: Storage::Internal,
-                disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
+                disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]).into(),
                 files: None,
                 definition: None,
-                ledger: domain.ledger.clone(),
+                ledger: domain.ledger.clone().map(Box::new),
                 digest: digest(&request.description, at.as_second()),
             };
             let before = domain.snapshots.insert(name.clone(), snapshot);

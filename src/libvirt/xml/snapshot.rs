@@ -102,15 +102,15 @@ impl Parts {
         });
         let mut snapshot = ObservedSnapshot {
             created: created.ok_or_else(|| XmlError::missing("readable <creationTime>", SNAPSHOT))?,
-            disks: disks.collect::<Result<BTreeMap<_, _>, _>>()?,
+            disks: disks.collect::<Result<BTreeMap<_, _>, _>>()?.into(),
             name: own_name(self.name)?,
             parent: self.parent.flatten().map(SnapshotName::observed),
             state: self.state.unwrap_or_default(),
             description: Description::parse(&self.description.unwrap_or_default()),
             memory,
             files: None,
-            ledger: embedded_ledger(self.domain.as_mut(), self.inactive),
-            definition: self.domain.map(|domain| Box::new(domain.definition)),
+            ledger: embedded_ledger(self.domain.as_mut(), self.inactive).map(Box::new),
+            definition: self.domain.map(|domain| domain.definition.into()),
             digest: Sha256::digest(xml.as_bytes()).into(),
         };
         if snapshot.is_external() {
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(read.state, "running");
         assert_eq!(read.description.human, "a b<x>&\n tail ");
         assert_eq!(read.memory, Storage::Internal);
-        assert_eq!(read.disks, BTreeMap::from([("vda".into(), Storage::Internal), ("hda".into(), Storage::No)]));
+        assert_eq!(*read.disks, BTreeMap::from([("vda".into(), Storage::Internal), ("hda".into(), Storage::No)]));
         assert!(!read.is_external());
         assert_eq!(read.ledger, None);
     }
