@@ -2,13 +2,20 @@
 #![allow(unsafe_code, reason = "an allocator is unsafe by its trait; this one hands everything to the system's")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 
+/// Counting takes time, and is for those runs alone whose time is not measured.
+static COUNTS: AtomicBool = AtomicBool::new(false);
 static MADE: AtomicU64 = AtomicU64::new(0);
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
+/// Below zero where memory is given back that was taken before counting began.
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+static MOST: AtomicIsize = AtomicIsize::new(0);
 
 pub(crate) struct Counting;
+
+pub(crate) fn count(on: bool) {
+    COUNTS.store(on, Ordering::Relaxed);
+}
 
 /// Allocations so far.
 pub(crate) fn made() -> u64 {
@@ -16,12 +23,12 @@ pub(crate) fn made() -> u64 {
 }
 
 /// Bytes in use now, as they were asked for.
-pub(crate) fn in_use() -> usize {
+pub(crate) fn in_use() -> isize {
     IN_USE.load(Ordering::Relaxed)
 }
 
 /// The most bytes that were in use at a time since the last call of [`forget_most`].
-pub(crate) fn most() -> usize {
+pub(crate) fn most() -> isize {
     MOST.load(Ordering::Relaxed)
 }
 
@@ -30,9 +37,19 @@ pub(crate) fn forget_most() {
 }
 
 fn grew(bytes: usize) {
+    if !COUNTS.load(Ordering::Relaxed) {
+        return;
+    }
+    let bytes = bytes as isize;
     MADE.fetch_add(1, Ordering::Relaxed);
     let now = IN_USE.fetch_add(bytes, Ordering::Relaxed) + bytes;
     MOST.fetch_max(now, Ordering::Relaxed);
+}
+
+fn shrank(bytes: usize) {
+    if COUNTS.load(Ordering::Relaxed) {
+        IN_USE.fetch_sub(bytes as isize, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: every request goes to the system's allocator as it came, and its answer back; the counters are beside that.
@@ -44,13 +61,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        shrank(layout.size());
         // SAFETY: as the caller's.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
+        shrank(layout.size());
         grew(size);
         // SAFETY: as the caller's.
         unsafe { System.realloc(pointer, layout, size) }

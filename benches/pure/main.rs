@@ -54,6 +54,7 @@ fn count(part: &str, size: usize) {
         "xml" => xml::once(size),
         other => panic!("no part {other}"),
     };
+    allocations::count(true);
     let before = allocations::made();
     run();
     println!("{}", allocations::made() - before);

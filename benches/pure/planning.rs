@@ -30,6 +30,7 @@ pub(crate) fn measure() {
 pub(crate) fn measure_memory() {
     for (kind, word) in KINDS {
         for (domains, goal) in [(DOMAINS / 100, ""), (DOMAINS / 10, ""), (DOMAINS, "<= 6")] {
+            allocations::count(true);
             let before = allocations::in_use();
             allocations::forget_most();
             let fleet = Fleet::new(kind, domains, SNAPSHOTS);
@@ -37,13 +38,14 @@ pub(crate) fn measure_memory() {
             // What stays of a plan in which there is nothing to do but to be kept is part of it.
             let plan = planned(&fleet);
             let most = allocations::most() - before;
+            allocations::count(false);
             drop(plan);
             let size = format!("{domains} x {SNAPSHOTS} {word}");
-            let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+            let mib = |bytes: isize| bytes as f64 / f64::from(1 << 20);
             let words = format!(
                 "{:.1} MiB beside {:.1} MiB of names and descriptions; {:.1} MiB are what was read",
                 mib(most),
-                mib(fleet.text_bytes),
+                mib(fleet.text_bytes as isize),
                 mib(held)
             );
             let row = "peak memory of planning, beside names and descriptions";

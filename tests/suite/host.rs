@@ -379,7 +379,7 @@ fn the_test_driver_works_too() {
     let mut ledger = Ledger::empty(domain.uuid);
     ledger.record(name("s"), LedgerEntry { created: 1, released: false });
     host.write_ledger(&domain, &ledger, LedgerScope::LiveAndConfig).expect("written");
-    assert_eq!(host.definition(&domain, false).expect("read").ledger.as_deref(), Some(&ledger));
+    assert_eq!(host.definition(&domain, false).expect("read").ledger, Some(ledger));
     let disk = host.definition(&domain, false).expect("read").disks.remove(0);
     assert!(matches!(host.files().image_snapshots(&disk), Probe::Unknown(_)));
     host.delete(&domain, &made).expect("deleted");
