@@ -35,14 +35,6 @@ static void silent(void *data, virErrorPtr error)
     (void)error;
 }
 
-static void *event_loop(void *unused)
-{
-    (void)unused;
-    while (virEventRunDefaultImpl() == 0)
-        ;
-    return NULL;
-}
-
 static void read_definition(virDomainPtr domain, unsigned int flags)
 {
     char *xml = virDomainGetXMLDesc(domain, flags);
@@ -155,10 +147,7 @@ int main(int argc, char **argv)
         return 64;
     }
     name = argv[3];
-    pthread_t loop;
     virSetErrorFunc(NULL, silent);
-    if (virEventRegisterDefaultImpl() < 0 || pthread_create(&loop, NULL, event_loop, NULL))
-        die("event loop");
     conn = virConnectOpen(argv[1]);
     if (!conn)
         die(argv[1]);

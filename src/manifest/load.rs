@@ -1,9 +1,7 @@
 //! All sources to one desired state, with every finding about them.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
 
 use super::decode::{AnyDocument, decode};
 use super::diagnostic::{Code, Diagnostic};
@@ -14,6 +12,7 @@ use super::validate::{Entry, validate};
 use crate::model::desired::{DesiredState, Document, id_of};
 use crate::model::kinds::Metadata;
 use crate::model::text::fold_newlines;
+use crate::parallel::by_pieces;
 
 /// What the manifests say.
 #[derive(Debug, Default)]
@@ -73,18 +72,7 @@ const WORTH_A_THREAD: usize = 32;
 /// Reads all sources, several at a time: they meet only in what is validated afterwards. In their order.
 fn read_all<'a>(sources: &[Source], texts: &'a [Text<'a>]) -> Vec<Read<'a>> {
     let pairs: Vec<_> = sources.iter().zip(texts).collect();
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(pairs.len() / WORTH_A_THREAD).max(1);
-    thread::scope(|scope| {
-        let workers: Vec<_> = pairs
-            .chunks(pairs.len().div_ceil(threads).max(1))
-            .map(|chunk| scope.spawn(|| chunk.iter().map(|(source, text)| read(source, text)).collect::<Vec<_>>()))
-            .collect();
-        // A panic goes on to the caller, as it would without the threads.
-        let join = |worker: thread::ScopedJoinHandle<'_, Vec<Read<'a>>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
-    })
+    by_pieces(&pairs, WORTH_A_THREAD, |pairs| pairs.iter().map(|(source, text)| read(source, text)).collect())
 }
 
 fn read<'a>(source: &Source, text: &'a Text<'a>) -> Read<'a> {

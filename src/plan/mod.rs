@@ -33,9 +33,6 @@ pub use guards::release;
 pub use id::ID_DIGITS;
 pub use status::status;
 
-use std::num::NonZero;
-use std::thread;
-
 use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::{RevertRequest, SnapshotSet};
 use crate::model::names::DomainUuid;
@@ -43,6 +40,7 @@ use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedSta
 use crate::model::plan::{Action, ActionKind, Blocked, Plan, PlanSource, PlannedDomain, Summary, Unreadable};
 use crate::model::selector::Selection;
 use crate::model::text::instant;
+use crate::parallel::by_pieces;
 
 /// A set with its selectors read.
 struct Chooser<'a> {
@@ -151,28 +149,14 @@ const WORTH_A_THREAD: usize = 64;
 
 /// Plans the domains of a host, several at a time: what one comes to hangs on no other. In their order.
 fn plan_domains(context: &Context<'_>, host: &ObservedHost) -> Vec<DomainPass> {
-    let all = &host.domains;
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(all.len() / WORTH_A_THREAD).max(1);
-    let plan_some = |domains: &[ObservedDomain]| {
+    by_pieces(&host.domains, WORTH_A_THREAD, |domains| {
         let mut claims = None;
         let plan_one = |domain: &ObservedDomain| {
             let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
             let before = claims.take();
             domain::plan_domain(context, host, domain, claims.insert(claims::collect(sets, before)))
         };
-        domains.iter().map(plan_one).collect::<Vec<_>>()
-    };
-    if threads == 1 {
-        return plan_some(all);
-    }
-    thread::scope(|scope| {
-        let chunks = all.chunks(all.len().div_ceil(threads));
-        let workers: Vec<_> = chunks.map(|chunk| scope.spawn(|| plan_some(chunk))).collect();
-        // A panic goes on to the caller, as it would without the threads.
-        let join = |worker: thread::ScopedJoinHandle<'_, Vec<DomainPass>>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().flat_map(join).collect()
+        domains.iter().map(plan_one).collect()
     })
 }
 
