@@ -373,7 +373,11 @@ impl<'a> Planner<'a> {
         for snapshot in others.filter(|snapshot| !requests.iter().any(|request| request.guards(snapshot))) {
             let address = self.address(Some(&snapshot.name));
             let owner = own_stamp(snapshot).map(|stamp| &stamp.set);
-            let loaded = owner.and_then(|owner| self.context.desired.sets.iter().find(|set| set.id() == *owner));
+            let is_owner = |set: &&Document<SnapshotSet>| {
+                let metadata = &set.value.metadata;
+                owner.is_some_and(|owner| owner.name == metadata.name && owner.namespace == metadata.namespace)
+            };
+            let loaded = self.context.desired.sets.iter().find(is_owner);
             match loaded {
                 Some(set) => {
                     let series = own_stamp(snapshot).and_then(|stamp| stamp.series.as_deref());

@@ -15,7 +15,7 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
         let (mut disks, mut found) = (Vec::new(), None);
         walk.children(root, |walk, child| {
             match child.name() {
-                "metadata" if found.is_none() => found = ledger::read(walk, child, &[root])?,
+                "metadata" if found.is_none() => found = ledger::read(walk, child)?,
                 "memory" if memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
                 "os" if nvram.is_none() => nvram = Some(read_nvram(walk, child)?),
                 "devices" => walk.children(child, |walk, device| {

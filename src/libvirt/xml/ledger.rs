@@ -39,21 +39,12 @@ pub(in crate::libvirt) fn write(ledger: &Ledger) -> Result<String, XmlError> {
     String::from_utf8(writer.into_inner()).map_err(|error| XmlError::new(error.to_string()))
 }
 
-/// Reads the ledger in a domain's `<metadata>`, which stands in the elements `around` it, the innermost first. An entry that
-/// cannot be read is left out: an older or damaged copy then knows less, and the other copies and the planner's rules make up
-/// for it.
-pub(super) fn read<'x>(
-    walk: &mut Walk<'x>,
-    metadata: &Element<'x>,
-    around: &[&Element<'x>],
-) -> Result<Option<Ledger>, XmlError> {
+/// Reads the ledger in a domain's `<metadata>`. An entry that cannot be read is left out: an older or damaged copy then knows
+/// less, and the other copies and the planner's rules make up for it.
+pub(super) fn read<'x>(walk: &mut Walk<'x>, metadata: &Element<'x>) -> Result<Option<Ledger>, XmlError> {
     let mut found = None;
     walk.children(metadata, |walk, element| {
-        if found.is_some() || element.local_name() != "ledger" {
-            return Ok(());
-        }
-        let outer: Vec<_> = [metadata].into_iter().chain(around.iter().copied()).collect();
-        if element.is_in(LEDGER_NAMESPACE, "ledger", &outer)? {
+        if found.is_none() && walk.is_in(element, LEDGER_NAMESPACE, "ledger")? {
             found = Some(read_entries(walk, element)?);
         }
         Ok(())

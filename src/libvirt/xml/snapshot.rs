@@ -26,7 +26,7 @@ pub(in crate::libvirt) fn read_with_domain(xml: &str) -> Result<(ObservedSnapsho
         if root.name() != SNAPSHOT {
             return Err(no_snapshot());
         }
-        walk.children(root, |walk, child| parts.read(walk, child, root))
+        walk.children(root, |walk, child| parts.read(walk, child))
     })?;
     let domain = parts.domain.as_ref().and_then(|domain| domain.uuid.as_deref());
     let uuid = domain.and_then(|uuid| uuid.trim().parse().ok()).map(DomainUuid);
@@ -70,7 +70,7 @@ struct Embedded {
 }
 
 impl Parts {
-    fn read<'x>(&mut self, walk: &mut Walk<'x>, child: &Element<'x>, root: &Element<'x>) -> Result<(), XmlError> {
+    fn read<'x>(&mut self, walk: &mut Walk<'x>, child: &Element<'x>) -> Result<(), XmlError> {
         match child.name() {
             "name" if self.name.is_none() => self.name = Some(walk.text(child)?),
             "parent" if self.parent.is_none() => self.parent = Some(read_parent(walk, child)?),
@@ -83,9 +83,9 @@ impl Parts {
             }
             "disks" if self.disks.is_none() => self.disks = Some(read_disks(walk, child)?),
             "revertDisks" if self.revert_disks.is_none() => self.revert_disks = Some(read_disks(walk, child)?),
-            "domain" if self.domain.is_none() => self.domain = Some(Embedded::read(walk, child, root, true)?),
+            "domain" if self.domain.is_none() => self.domain = Some(Embedded::read(walk, child, true)?),
             "inactiveDomain" if self.inactive.is_none() => {
-                self.inactive = Some(Embedded::read(walk, child, root, false)?);
+                self.inactive = Some(Embedded::read(walk, child, false)?);
             }
             _ => {}
         }
@@ -125,12 +125,12 @@ impl Parts {
 
 impl Embedded {
     /// Reads a definition; its disks and memory only where they are kept.
-    fn read<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, root: &Element<'x>, kept: bool) -> Result<Self, XmlError> {
+    fn read<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, kept: bool) -> Result<Self, XmlError> {
         let (mut read, mut memory_kib) = (Self::default(), None);
         walk.children(domain, |walk, child| {
             match child.name() {
                 "uuid" if read.uuid.is_none() => read.uuid = Some(walk.text(child)?),
-                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child, &[domain, root])?,
+                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child)?,
                 "memory" if kept && memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
                 "devices" if kept => walk.children(child, |walk, device| {
                     if device.name() == "disk" {

@@ -14,8 +14,10 @@ use crate::model::text::printable;
 /// The place in a document.
 pub(super) struct Walk<'x> {
     reader: Reader<&'x [u8]>,
-    /// How many elements are open.
-    depth: usize,
+    /// The elements that are open.
+    open: Vec<BytesStart<'x>>,
+    /// The prefixes that were looked up, each with how many elements are open where it is declared.
+    known: Vec<(String, usize)>,
 }
 
 /// An element that was met.
@@ -32,7 +34,7 @@ impl<'x> Walk<'x> {
         xml: &'x str,
         read: impl FnOnce(&mut Self, &Element<'x>) -> Result<T, XmlError>,
     ) -> Result<T, XmlError> {
-        let mut walk = Self { reader: Reader::from_str(xml), depth: 0 };
+        let mut walk = Self { reader: Reader::from_str(xml), open: Vec::new(), known: Vec::new() };
         let root = loop {
             match walk.event()? {
                 Event::Start(tag) => break Element { tag, empty: false },
@@ -65,7 +67,7 @@ impl<'x> Walk<'x> {
         if of.empty {
             return Ok(());
         }
-        let inside = self.depth;
+        let inside = self.open.len();
         loop {
             match self.event()? {
                 Event::Start(tag) => {
@@ -87,8 +89,8 @@ impl<'x> Walk<'x> {
         if of.empty {
             return Ok(text);
         }
-        let inside = self.depth;
-        while self.depth >= inside {
+        let inside = self.open.len();
+        while self.open.len() >= inside {
             match self.event()? {
                 Event::Text(piece) => text.push_str(&piece.xml10_content()),
                 Event::CData(piece) => text.push_str(&piece.xml10_content()),
@@ -114,11 +116,11 @@ impl<'x> Walk<'x> {
         if of.empty {
             return Ok(());
         }
-        let inside = self.depth;
-        while self.depth >= inside {
+        let inside = self.open.len();
+        while self.open.len() >= inside {
             match self.event()? {
-                Event::Start(tag) => each(self.depth - inside, &Element { tag, empty: false })?,
-                Event::Empty(tag) => each(self.depth - inside + 1, &Element { tag, empty: true })?,
+                Event::Start(tag) => each(self.open.len() - inside, &Element { tag, empty: false })?,
+                Event::Empty(tag) => each(self.open.len() - inside + 1, &Element { tag, empty: true })?,
                 Event::Eof => return Err(ends_early()),
                 _ => {}
             }
@@ -128,7 +130,7 @@ impl<'x> Walk<'x> {
 
     /// Goes on until no more than so many elements are open.
     fn leave(&mut self, depth: usize) -> Result<(), XmlError> {
-        while self.depth > depth {
+        while self.open.len() > depth {
             if matches!(self.event()?, Event::Eof) {
                 return Err(ends_early());
             }
@@ -138,15 +140,81 @@ impl<'x> Walk<'x> {
 
     fn event(&mut self) -> Result<Event<'x>, XmlError> {
         let event = self.reader.read_event()?;
-        match event {
-            Event::Start(_) => self.depth += 1,
+        match &event {
+            Event::Start(tag) => {
+                self.declared(tag)?;
+                // Borrowed from the document: no copy of it.
+                self.open.push(tag.clone());
+            }
+            Event::Empty(tag) => self.declared(tag)?,
             // The reader refuses an end that nothing began.
-            Event::End(_) => self.depth = self.depth.saturating_sub(1),
+            Event::End(_) => {
+                self.open.pop();
+                while self.known.pop_if(|(_, depth)| *depth > self.open.len()).is_some() {}
+            }
             Event::DocType(_) => return Err(XmlError::new("a document type is not accepted")),
             _ => {}
         }
         Ok(event)
     }
+
+    /// Makes sure that the prefix of a name is declared: a document with one that is not means nothing to those who read it
+    /// by the book.
+    fn declared(&mut self, tag: &BytesStart<'x>) -> Result<(), XmlError> {
+        let Some(prefix) = tag.name().prefix().map(|prefix| prefix.into_inner()) else { return Ok(()) };
+        if prefix == "xml" || self.known.iter().any(|(known, _)| *known == prefix) {
+            return Ok(());
+        }
+        let declaration = format!("xmlns:{prefix}");
+        if attribute(tag, &declaration)?.is_some() {
+            return Ok(());
+        }
+        for (place, around) in self.open.iter().enumerate().rev() {
+            if attribute(around, &declaration)?.is_some() {
+                self.known.push((prefix.to_owned(), place + 1));
+                return Ok(());
+            }
+        }
+        Err(XmlError::new(format!("the prefix of <{}> is not declared", printable(tag.name().into_inner()))))
+    }
+
+    /// Whether an element that was just met is the one of that name in a namespace.
+    pub(super) fn is_in(&self, element: &Element<'x>, namespace: &str, name: &str) -> Result<bool, XmlError> {
+        if element.local_name() != name {
+            return Ok(false);
+        }
+        let declaration = match element.tag.name().prefix() {
+            Some(prefix) => Cow::Owned(format!("xmlns:{}", prefix.into_inner())),
+            None => Cow::Borrowed("xmlns"),
+        };
+        // The innermost counts; the element itself is the last that is open, unless it is empty.
+        for around in [&element.tag].into_iter().chain(self.open.iter().rev()) {
+            if let Some(declared) = attribute(around, &declaration)? {
+                return Ok(declared == namespace);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn attribute<'t>(tag: &'t BytesStart<'_>, name: &str) -> Result<Option<Cow<'t, str>>, XmlError> {
+    let [value] = attributes(tag, [name])?;
+    Ok(value)
+}
+
+fn attributes<'t, const N: usize>(
+    tag: &'t BytesStart<'_>,
+    names: [&str; N],
+) -> Result<[Option<Cow<'t, str>>; N], XmlError> {
+    let mut values = [const { None }; N];
+    // The check for duplicates compares each with each; libvirt writes none.
+    for attribute in tag.attributes().with_checks(false) {
+        let attribute = attribute?;
+        if let Some(place) = names.iter().position(|name| *name == attribute.key.into_inner()) {
+            values[place] = Some(attribute.normalized_value(XmlVersion::Explicit1_0)?);
+        }
+    }
+    Ok(values)
 }
 
 impl Element<'_> {
@@ -162,39 +230,12 @@ impl Element<'_> {
 
     /// The value of an attribute.
     pub(super) fn attribute(&self, name: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
-        let [value] = self.attributes([name])?;
-        Ok(value)
+        attribute(&self.tag, name)
     }
 
     /// The values of some attributes, in one go.
     pub(super) fn attributes<const N: usize>(&self, names: [&str; N]) -> Result<[Option<Cow<'_, str>>; N], XmlError> {
-        let mut values = [const { None }; N];
-        // The check for duplicates compares each with each; libvirt writes none.
-        for attribute in self.tag.attributes().with_checks(false) {
-            let attribute = attribute?;
-            if let Some(place) = names.iter().position(|name| *name == attribute.key.into_inner()) {
-                values[place] = Some(attribute.normalized_value(XmlVersion::Explicit1_0)?);
-            }
-        }
-        Ok(values)
-    }
-
-    /// Whether it is the element of that name in a namespace. `around` are the elements it stands in, the innermost first:
-    /// prefixes are declared on any of them.
-    pub(super) fn is_in(&self, namespace: &str, name: &str, around: &[&Element<'_>]) -> Result<bool, XmlError> {
-        if self.local_name() != name {
-            return Ok(false);
-        }
-        let declaration = match self.tag.name().prefix() {
-            Some(prefix) => Cow::Owned(format!("xmlns:{}", prefix.into_inner())),
-            None => Cow::Borrowed("xmlns"),
-        };
-        for element in [self].iter().chain(around) {
-            if let Some(declared) = element.attribute(&declaration)? {
-                return Ok(declared == namespace);
-            }
-        }
-        Ok(false)
+        attributes(&self.tag, names)
     }
 }
 
@@ -269,8 +310,8 @@ mod tests {
         let found = |xml: &str| {
             Walk::document(xml, |walk, root| {
                 let mut found = 0;
-                walk.children(root, |_, child| {
-                    found += usize::from(child.is_in("urn:n", "e", &[root])?);
+                walk.children(root, |walk, child| {
+                    found += usize::from(walk.is_in(child, "urn:n", "e")?);
                     Ok(())
                 })?;
                 Ok(found)
@@ -278,7 +319,20 @@ mod tests {
             .expect("valid")
         };
         assert_eq!(found("<r><p:e xmlns:p='urn:n'/><e xmlns='urn:n'/></r>"), 2);
-        assert_eq!(found("<r xmlns:p='urn:n'><p:e/><p:e xmlns:p='urn:other'/><e/><q:e/></r>"), 1);
+        assert_eq!(found("<r xmlns:p='urn:n'><p:e/><p:e xmlns:p='urn:other'/><e/></r>"), 1);
+    }
+
+    #[test]
+    fn a_prefix_without_a_declaration_is_an_error() {
+        for xml in
+            ["<r><p:a/></r>", "<p:r/>", "<r><b xmlns:p='u'/><p:a></p:a></r>", "<r><b xmlns:p='u'><p:a/></b><p:a/></r>"]
+        {
+            assert!(texts(xml).is_err(), "{xml}");
+        }
+        for xml in ["<r xmlns:p='u'><p:b/><b><p:b/></b><p:b><p:c/></p:b></r>", "<p:r xmlns:p='u'/>", "<r><xml:b/></r>"]
+        {
+            assert_eq!(texts(xml), Ok(Vec::new()), "{xml}");
+        }
     }
 
     #[test]
