@@ -1,11 +1,11 @@
 # The commands of a working day; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install-deps build test proof demo lint bench
+.PHONY: help install-deps build test proof demo lint bench gate
 SHELL := /bin/bash
 
 # rustup puts cargo there; a CI job may not have it in PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# `make test ARGS="-E 'test(plan)'"` and `make bench ARGS="--domains 20"` pass more to the tool.
+# `make test ARGS="-E 'test(plan)'"` passes more to the tool.
 ARGS ?=
 
 help: ## Show this list
@@ -38,9 +38,18 @@ lint: ## Check format, lints and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure the start, a cold read and plan beside a bare loop of the same libvirt calls, and retention beside a sort
-	@scripts/install-deps run
-	cargo build --locked --release
+bench: ## Measure everything that has a goal beside the least it takes, and print the table; up to ten minutes after the build
+	@scripts/install-deps bench
+	cargo build --locked --release --bins --bench pure
+	@rm -f target/bench/results.tsv target/bench/samples.tsv
 	@benches/startup
-	@benches/cold-read $(ARGS)
-	cargo bench --locked --bench retention
+	@benches/list
+	@benches/warm-poll
+	@benches/capture
+	@benches/cold-read
+	cargo bench --locked --bench pure
+	@benches/table
+
+gate: ## Count instructions and allocations of the pure parts, and compare with benches/gate.tsv
+	@scripts/install-deps lint
+	@benches/gate

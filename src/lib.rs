@@ -11,6 +11,7 @@ pub mod libvirt;
 pub mod manifest;
 pub mod model;
 pub mod observe;
+mod parallel;
 pub mod plan;
 pub mod report;
 pub mod retention;

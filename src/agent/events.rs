@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::{Agent, Key};
 use crate::host::{Event, Happened, Listener};
 use crate::model::plan::Plan;
-use crate::model::selector::Selection;
 
 /// How long after an event, or the end of a job, a domain is looked at. A revert or a start tells of itself several times in a
 /// row, and a job's last events arrive when its calls have returned: one look is for all of them.
@@ -76,7 +75,6 @@ impl Agent {
         }
         // A host that no round has ended on yet is being read just now.
         let Some(host) = self.infos.get(&key.0) else { return true };
-        let chosen = |of: &Selection| of.selects_host(host) && of.selects_domain(name, key.1);
-        self.selections.iter().any(chosen)
+        !self.chooser.choosing(host, name, key.1).is_empty()
     }
 }

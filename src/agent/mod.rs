@@ -43,7 +43,7 @@ use crate::model::names::DomainUuid;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::DomainOutcome;
 use crate::model::plan::{ActionKind, Plan};
-use crate::model::selector::Selection;
+use crate::model::selector::Chooser;
 use crate::model::status::ConditionKind;
 use events::Events;
 use jobs::{Job, Writers};
@@ -180,7 +180,7 @@ pub struct Agent {
     /// The revision of the last round.
     planned: Option<Arc<Revision>>,
     /// What the revision selects, and the hosts of the last round: an event about anything else is nobody's business.
-    selections: Vec<Selection>,
+    chooser: Chooser,
     infos: BTreeMap<String, HostInfo>,
 
     queue: Queue<Key>,
@@ -254,7 +254,7 @@ impl Agent {
             paths,
             revision: None,
             planned: None,
-            selections: Vec::new(),
+            chooser: Chooser::default(),
             infos: BTreeMap::new(),
             queue: Queue::default(),
             pending: VecDeque::new(),

@@ -179,7 +179,7 @@ impl Agent {
                     for warning in &revision.warnings {
                         tracing::warn!(revision = revision.id, warning);
                     }
-                    self.selections = Interests::new(&revision.desired).selections();
+                    self.chooser = Interests::new(&revision.desired).chooser();
                     self.revision = Some(Arc::new(revision));
                     // What waits was planned for another revision, and what failed may work under this one.
                     self.pending.clear();

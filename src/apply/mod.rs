@@ -6,6 +6,7 @@ mod domain;
 pub mod lock;
 mod progress;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -76,16 +77,16 @@ pub fn apply(plan: &Plan, targets: &[Target], options: &Options<'_>) -> Outcome 
         let hosts: Vec<_> = targets
             .iter()
             .map(|target| {
-                let tasks = tasks(plan, &target.info.name);
+                let tasks = tasks(plan, |host| host == target.info.name);
                 scope.spawn(move || apply_host(target, &tasks, options))
             })
             .collect();
         hosts.into_iter().flat_map(|host| host.join().unwrap_or_default()).collect()
     });
-    for planned in &plan.domains {
-        let task = task(plan, planned);
-        let done = domains.iter().any(|outcome| outcome.host == planned.host && outcome.domain == planned.domain);
-        if !task.actions.is_empty() && !done {
+    let done: HashSet<_> = domains.iter().map(|outcome| (outcome.host.clone(), outcome.domain.clone())).collect();
+    for task in tasks(plan, |_| true) {
+        let planned = task.planned;
+        if !task.actions.is_empty() && !done.contains(&(planned.host.clone(), planned.domain.clone())) {
             let down = plan.unreadable.iter().find(|item| item.host == planned.host && item.domain.is_none());
             let text = match down {
                 Some(down) => format!("its host could not be reached ({}), so nothing was done here", down.error),
@@ -106,18 +107,21 @@ pub fn apply(plan: &Plan, targets: &[Target], options: &Options<'_>) -> Outcome 
     }
 }
 
-fn task<'a>(plan: &'a Plan, planned: &'a PlannedDomain) -> Task<'a> {
-    let here = |action: &&Action| action.address.host == planned.host && action.address.domain == planned.domain;
-    Task { planned, actions: plan.actions.iter().filter(here).collect() }
-}
-
-/// The domains of a host that have anything to do. A ledger that lacks something is written even where nothing else is
-/// to be done: the next capture embeds it.
-fn tasks<'a>(plan: &'a Plan, host: &str) -> Vec<Task<'a>> {
-    let here = plan.domains.iter().filter(|planned| planned.host == host);
-    here.map(|planned| task(plan, planned))
-        .filter(|task| !task.actions.is_empty() || task.planned.ledger.is_some())
-        .collect()
+/// The domains of the chosen hosts that have anything to do. A ledger that lacks something is written even where nothing
+/// else is to be done: the next capture embeds it.
+fn tasks(plan: &Plan, of_host: impl Fn(&str) -> bool) -> Vec<Task<'_>> {
+    // By host and domain; looked for in each domain, they would cost their number times that of the domains.
+    let mut actions: HashMap<(&str, &str), Vec<&Action>> = HashMap::new();
+    for action in &plan.actions {
+        actions.entry((&action.address.host, &action.address.domain)).or_default().push(action);
+    }
+    let here = plan.domains.iter().filter(|planned| of_host(&planned.host));
+    here.map(|planned| Task {
+        planned,
+        actions: actions.remove(&(&*planned.host, &*planned.domain)).unwrap_or_default(),
+    })
+    .filter(|task| !task.actions.is_empty() || task.planned.ledger.is_some())
+    .collect()
 }
 
 fn apply_host(target: &Target, tasks: &[Task<'_>], options: &Options<'_>) -> Vec<DomainOutcome> {

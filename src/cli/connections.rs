@@ -86,6 +86,8 @@ pub(super) fn open(candidates: Vec<Endpoint>, access: Access) -> Hosts {
 /// As [`open`], with a listener that is told what happens on all of them.
 fn open_listening(candidates: Vec<Endpoint>, access: Access, listener: Option<&Listener>) -> Hosts {
     let deadline = Instant::now() + CONNECT_DEADLINE;
+    // Where it fails, each connection that needs the loop fails with that error.
+    drop(libvirt::prepare_for(candidates.iter().map(|candidate| candidate.uri.as_str())));
     let waiting: Vec<_> = candidates
         .into_iter()
         .map(|candidate| {

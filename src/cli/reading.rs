@@ -29,9 +29,9 @@ pub(super) struct Read {
 /// there are threads.
 ///
 /// # Errors
-/// When either cannot be done.
+/// When interrupts cannot be watched for.
 pub(super) fn prepare(output: Output) -> Result<Interrupt, CliError> {
-    libvirt::initialize().map_err(|error| CliError::failed(format!("{error}; nothing was done")))?;
+    libvirt::prepare();
     interrupt::watch(output)
 }
 

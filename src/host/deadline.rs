@@ -1,9 +1,10 @@
 //! A decorator that gives up on calls that take too long.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
@@ -78,6 +79,14 @@ impl Deadline {
         limit: Duration,
         call: impl FnOnce(&dyn Host) -> T + Send + 'static,
     ) -> std::result::Result<T, NoAnswer> {
+        self.begin(call)?.recv_timeout(limit).map_err(no_answer)
+    }
+
+    /// Has a call run, and returns where its answer will come.
+    fn begin<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Host) -> T + Send + 'static,
+    ) -> std::result::Result<Receiver<T>, NoAnswer> {
         let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let worker = match waiting {
             Some(worker) => worker,
@@ -95,10 +104,37 @@ impl Deadline {
         if worker.send(job).is_err() {
             return Err(NoAnswer::Lost("the thread for the call has ended; nothing was sent to libvirt".to_owned()));
         }
-        answer.recv_timeout(limit).map_err(|error| match error {
-            RecvTimeoutError::Timeout => NoAnswer::Late,
-            RecvTimeoutError::Disconnected => NoAnswer::Lost("the call ended without an answer".to_owned()),
-        })
+        Ok(answer)
+    }
+
+    /// Runs calls that follow each other on one thread, up to the first that fails: the change of threads, twice for each
+    /// call, cost as much as all else that snapward does about a snapshot. Each call has the time limit to itself. Of one
+    /// that is late the place is told with the reason, and the calls behind it are not made.
+    fn run_each<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        count: usize,
+        call: impl Fn(&dyn Host, usize) -> Result<T> + Send + 'static,
+    ) -> std::result::Result<Result<Vec<T>>, (usize, NoAnswer)> {
+        let steps = Arc::new(Steps::begin());
+        let own = Arc::clone(&steps);
+        let calls = move |host: &dyn Host| {
+            (0..count).take_while(|place| own.next(*place)).map(|place| call(host, place)).collect()
+        };
+        let answer = self.begin(calls).map_err(|error| (0, error))?;
+        let mut seen = steps.now();
+        loop {
+            let error = match answer.recv_timeout(limit.saturating_sub(seen.begun.elapsed())) {
+                Ok(result) => return Ok(result),
+                Err(error) => error,
+            };
+            let now = steps.now();
+            if matches!(error, RecvTimeoutError::Disconnected) || now.place == seen.place {
+                steps.give_up();
+                return Err((now.place, no_answer(error)));
+            }
+            seen = now;
+        }
     }
 
     fn call<T: Send + 'static>(
@@ -112,28 +148,72 @@ impl Deadline {
             _ if operation.is_write() => self.deadlines.write,
             _ => self.deadlines.read,
         };
-        let seconds = limit.as_secs_f32();
-        let (class, message) = match self.run(limit, call) {
-            Ok(result) => return result,
-            Err(NoAnswer::Late) if operation.is_write() => (
-                ErrorClass::OutcomeUnknown,
-                format!(
-                    "no answer within {seconds} s. The call is still running in libvirt and may yet succeed; look at \
-                     `virsh domjobinfo`, wait until it has ended, then run again: what is there will be found"
-                ),
-            ),
-            Err(NoAnswer::Late) => (
-                ErrorClass::Transient,
-                format!(
-                    "no answer within {seconds} s. The connection or libvirt hangs, or a long job holds the domain; \
-                     nothing was changed, try again later"
-                ),
-            ),
-            Err(NoAnswer::Lost(why)) if operation.is_write() => (ErrorClass::OutcomeUnknown, why),
-            Err(NoAnswer::Lost(why)) => (ErrorClass::Bug, why),
-        };
-        Err(HostError::new(class, operation.to_string(), message))
+        self.run(limit, call).unwrap_or_else(|error| Err(unanswered(operation, limit, error)))
     }
+}
+
+/// The call that runs, of several that follow each other.
+#[derive(Clone, Copy)]
+struct Step {
+    place: usize,
+    begun: Instant,
+}
+
+/// What the thread that makes such calls shares with the one that waits for them.
+struct Steps {
+    at: Mutex<Step>,
+    given_up: AtomicBool,
+}
+
+impl Steps {
+    fn begin() -> Self {
+        Self { at: Mutex::new(Step { place: 0, begun: Instant::now() }), given_up: AtomicBool::new(false) }
+    }
+
+    /// Notes that the next call begins; false where nobody waits for it any more.
+    fn next(&self, place: usize) -> bool {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Step { place, begun: Instant::now() };
+        !self.given_up.load(Ordering::SeqCst)
+    }
+
+    fn now(&self) -> Step {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+}
+
+fn no_answer(error: RecvTimeoutError) -> NoAnswer {
+    match error {
+        RecvTimeoutError::Timeout => NoAnswer::Late,
+        RecvTimeoutError::Disconnected => NoAnswer::Lost("the call ended without an answer".to_owned()),
+    }
+}
+
+/// The error of a call that did not answer.
+fn unanswered(operation: Operation<'_>, limit: Duration, error: NoAnswer) -> HostError {
+    let seconds = limit.as_secs_f32();
+    let (class, message) = match error {
+        NoAnswer::Late if operation.is_write() => (
+            ErrorClass::OutcomeUnknown,
+            format!(
+                "no answer within {seconds} s. The call is still running in libvirt and may yet succeed; look at \
+                     `virsh domjobinfo`, wait until it has ended, then run again: what is there will be found"
+            ),
+        ),
+        NoAnswer::Late => (
+            ErrorClass::Transient,
+            format!(
+                "no answer within {seconds} s. The connection or libvirt hangs, or a long job holds the domain; \
+                     nothing was changed, try again later"
+            ),
+        ),
+        NoAnswer::Lost(why) if operation.is_write() => (ErrorClass::OutcomeUnknown, why),
+        NoAnswer::Lost(why) => (ErrorClass::Bug, why),
+    };
+    HostError::new(class, operation.to_string(), message)
 }
 
 fn spawn_worker() -> std::io::Result<Sender<Job>> {
@@ -191,6 +271,15 @@ impl Host for Deadline {
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         let owned = (domain.clone(), snapshot.clone());
         self.call(Operation::Snapshot(domain, &snapshot.name), move |host| host.snapshot(&owned.0, &owned.1))
+    }
+
+    fn read_snapshots(&self, domain: &DomainRef, snapshots: &[SnapshotRef]) -> Result<Vec<ObservedSnapshot>> {
+        let owned = (domain.clone(), snapshots.to_vec());
+        let limit = self.deadlines.read;
+        let read = self.run_each(limit, snapshots.len(), move |host, place| host.snapshot(&owned.0, &owned.1[place]));
+        read.unwrap_or_else(|(place, error)| {
+            Err(unanswered(Operation::Snapshot(domain, &snapshots[place].name), limit, error))
+        })
     }
 
     fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
@@ -301,7 +390,7 @@ impl Files for Deadline {
 mod tests {
     use std::sync::Barrier;
 
-    use super::super::fake::{Fake, domain, snapshot};
+    use super::super::fake::{Fake, domain, named, snapshot};
     use super::*;
 
     const LONG: Duration = Duration::from_secs(600);
@@ -332,6 +421,34 @@ mod tests {
         assert_eq!(error.class, ErrorClass::OutcomeUnknown);
         assert!(error.message.contains("still running in libvirt"), "{error}");
         gate.wait();
+    }
+
+    #[test]
+    fn of_calls_that_follow_each_other_a_late_one_is_named_and_none_is_made_after_it() {
+        let (gate, fake) = hanging();
+        let host = Deadline::new(fake.clone(), Deadlines { read: SHORT, write: LONG, delete: LONG, agent: LONG });
+        let list: Vec<_> = ["s0", "s1", "hangs", "s3"].into_iter().map(named).collect();
+        let error = host.read_snapshots(&domain(), &list).expect_err("hangs");
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert!(error.to_string().contains("snapshot hangs of domain web-1"), "{error}");
+        gate.wait();
+        let other = Deadline { deadlines: Deadlines { read: LONG, ..host.deadlines }, ..host };
+        // On the thread that hung, once it is free: what it still had to do is not done.
+        while other.idle.lock().expect("whole").is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!(fake.seen(), 3);
+        assert_eq!(other.read_snapshots(&domain(), &list[..2]).expect("answers").len(), 2);
+    }
+
+    #[test]
+    fn calls_that_follow_each_other_have_the_time_limit_each() {
+        // Together they are over the limit, and each is below it by more than a busy machine takes to go on.
+        let fake = Arc::new(Fake { slow: Some(Duration::from_millis(500)), ..Fake::default() });
+        let limit = Duration::from_secs(2);
+        let host = Deadline::new(fake, Deadlines { read: limit, write: LONG, delete: LONG, agent: LONG });
+        let list: Vec<_> = ["s0", "s1", "s2", "s3", "s4"].into_iter().map(named).collect();
+        assert_eq!(host.read_snapshots(&domain(), &list).expect("in time").len(), 5);
     }
 
     #[test]

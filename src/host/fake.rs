@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
@@ -12,14 +13,18 @@ use crate::model::kinds::{Capture, Consistency, Content, Location};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{ObservedDisk, RunState};
-use crate::model::snapshot::ObservedSnapshot;
+use crate::model::shared::Shared;
+use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::stamp::Description;
 
 #[derive(Default)]
 pub(super) struct Fake {
-    /// `current` and `delete` wait here for the test.
+    /// `current`, `delete` and the reading of the snapshot `hangs` wait here for the test.
     pub(super) hang: Option<Arc<Barrier>>,
     /// `libvirt_version` panics.
     pub(super) panic_on_version: bool,
+    /// How long the reading of any snapshot takes.
+    pub(super) slow: Option<Duration>,
     pub(super) calls: AtomicU64,
 }
 
@@ -34,7 +39,12 @@ pub(super) fn domain() -> DomainRef {
 }
 
 pub(super) fn snapshot() -> SnapshotRef {
-    SnapshotRef { name: SnapshotName::observed("golden"), handle: Arc::new(()) }
+    named("golden")
+}
+
+/// A snapshot to read; the one named `golden` cannot be.
+pub(super) fn named(name: &str) -> SnapshotRef {
+    SnapshotRef { name: SnapshotName::observed(name), handle: Arc::new(()) }
 }
 
 pub(super) fn disk() -> ObservedDisk {
@@ -129,8 +139,26 @@ impl Host for Fake {
         self.called(None)
     }
 
-    fn snapshot(&self, _: &DomainRef, _: &SnapshotRef) -> Result<ObservedSnapshot> {
-        self.failing()
+    fn snapshot(&self, _: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
+        match snapshot.name.as_str() {
+            "golden" => return self.failing(),
+            "hangs" => self.wait(),
+            _ => {}
+        }
+        self.slow.into_iter().for_each(std::thread::sleep);
+        self.called(ObservedSnapshot {
+            name: snapshot.name.clone(),
+            parent: None,
+            created: 0,
+            state: String::new(),
+            description: Description::default(),
+            memory: Storage::No,
+            disks: Shared::default(),
+            files: None,
+            definition: None,
+            ledger: None,
+            digest: [0; 32],
+        })
     }
 
     fn snapshot_xml(&self, _: &DomainRef, _: &SnapshotRef) -> Result<String> {

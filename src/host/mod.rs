@@ -1,5 +1,6 @@
 //! The seam to a hypervisor: `trait Host`, the few blocking calls snapward needs. Each method is exactly one libvirt
-//! call (file probes are none), so that a decorator counts, limits or forbids calls without knowing more.
+//! call (file probes are none, `read_snapshots` is one for each snapshot), so that a decorator counts, limits or forbids
+//! calls without knowing more.
 
 mod counting;
 mod deadline;
@@ -274,6 +275,14 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// [`ErrorClass::NotFound`] when it is gone.
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot>;
+
+    /// Several snapshots, one after the other, as [`Self::snapshot`] reads each: a call for each.
+    ///
+    /// # Errors
+    /// Those of the first call that fails.
+    fn read_snapshots(&self, domain: &DomainRef, snapshots: &[SnapshotRef]) -> Result<Vec<ObservedSnapshot>> {
+        snapshots.iter().map(|snapshot| self.snapshot(domain, snapshot)).collect()
+    }
 
     /// One snapshot's XML as libvirt writes it, without secrets (`virDomainSnapshotGetXMLDesc`).
     ///

@@ -70,6 +70,10 @@ impl Host for ReadOnly {
         self.inner.snapshot(domain, snapshot)
     }
 
+    fn read_snapshots(&self, domain: &DomainRef, snapshots: &[SnapshotRef]) -> Result<Vec<ObservedSnapshot>> {
+        self.inner.read_snapshots(domain, snapshots)
+    }
+
     fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
         self.inner.snapshot_xml(domain, snapshot)
     }

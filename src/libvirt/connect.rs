@@ -41,7 +41,10 @@ const KEEPALIVE_COUNT: u32 = 3;
 /// [`ErrorClass::Transient`] where nobody answers. The text says what to do.
 pub fn connect(uri: &str, access: Access, listener: Option<&Listener>) -> Result<Arc<dyn Host>> {
     let target = Target::parse(uri)?;
-    initialize().map_err(|error| HostError::new(ErrorClass::Bug, target.operation(), error))?;
+    prepare();
+    if target.needs_events || listener.is_some() {
+        initialize().map_err(|error| HostError::new(ErrorClass::Bug, target.operation(), error))?;
+    }
     let open = match access {
         Access::ReadOnly => Connect::open_read_only,
         Access::ReadWrite => Connect::open,
@@ -53,9 +56,18 @@ pub fn connect(uri: &str, access: Access, listener: Option<&Listener>) -> Result
     Ok(Arc::new(LibvirtHost::new(connection, subscription, target.images)))
 }
 
-/// Prepares libvirt for this process: its log and error printing are silenced (errors reach the caller as values), and
-/// its event loop gets a thread, which keepalive and the embedded driver need. [`connect`] does this by itself; a
-/// program that starts threads of its own calls it before.
+/// Silences libvirt's log and error printing in this process: errors reach the caller as values. [`connect`] does this by
+/// itself; a program that starts threads of its own calls it before.
+pub fn prepare() {
+    static DONE: OnceLock<()> = OnceLock::new();
+    DONE.get_or_init(|| {
+        silence_log();
+        clear_error_callback();
+    });
+}
+
+/// [`prepare`], and libvirt's event loop in a thread of its own: for connections that need it, and for events. It must run
+/// before such a connection is opened; those opened before do without it.
 ///
 /// # Errors
 /// A text, when libvirt cannot be initialised or no thread can be started. Later calls give the same answer.
@@ -63,9 +75,7 @@ pub fn initialize() -> std::result::Result<(), String> {
     static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
         super::pages::note_text();
-        silence_log();
-        clear_error_callback();
-        // Before the first connection: libvirt looks for an event loop when it opens one.
+        prepare();
         event_register_default_impl().map_err(|error| format!("libvirt cannot be initialised: {}", error.message()))?;
         thread::Builder::new()
             .name("libvirt-events".to_owned())
@@ -74,6 +84,17 @@ pub fn initialize() -> std::result::Result<(), String> {
             .map_err(|error| format!("libvirt's event loop gets no thread: {error}"))
     })
     .clone()
+}
+
+/// Starts the event loop where one of these connections will need it. Called before several are opened at once: libvirt
+/// takes its loop without a lock.
+///
+/// # Errors
+/// As [`initialize`].
+pub fn prepare_for<'a>(mut uris: impl Iterator<Item = &'a str>) -> std::result::Result<(), String> {
+    prepare();
+    let needed = uris.any(|uri| Target::parse(uri).is_ok_and(|target| target.needs_events));
+    if needed { initialize() } else { Ok(()) }
 }
 
 /// In embedded mode libvirt logs to this process's stderr unless it is told otherwise. A user who asks libvirt for its
@@ -85,7 +106,7 @@ fn silence_log() {
     }
     // SAFETY: setting a variable races with C code that reads the environment in another thread. This runs once, before
     // libvirt is initialised and so before it has threads; Rust's own readers share a lock with the writer; and programs
-    // with other C code in threads call `initialize` before they start them, as its documentation says.
+    // with other C code in threads call `prepare` before they start them, as its documentation says.
     unsafe { std::env::set_var("LIBVIRT_LOG_OUTPUTS", "1:file:/dev/null") };
 }
 
@@ -107,6 +128,11 @@ struct Target {
     /// As it is opened.
     opened: String,
     images: Images,
+    /// Whether libvirt needs its event loop: the embedded driver does, and the keepalive over a network, where a peer can
+    /// vanish in silence. A daemon of this machine that dies closes its socket, and one that hangs is given up at the
+    /// deadline of the call. With the loop each call costs a third more: libvirt takes the socket out of the loop and puts
+    /// it back, which wakes the loop's thread twice.
+    needs_events: bool,
 }
 
 impl Target {
@@ -128,8 +154,11 @@ impl Target {
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let has = |key: &str| query.split('&').any(|pair| pair.split('=').next() == Some(key));
+        let in_process = driver == "test" && transport.is_empty();
+        let on_socket = place.starts_with('/') && matches!(transport, "" | "unix");
+        let embedded = place.starts_with("/embed");
         // A socket of one's own choice can lead anywhere.
-        let local = place.starts_with('/') && (transport.is_empty() || transport == "unix") && !has("socket");
+        let local = on_socket && !has("socket");
         let images = match (driver, local) {
             ("test", _) => Images::Imaginary,
             (_, true) => Images::Local,
@@ -141,7 +170,8 @@ impl Target {
         } else {
             uri.to_owned()
         };
-        Ok(Self { uri: uri.to_owned(), opened, images })
+        let needs_events = embedded || !(on_socket || in_process);
+        Ok(Self { uri: uri.to_owned(), opened, images, needs_events })
     }
 
     fn operation(&self) -> String {
@@ -214,6 +244,17 @@ mod tests {
             assert_eq!(images(uri), Images::Remote, "{uri}");
         }
         assert_eq!(images("test:///default"), Images::Imaginary);
+    }
+
+    #[test]
+    fn the_event_loop_runs_for_networks_and_the_embedded_driver() {
+        let needs = |uri| Target::parse(uri).expect("valid").needs_events;
+        for uri in ["qemu:///embed?root=/r", "qemu+ssh://h/system", "qemu://h/system", "qemu+tls:///system"] {
+            assert!(needs(uri), "{uri}");
+        }
+        for uri in ["qemu:///system", "qemu+unix:///session?socket=/s", "test:///default"] {
+            assert!(!needs(uri), "{uri}");
+        }
     }
 
     #[test]

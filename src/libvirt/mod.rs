@@ -9,7 +9,7 @@ mod image;
 mod pages;
 mod xml;
 
-pub use connect::{Access, connect, initialize};
+pub use connect::{Access, connect, initialize, prepare, prepare_for};
 pub use pages::give_back_text;
 
 use crate::model::act::CaptureSpec;

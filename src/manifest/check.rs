@@ -1,7 +1,8 @@
 //! Checks a document's tree against the schema of its kind: every unknown, missing or ill-typed field at once, each at
-//! its place. serde_yaml, which decides afterwards, stops at the first.
+//! its place. serde, which decides afterwards, stops at the first.
 
 use crate::model::text::suggestion;
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use serde_json::{Map, Value as Json};
@@ -64,11 +65,12 @@ impl<'a> Check<'a, '_> {
     }
 
     fn mapping(&mut self, id: NodeId, children: &[NodeId], schema: &'a Map<String, Json>) {
-        let none = Map::new();
+        let (none, tree) = (Map::new(), self.tree);
         let properties = schema.get("properties").and_then(Json::as_object);
         let other = schema.get("additionalProperties").filter(|other| other.is_object());
-        let keys = children.iter().filter_map(|&child| self.tree.node(child).key.as_ref());
-        let given: HashSet<&str> = keys.map(|key| key.text.as_str()).collect();
+        // Only where a field is unknown: mostly none is, and the table costs more than all else here.
+        let given: OnceCell<HashSet<&str>> = OnceCell::new();
+        let keys = || children.iter().filter_map(|&child| Some(tree.node(child).key.as_ref()?.text.as_str()));
         // A misspelt required field is one fault, not an unknown and a missing one.
         let mut meant: HashSet<String> = HashSet::new();
         for &child in children {
@@ -76,12 +78,15 @@ impl<'a> Check<'a, '_> {
             match (properties.and_then(|p| p.get(&key.text)), other) {
                 (Some(property), _) => self.node(child, property),
                 (None, Some(other)) => self.node(child, other),
-                (None, None) => meant.extend(self.unknown(id, child, &key.text, properties.unwrap_or(&none), &given)),
+                (None, None) => {
+                    let given = given.get_or_init(|| keys().collect());
+                    meant.extend(self.unknown(id, child, &key.text, properties.unwrap_or(&none), given));
+                }
             }
         }
         let required = schema.get("required").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         for field in required.iter().filter_map(Json::as_str) {
-            if !given.contains(field) && !meant.contains(field) {
+            if tree.get(id, field).is_none() && !meant.contains(field) {
                 let place = self.tree.path(id);
                 let message = match id {
                     Tree::ROOT => format!("missing field `{field}`"),
@@ -137,23 +142,27 @@ impl<'a> Check<'a, '_> {
     }
 
     fn string(&mut self, id: NodeId, scalar: &Scalar, schema: &Map<String, Json>, name: Option<&str>) {
-        let path = self.tree.path(id);
         if scalar.meaning() != Meaning::Text {
+            let path = self.tree.path(id);
             let message = format!("`{path}` must be text, not {} `{}`", word(scalar.meaning()), shown(&scalar.text));
             let help = format!("write it in quotes: \"{}\"", shown(&scalar.text));
             self.report(Code::WrongType, id, message, "expected text".to_owned(), Some(help));
             return;
         }
-        let constant = schema.get("const").and_then(Json::as_str).map(|only| vec![only]);
-        let choices = || schema.get("enum")?.as_array().map(|all| all.iter().filter_map(Json::as_str).collect());
-        if let Some(choices) = constant.or_else(choices) {
-            if !choices.contains(&scalar.text.as_str()) {
-                let message = format!("`{path}` cannot be `{}`", shown(&scalar.text));
-                let label = match suggestion(&scalar.text, choices.iter().copied()) {
+        let choices = match schema.get("const") {
+            Some(only) => Some(std::slice::from_ref(only)),
+            None => schema.get("enum").and_then(Json::as_array).map(Vec::as_slice),
+        };
+        if let Some(choices) = choices {
+            let choices = || choices.iter().filter_map(Json::as_str);
+            if !choices().any(|choice| choice == scalar.text) {
+                let message = format!("`{}` cannot be `{}`", self.tree.path(id), shown(&scalar.text));
+                let label = match suggestion(&scalar.text, choices()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "not one of the allowed values".to_owned(),
                 };
-                self.report(Code::WrongValue, id, message, label, Some(format!("allowed: {}", choices.join(", "))));
+                let allowed = choices().collect::<Vec<_>>().join(", ");
+                self.report(Code::WrongValue, id, message, label, Some(format!("allowed: {allowed}")));
             }
             return;
         }
@@ -164,12 +173,13 @@ impl<'a> Check<'a, '_> {
             _ => None,
         };
         if let Some(fault) = fault {
-            self.report(Code::WrongValue, id, format!("`{path}`: {fault}"), "not allowed here".to_owned(), None);
+            let message = format!("`{}`: {fault}", self.tree.path(id));
+            self.report(Code::WrongValue, id, message, "not allowed here".to_owned(), None);
         }
     }
 
     fn integer(&mut self, id: NodeId, scalar: &Scalar, schema: &Map<String, Json>) {
-        let path = self.tree.path(id);
+        let path = || self.tree.path(id);
         let Meaning::Integer(number) = scalar.meaning() else {
             let found = match scalar.meaning() {
                 Meaning::Text if scalar.text.starts_with('0') && scalar.plain => {
@@ -177,14 +187,14 @@ impl<'a> Check<'a, '_> {
                 }
                 other => word(other).to_owned(),
             };
-            let message = format!("`{path}` must be a whole number, not {found} `{}`", shown(&scalar.text));
+            let message = format!("`{}` must be a whole number, not {found} `{}`", path(), shown(&scalar.text));
             self.report(Code::WrongType, id, message, "expected a whole number".to_owned(), None);
             return;
         };
         let least = schema.get("minimum").and_then(Json::as_i64).unwrap_or(0);
         let most = schema.get("maximum").and_then(Json::as_i64).unwrap_or(i64::from(u32::MAX));
         if number < i128::from(least) || number > i128::from(most) {
-            let message = format!("`{path}` must be {least} to {most}, not {number}");
+            let message = format!("`{}` must be {least} to {most}, not {number}", path());
             self.report(Code::WrongValue, id, message, "out of range".to_owned(), None);
         }
     }

@@ -1,7 +1,4 @@
-//! From a gated document to a value of its kind: the kind first, then the schema's faults, then serde_yaml.
-
-use crate::model::text::suggestion;
-use serde::de::DeserializeOwned;
+//! From a gated document to a value of its kind: the kind first, then the schema's faults, then serde.
 
 use super::check::check;
 use super::diagnostic::{Code, Diagnostic};
@@ -9,10 +6,12 @@ use super::gate::Gated;
 use super::kind::{KINDS, Kind};
 use super::schema;
 use super::source::Text;
-use super::tree::{NodeId, Tree, Value, shown};
+use super::tree::{Tree, Value, shown};
+use super::value::{self, Fault};
 use crate::model::kinds::{
     API_VERSION, Inventory, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet,
 };
+use crate::model::text::{printable, suggestion};
 
 /// A document of any kind.
 #[derive(Debug)]
@@ -43,9 +42,9 @@ pub(super) fn decode(document: &Gated, text: &Text<'_>, diagnostics: &mut Vec<Di
     let name = name_of(&document.tree);
     let mut value = None;
     if document.sound && diagnostics.len() == before {
-        match decode_as(kind, text.text.get(document.range.clone()).unwrap_or_default()) {
+        match decode_as(kind, &document.tree) {
             Ok(decoded) => value = Some(decoded),
-            Err(error) => diagnostics.push(serde_fault(&document.tree, text, &error)),
+            Err(fault) => diagnostics.push(serde_fault(&document.tree, text, &fault)),
         }
     }
     Some(Decoded { kind, name, value })
@@ -115,72 +114,23 @@ fn name_of(tree: &Tree) -> Option<(String, String)> {
     Some((text("name")?.to_owned(), text("namespace").unwrap_or("default").to_owned()))
 }
 
-fn decode_as(kind: Kind, yaml: &str) -> Result<AnyDocument, serde_yaml::Error> {
-    fn read<T: DeserializeOwned>(yaml: &str) -> Result<T, serde_yaml::Error> {
-        serde_yaml::from_str(yaml)
-    }
+fn decode_as(kind: Kind, tree: &Tree) -> Result<AnyDocument, Fault> {
     Ok(match kind {
-        Kind::SnapshotSet => AnyDocument::SnapshotSet(Box::new(read(yaml)?)),
-        Kind::SeriesTemplate => AnyDocument::SeriesTemplate(Box::new(read(yaml)?)),
-        Kind::RetentionPolicy => AnyDocument::RetentionPolicy(Box::new(read(yaml)?)),
-        Kind::SafetyPolicy => AnyDocument::SafetyPolicy(Box::new(read(yaml)?)),
-        Kind::RevertRequest => AnyDocument::RevertRequest(Box::new(read(yaml)?)),
-        Kind::Inventory => AnyDocument::Inventory(Box::new(read(yaml)?)),
+        Kind::SnapshotSet => AnyDocument::SnapshotSet(Box::new(value::decode(tree)?)),
+        Kind::SeriesTemplate => AnyDocument::SeriesTemplate(Box::new(value::decode(tree)?)),
+        Kind::RetentionPolicy => AnyDocument::RetentionPolicy(Box::new(value::decode(tree)?)),
+        Kind::SafetyPolicy => AnyDocument::SafetyPolicy(Box::new(value::decode(tree)?)),
+        Kind::RevertRequest => AnyDocument::RevertRequest(Box::new(value::decode(tree)?)),
+        Kind::Inventory => AnyDocument::Inventory(Box::new(value::decode(tree)?)),
     })
 }
 
-/// serde_yaml's words at the place its path names: `spec.snapshots[0].name: message at line 3 column 5`.
-fn serde_fault(tree: &Tree, text: &Text<'_>, error: &serde_yaml::Error) -> Diagnostic {
-    let words = error.to_string();
-    // The position is relative to the document, and the path says it better.
-    let words = words.rfind(" at line ").map_or(words.as_str(), |at| &words[..at]);
-    let (id, rest) = longest_path(tree, words);
+/// What serde found, at the value that has it.
+fn serde_fault(tree: &Tree, text: &Text<'_>, fault: &Fault) -> Diagnostic {
+    let id = fault.at.unwrap_or(Tree::ROOT);
     let message = match id {
-        Tree::ROOT => rest.to_owned(),
-        id => format!("`{}`: {rest}", tree.path(id)),
+        Tree::ROOT => fault.message.clone(),
+        id => format!("`{}`: {}", tree.path(id), fault.message),
     };
-    Diagnostic::at(Code::WrongValue, text, &tree.place(id), shown_message(&message))
-}
-
-/// The deepest node whose path begins the message, and the message behind it.
-fn longest_path<'a>(tree: &Tree, words: &'a str) -> (NodeId, &'a str) {
-    let (mut at, mut rest) = (Tree::ROOT, words);
-    loop {
-        let next = tree.children(at).iter().find_map(|&child| {
-            let node = tree.node(child);
-            let after = match &node.key {
-                Some(key) => rest.strip_prefix('.').unwrap_or(rest).strip_prefix(key.text.as_str())?,
-                None => rest.strip_prefix(&format!("[{}]", node.index))?,
-            };
-            after.starts_with(['.', '[', ':']).then_some((child, after))
-        });
-        match next {
-            Some((child, after)) => (at, rest) = (child, after),
-            None => return (at, rest.strip_prefix(": ").unwrap_or(rest)),
-        }
-    }
-}
-
-fn shown_message(message: &str) -> String {
-    crate::model::text::printable(message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest::gate;
-    use crate::manifest::source::Source;
-
-    #[test]
-    fn the_words_of_serde_yaml_find_their_place() {
-        let yaml = "spec:\n  a.b: [x, {c: 1}]\n";
-        let source = Source { name: "f".into(), text: yaml.into() };
-        let text = Text::of(&source);
-        let tree = gate::read(&source, &text, &mut Vec::new()).documents.remove(0).tree;
-        assert_eq!(longest_path(&tree, "spec.a.b[1].c: bad").1, "bad");
-        assert_eq!(tree.pointer(longest_path(&tree, "spec.a.b[1].c: bad").0), "/spec/a.b/1/c");
-        assert_eq!(longest_path(&tree, "missing field `x`"), (Tree::ROOT, "missing field `x`"));
-        let error = serde_yaml::from_str::<RetentionPolicy>("spec:\n  keep: {last: -1}\n").expect_err("negative");
-        assert!(serde_fault(&tree, &text, &error).message.contains("invalid type"), "{error}");
-    }
+    Diagnostic::at(Code::WrongValue, text, &tree.place(id), printable(&message))
 }

@@ -30,8 +30,6 @@ pub(super) const MAX_FAULTS: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Gated {
     pub(super) tree: Tree,
-    /// Its part of the text.
-    pub(super) range: Range<usize>,
     /// False where something in it was refused: it is checked further, but not decoded.
     pub(super) sound: bool,
 }
@@ -127,7 +125,6 @@ impl Offsets {
 
 /// The document being read.
 struct Open {
-    start: usize,
     tree: Tree,
     sound: bool,
     stack: Vec<Frame>,
@@ -138,11 +135,29 @@ struct Open {
 /// A list or mapping being read.
 struct Frame {
     id: NodeId,
-    /// For a mapping: its keys so far, with the place of each.
-    keys: Option<HashMap<String, Range<usize>>>,
+    mapping: bool,
+    /// For a mapping with many keys: where each of them is among the nodes.
+    index: HashMap<String, NodeId>,
     /// For a mapping: the key whose value comes next.
     key: Option<NextKey>,
     children: Vec<NodeId>,
+}
+
+/// A mapping of so many keys is searched faster by an index than one by one.
+const MANY_KEYS: usize = 16;
+
+impl Frame {
+    /// The value that a key was given before. Each key that fits has one by the time the next key comes.
+    fn find(&mut self, tree: &Tree, key: &str) -> Option<NodeId> {
+        let named = |id: &NodeId| tree.node(*id).key.as_ref().map(|key| key.text.as_str());
+        if self.children.len() < MANY_KEYS {
+            return self.children.iter().copied().find(|id| named(id) == Some(key));
+        }
+        for id in &self.children[self.index.len()..] {
+            self.index.insert(named(id).unwrap_or_default().to_owned(), *id);
+        }
+        self.index.get(key).copied()
+    }
 }
 
 enum NextKey {
@@ -191,12 +206,9 @@ impl Gate<'_, '_> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
             Event::DocumentStart(_) => {
-                let open =
-                    Open { start: range.start, tree: Tree::default(), sound: true, stack: Vec::new(), skipping: 0 };
-                self.open = Some(open);
+                self.open = Some(Open { tree: Tree::default(), sound: true, stack: Vec::new(), skipping: 0 });
             }
-            // Without `...` the event spans the `---` of the next document.
-            Event::DocumentEnd => self.close_document(range.start),
+            Event::DocumentEnd => self.close_document(),
             Event::Alias(_) => {
                 self.refuse(
                     &range,
@@ -224,7 +236,7 @@ impl Gate<'_, '_> {
         Ok(())
     }
 
-    fn close_document(&mut self, end: usize) {
+    fn close_document(&mut self) {
         let Some(open) = self.open.take() else { return };
         let empty = match open.tree.len() {
             0 => true,
@@ -232,7 +244,7 @@ impl Gate<'_, '_> {
             _ => matches!(&open.tree.node(Tree::ROOT).value, Value::Scalar(s) if s.plain && s.text.is_empty()),
         };
         if !empty {
-            self.out.documents.push(Gated { tree: open.tree, range: open.start..end, sound: open.sound });
+            self.out.documents.push(Gated { tree: open.tree, sound: open.sound });
         }
     }
 
@@ -250,8 +262,7 @@ impl Gate<'_, '_> {
         let Some(open) = &mut self.open else { return Ok(()) };
         match id {
             Some(id) => {
-                let keys = mapping.then(HashMap::new);
-                open.stack.push(Frame { id, keys, key: None, children: Vec::new() });
+                open.stack.push(Frame { id, mapping, index: HashMap::new(), key: None, children: Vec::new() });
             }
             None => open.skipping += 1,
         }
@@ -285,7 +296,7 @@ impl Gate<'_, '_> {
         let Some(open) = self.open.as_mut().filter(|open| open.skipping == 0) else { return Ok(None) };
         let (parent, index, key) = match open.stack.last_mut() {
             None => (None, 0, None),
-            Some(frame) if frame.keys.is_none() => (Some(frame.id), frame.children.len(), None),
+            Some(frame) if !frame.mapping => (Some(frame.id), frame.children.len(), None),
             Some(frame) => match frame.key.take() {
                 None => {
                     self.key(range, &value);
@@ -335,9 +346,8 @@ impl Gate<'_, '_> {
             frame.key = Some(NextKey::Refused);
             return;
         };
-        let keys = frame.keys.get_or_insert_default();
-        match keys.get(&text) {
-            Some(first) => {
+        match frame.find(&open.tree, &text).and_then(|first| open.tree.node(first).key.as_ref()) {
+            Some(Key { range: first, .. }) => {
                 let message =
                     format!("duplicate key `{}`, given first on line {}", shown(&text), self.text.line(first.start));
                 let duplicate = Diagnostic::at(Code::DuplicateKey, self.text, &range, message)
@@ -348,10 +358,7 @@ impl Gate<'_, '_> {
                 open.sound = false;
                 frame.key = Some(NextKey::Refused);
             }
-            None => {
-                keys.insert(text.clone(), range.clone());
-                frame.key = Some(NextKey::Fit(Key { text, range }));
-            }
+            None => frame.key = Some(NextKey::Fit(Key { text, range })),
         }
     }
 
@@ -446,11 +453,12 @@ mod tests {
 
     #[test]
     fn documents_are_cut_where_they_begin_and_end() {
-        let text = "---\na: |\n  x\n---\n# none\n---\nb: 1\n...\n---\nc: 1";
-        let (out, diagnostics) = gated(text);
+        let (out, diagnostics) = gated("---\na: |\n  x\n---\n# none\n---\nb: 1\n...\n---\nc: 1");
         assert!(diagnostics.is_empty());
-        let cut: Vec<&str> = out.documents.iter().map(|d| text[d.range.clone()].trim()).collect();
-        assert_eq!(cut, ["---\na: |\n  x", "---\nb: 1", "---\nc: 1"]);
+        let values = |document: &Gated| ["a", "b", "c"].map(|key| document.tree.get(Tree::ROOT, key).is_some());
+        let found: Vec<_> = out.documents.iter().map(values).collect();
+        assert_eq!(found, [[true, false, false], [false, true, false], [false, false, true]]);
+        assert!(out.documents.iter().all(|document| document.tree.len() == 2));
     }
 
     #[test]
@@ -459,6 +467,17 @@ mod tests {
         assert_eq!((diagnostics[0].code, diagnostics[0].line), (Code::DuplicateKey, 3));
         assert_eq!(diagnostics[0].related[0].line, 2);
         assert!(!out.documents[0].sound && out.complete);
+    }
+
+    #[test]
+    fn a_duplicate_among_many_keys_is_found() {
+        let keys: String = (0..3 * MANY_KEYS).map(|n| format!("k{n}: 1\n")).collect();
+        for (again, line) in [("k0", 1), ("k40", 41), ("k47", 48)] {
+            let (_, diagnostics) = gated(&format!("{keys}{again}: 2\n"));
+            assert_eq!(diagnostics.len(), 1, "{again}");
+            assert_eq!((diagnostics[0].code, diagnostics[0].related[0].line), (Code::DuplicateKey, line), "{again}");
+        }
+        assert!(gated(&keys).1.is_empty());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::validate::{Entry, validate};
 use crate::model::desired::{DesiredState, Document, id_of};
 use crate::model::kinds::Metadata;
 use crate::model::text::fold_newlines;
+use crate::parallel::by_pieces;
 
 /// What the manifests say.
 #[derive(Debug, Default)]
@@ -37,17 +38,11 @@ pub fn load(sources: &[Source]) -> Loaded {
     let mut diagnostics = Vec::new();
     let mut entries = Vec::new();
     let (mut documents, mut complete) = (0, true);
-    for (source, text) in sources.iter().zip(&texts) {
-        let gated = gate::read(source, text, &mut diagnostics);
-        complete &= gated.complete;
-        documents += gated.documents.len();
-        for document in gated.documents {
-            match decode(&document, text, &mut diagnostics) {
-                Some(decoded) => entries.push(Entry { text, tree: document.tree, decoded }),
-                // Of another kind, perhaps by a slip: a reference to it is no second fault.
-                None => complete = false,
-            }
-        }
+    for mut read in read_all(sources, &texts) {
+        complete &= read.complete;
+        documents += read.documents;
+        entries.append(&mut read.entries);
+        diagnostics.append(&mut read.diagnostics);
     }
     if documents == 0 && diagnostics.is_empty() {
         diagnostics.push(nothing(sources));
@@ -59,6 +54,39 @@ pub fn load(sources: &[Source]) -> Loaded {
         put(&mut desired, entry);
     }
     Loaded { desired, diagnostics, documents }
+}
+
+/// What one source holds.
+struct Read<'a> {
+    entries: Vec<Entry<'a>>,
+    /// The number of documents, also broken ones.
+    documents: usize,
+    /// False where a reference may be to something that could not be read.
+    complete: bool,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// Fewer sources are read before a thread has started.
+const WORTH_A_THREAD: usize = 32;
+
+/// Reads all sources, several at a time: they meet only in what is validated afterwards. In their order.
+fn read_all<'a>(sources: &[Source], texts: &'a [Text<'a>]) -> Vec<Read<'a>> {
+    let pairs: Vec<_> = sources.iter().zip(texts).collect();
+    by_pieces(&pairs, WORTH_A_THREAD, |pairs| pairs.iter().map(|(source, text)| read(source, text)).collect())
+}
+
+fn read<'a>(source: &Source, text: &'a Text<'a>) -> Read<'a> {
+    let mut diagnostics = Vec::new();
+    let gated = gate::read(source, text, &mut diagnostics);
+    let (mut entries, documents, mut complete) = (Vec::new(), gated.documents.len(), gated.complete);
+    for document in gated.documents {
+        match decode(&document, text, &mut diagnostics) {
+            Some(decoded) => entries.push(Entry { text, tree: document.tree, decoded }),
+            // Of another kind, perhaps by a slip: a reference to it is no second fault.
+            None => complete = false,
+        }
+    }
+    Read { entries, documents, complete, diagnostics }
 }
 
 fn nothing(sources: &[Source]) -> Diagnostic {

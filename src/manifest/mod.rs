@@ -12,6 +12,7 @@ pub mod schema;
 mod source;
 mod tree;
 mod validate;
+mod value;
 
 pub use diagnostic::{Code, Diagnostic, Related, Severity, VALIDATION_FORMAT_VERSION, Validation, ValidationSummary};
 pub use gate::{MAX_FILE_BYTES, too_large};

@@ -121,14 +121,6 @@ impl Tree {
         &mut self.nodes[id]
     }
 
-    /// The values of a mapping or the items of a list; nothing for a scalar.
-    pub(super) fn children(&self, id: NodeId) -> &[NodeId] {
-        match &self.nodes[id].value {
-            Value::Sequence(children) | Value::Mapping(children) => children,
-            Value::Scalar(_) | Value::Refused => &[],
-        }
-    }
-
     /// The value of a key of a mapping.
     pub(super) fn get(&self, id: NodeId, key: &str) -> Option<NodeId> {
         let Value::Mapping(children) = &self.nodes[id].value else { return None };
@@ -161,13 +153,10 @@ impl Tree {
     }
 
     /// The JSON pointer of a node.
+    #[cfg(test)]
     pub(super) fn pointer(&self, id: NodeId) -> String {
         self.steps(id).into_iter().fold(String::new(), |mut out, node| {
-            // Writing to a String cannot fail.
-            let _ = match &node.key {
-                Some(key) => write!(out, "/{}", key.text.replace('~', "~0").replace('/', "~1")),
-                None => write!(out, "/{}", node.index),
-            };
+            push_token(&mut out, node);
             out
         })
     }
@@ -215,7 +204,29 @@ impl Tree {
 
     /// The line of each value by JSON pointer: of its key, or for an item of a list where it begins.
     pub(super) fn lines(&self, text: &Text<'_>) -> BTreeMap<String, usize> {
-        (0..self.nodes.len()).map(|id| (self.pointer(id), text.line(self.key_place(id).start))).collect()
+        // A parent comes before its children, and their pointers begin with its own.
+        let mut pointers: Vec<String> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            let mut pointer = node.parent.map(|parent| pointers[parent].clone()).unwrap_or_default();
+            if node.parent.is_some() {
+                push_token(&mut pointer, node);
+            }
+            pointers.push(pointer);
+        }
+        pointers.into_iter().zip(0..).map(|(pointer, id)| (pointer, text.line(self.key_place(id).start))).collect()
+    }
+}
+
+/// Adds a node's own step to a JSON pointer.
+fn push_token(pointer: &mut String, node: &Node) {
+    pointer.push('/');
+    match &node.key {
+        Some(key) if key.text.contains(['~', '/']) => {
+            pointer.push_str(&key.text.replace('~', "~0").replace('/', "~1"));
+        }
+        Some(key) => pointer.push_str(&key.text),
+        // Writing to a String cannot fail.
+        None => drop(write!(pointer, "{}", node.index)),
     }
 }
 

@@ -39,11 +39,21 @@ impl Ledger {
     /// Copies differ because a revert rewinds one, and every snapshot embeds the copy of its time.
     pub fn merge(&mut self, other: &Self) {
         for (name, entry) in &other.made {
-            self.record(name.clone(), *entry);
+            // Every snapshot embeds a copy of all that was made before it: mostly there is nothing new.
+            if !self.knows(name, *entry) {
+                self.record(name.clone(), *entry);
+            }
         }
         for note in &other.reverts {
             add_note(&mut self.reverts, note.clone());
         }
+    }
+
+    /// Whether noting this capture would change nothing.
+    pub fn knows(&self, name: &SnapshotName, entry: LedgerEntry) -> bool {
+        let newer = |known: &LedgerEntry| known.created > entry.created;
+        let same = |known: &LedgerEntry| known.created == entry.created && (known.released || !entry.released);
+        self.made.get(name).is_some_and(|known| newer(known) || same(known))
     }
 
     /// Notes one capture, by the rule of [`Self::merge`].
@@ -85,6 +95,20 @@ mod tests {
         };
         assert_eq!(merged([0, 1, 2]), merged([2, 1, 0]));
         assert_eq!(merged([0, 1, 2]), ledger(&[("a", 3, false), ("b", 2, false)]));
+    }
+
+    #[test]
+    fn what_a_ledger_knows_changes_nothing_in_it() {
+        for (known, noted) in [(1, 1), (1, 2), (2, 1)] {
+            for (released, release) in [(false, false), (false, true), (true, false), (true, true)] {
+                let before = ledger(&[("a", known, released)]);
+                let mut after = before.clone();
+                let (name, entry) = (SnapshotName::observed("a"), LedgerEntry { created: noted, released: release });
+                after.record(name.clone(), entry);
+                assert_eq!(before.knows(&name, entry), after == before, "{known} {released} {noted} {release}");
+            }
+        }
+        assert!(!ledger(&[]).knows(&SnapshotName::observed("a"), LedgerEntry { created: 1, released: false }));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod revert;
 pub mod saved;
 pub mod selector;
 pub mod series;
+pub mod shared;
 pub mod snapshot;
 pub mod stamp;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,13 +36,13 @@ pub enum NameError {
     Character(char),
 }
 
-/// A snapshot's name, unique within its domain.
+/// A snapshot's name, unique within its domain. A clone is the same text: a plan says each name several times.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SnapshotName(
     /// 1 to 247 bytes, no `/`, no leading `.`, no control characters.
     #[schemars(length(min = 1, max = 247), regex(pattern = r"^[^./][^/]*$"))]
-    String,
+    Arc<str>,
 );
 
 impl SnapshotName {
@@ -65,12 +66,12 @@ impl SnapshotName {
         if let Some(c) = name.chars().find(|&c| c.is_control() || !text::is_xml_char(c)) {
             return Err(NameError::Character(c));
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self(name.into()))
     }
 
     /// Takes a name that libvirt reported; it exists, so no rule of ours can refuse it.
     pub fn observed(name: impl Into<String>) -> Self {
-        Self(name.into())
+        Self(name.into().into())
     }
 
     /// Reads back a name that was written down as it was observed.
@@ -78,7 +79,7 @@ impl SnapshotName {
     /// # Errors
     /// When there is anything but a text.
     pub fn deserialize_observed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(Self))
+        Ok(Option::<String>::deserialize(deserializer)?.map(Self::observed))
     }
 
     /// The name as text.

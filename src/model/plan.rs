@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
 use super::revert::RevertOrder;
+use super::shared::Shared;
 
 /// The version of every JSON output; it changes when a reader of the old form would misread the new one.
 pub const FORMAT_VERSION: u32 = 1;
@@ -192,7 +193,7 @@ pub struct PlannedDomain {
     pub ledger: Option<Ledger>,
     /// The snapshots that its sets want to exist: what apply reads the domain again for.
     #[serde(skip)]
-    pub declared: BTreeSet<SnapshotName>,
+    pub declared: Shared<BTreeSet<SnapshotName>>,
     /// Of the snapshots to capture, those that were made before and are gone: libvirt's creationTime of what was lost. With
     /// another capture in the ledger the plan was carried out already.
     #[serde(skip)]

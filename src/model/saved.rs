@@ -137,7 +137,7 @@ impl SavedPlan {
                 .iter()
                 .map(|domain| SavedDomain {
                     uuid: domain.uuid,
-                    declared: domain.declared.clone(),
+                    declared: (*domain.declared).clone(),
                     lost: domain.lost.clone(),
                     trust_unreadable_chains: domain.trust_unreadable_chains,
                     ledger: domain.ledger.as_ref().map(entries),
@@ -182,7 +182,7 @@ impl SavedPlan {
             if domain.uuid != planned.uuid {
                 return Err(SavedPlanError::Other);
             }
-            planned.declared.clone_from(&domain.declared);
+            planned.declared = domain.declared.clone().into();
             planned.lost.clone_from(&domain.lost);
             planned.trust_unreadable_chains = domain.trust_unreadable_chains;
             planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain, entries));

@@ -1,6 +1,6 @@
 //! Matching of hosts and domains against the selectors of a manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -98,6 +98,53 @@ impl Selection {
     }
 }
 
+/// Many selections, found by the domain they may choose: a farm with a set for each of its domains asks for each domain
+/// which of ten thousand sets choose it.
+#[derive(Debug, Clone, Default)]
+pub struct Chooser {
+    selections: Vec<Selection>,
+    /// The places of those that choose by plain names alone, under each of the names.
+    by_name: HashMap<String, Vec<usize>>,
+    /// The places of the others.
+    rest: Vec<usize>,
+}
+
+impl Chooser {
+    /// Puts selections together. They are known by their places.
+    pub fn new(selections: impl IntoIterator<Item = Selection>) -> Self {
+        let mut all = Self::default();
+        for (place, selection) in selections.into_iter().enumerate() {
+            let names = selection.include.iter().map(|pattern| match pattern {
+                Pattern::Name(name) => Some(name.clone()),
+                Pattern::Uuid(_) | Pattern::Glob(_) => None,
+            });
+            match names.collect::<Option<BTreeSet<_>>>() {
+                Some(names) => names.into_iter().for_each(|name| all.by_name.entry(name).or_default().push(place)),
+                None => all.rest.push(place),
+            }
+            all.selections.push(selection);
+        }
+        all
+    }
+
+    /// All of them, in their order.
+    pub fn selections(&self) -> &[Selection] {
+        &self.selections
+    }
+
+    /// The places of those that choose a domain, in their order.
+    pub fn choosing(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<usize> {
+        let named = self.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        let chooses = |place: &usize| {
+            let selection = &self.selections[*place];
+            selection.selects_host(host) && selection.selects_domain(name, uuid)
+        };
+        let mut places: Vec<usize> = named.iter().chain(&self.rest).copied().filter(chooses).collect();
+        places.sort_unstable();
+        places
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +163,43 @@ mod tests {
         let by_uuid = format!("uuid:{uuid}");
         assert!(selection(&[&by_uuid], &[]).selects_domain("renamed", uuid));
         assert!(!selection(&["*"], &[&by_uuid]).selects_domain("web-1", uuid));
+    }
+
+    #[test]
+    fn a_chooser_finds_what_each_selection_by_itself_chooses() {
+        let uuid = DomainUuid(uuid::Uuid::from_u128(7));
+        let by_uuid = format!("uuid:{uuid}");
+        let selectors = [
+            (vec!["web-1"], vec![]),
+            (vec!["web-*"], vec!["web-2"]),
+            (vec!["web-2", "web-1", "web-1"], vec![]),
+            (vec![by_uuid.as_str(), "db"], vec![]),
+            (vec!["web-1"], vec!["*-1"]),
+            (vec!["web-["], vec![]),
+            (vec![], vec![]),
+        ];
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+        let selections: Vec<_> = selectors
+            .iter()
+            .map(|(include, exclude)| DomainSelector { include: texts(include), exclude: texts(exclude) })
+            .map(|domains| Selection::new(None, &domains))
+            .collect();
+        let host = HostInfo {
+            name: "kvm".to_owned(),
+            uri: String::new(),
+            hostname: String::new(),
+            labels: BTreeMap::new(),
+            libvirt_version: 0,
+            external_snapshots: false,
+        };
+        let chooser = Chooser::new(selections.clone());
+        for name in ["web-1", "web-2", "web-3", "db", "other", ""] {
+            for uuid in [uuid, DomainUuid(uuid::Uuid::nil())] {
+                let each = selections.iter().enumerate().filter(|(_, selection)| selection.selects_domain(name, uuid));
+                let each: Vec<_> = each.map(|(place, _)| place).collect();
+                assert_eq!(chooser.choosing(&host, name, uuid), each, "{name} {uuid}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::kinds::Content;
 use super::ledger::Ledger;
 use super::names::SnapshotName;
 use super::observed::ObservedDisk;
+use super::shared::Shared;
 use super::stamp::{Description, Stamp};
 
 /// One snapshot as it was read.
@@ -24,13 +25,13 @@ pub struct ObservedSnapshot {
     /// Where its memory is: none, or internal or external.
     pub memory: Storage,
     /// Where each disk's state is, by target.
-    pub disks: BTreeMap<String, Storage>,
+    pub disks: Shared<BTreeMap<String, Storage>>,
     /// The files of its external parts; none where it has no external part.
     pub files: Option<Box<SnapshotFiles>>,
     /// The domain's definition of its time, which a revert brings back; none where libvirt keeps none.
-    pub definition: Option<Box<KeptDefinition>>,
-    /// The ledger embedded in the domain XML of its time.
-    pub ledger: Option<Ledger>,
+    pub definition: Option<Shared<KeptDefinition>>,
+    /// The ledger embedded in the domain XML of its time; once the copies are merged, none.
+    pub ledger: Option<Box<Ledger>>,
     /// SHA-256 over its XML without secrets.
     pub digest: [u8; 32],
 }

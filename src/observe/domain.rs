@@ -10,7 +10,6 @@ use crate::model::image::DomainFiles;
 use crate::model::ledger::Ledger;
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain, RevertFacts};
-use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::hex;
 use crate::model::tree::SnapshotTree;
 
@@ -39,13 +38,14 @@ pub fn read_domain(
     wanted: &Interest<'_>,
 ) -> host::Result<(ObservedDomain, Vec<SnapshotRef>)> {
     let definition = host.definition(domain, false)?;
-    let (tree, refs) = read_tree(host, domain)?;
+    let (mut tree, refs) = read_tree(host, domain)?;
 
     let ours = |ledger: &&Ledger| ledger.domain == domain.uuid;
     let live = definition.ledger.as_ref().filter(ours);
-    let embedded = tree.iter().filter_map(|snapshot| snapshot.ledger.as_ref()).filter(ours);
+    let embedded = tree.iter().filter_map(|snapshot| snapshot.ledger.as_deref()).filter(ours);
     let mut ledger: Option<Ledger> = None;
     live.into_iter().chain(embedded).for_each(|copy| merge(&mut ledger, copy));
+    tree.forget_ledgers();
 
     // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as after
     // a start from a managed save.
@@ -121,9 +121,7 @@ fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree,
             return Ok((SnapshotTree::default(), refs));
         }
         let current = host.current(domain)?.map(|current| current.name);
-        let read: host::Result<Vec<ObservedSnapshot>> =
-            refs.iter().map(|snapshot| host.snapshot(domain, snapshot)).collect();
-        match read {
+        match host.read_snapshots(domain, &refs) {
             Err(error) if error.class == ErrorClass::NotFound => {}
             Err(error) => return Err(error),
             Ok(snapshots) => {

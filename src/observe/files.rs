@@ -223,7 +223,7 @@ mod tests {
             state: "shutoff".into(),
             description: Description::parse(""),
             memory: Storage::No,
-            disks: [("vda".to_owned(), Storage::External)].into(),
+            disks: [("vda".to_owned(), Storage::External)].into_iter().collect(),
             files: Some(Box::new(files)),
             definition: None,
             ledger: None,

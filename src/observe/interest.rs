@@ -7,7 +7,7 @@ use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::{Capture, DomainSelector, Location, Presence, RevertRequest, SnapshotSet};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::HostInfo;
-use crate::model::selector::Selection;
+use crate::model::selector::{Chooser, Selection};
 use crate::model::series::EffectiveSeries;
 use crate::model::tree::SnapshotTree;
 
@@ -51,7 +51,9 @@ impl<'a> Interest<'a> {
 
 /// The sets and RevertRequests of a run with their selectors.
 pub struct Interests<'a> {
-    wanted: Vec<(Selection, Interest<'a>)>,
+    chooser: Chooser,
+    /// In the order of the selections.
+    wanted: Vec<Interest<'a>>,
 }
 
 impl<'a> Interests<'a> {
@@ -62,32 +64,36 @@ impl<'a> Interests<'a> {
             let spec = &request.value.spec;
             (Selection::new(Some(&spec.hosts), &spec.domains), Interest { revert: true, ..Interest::default() })
         };
-        Self { wanted: desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)).collect() }
+        Self::of_selections(desired.sets.iter().map(of).chain(desired.reverts.iter().map(revert)))
     }
 
     /// The selectors of all of them.
-    pub fn selections(self) -> Vec<Selection> {
-        self.wanted.into_iter().map(|(selection, _)| selection).collect()
+    pub fn chooser(self) -> Chooser {
+        self.chooser
     }
 
     /// The interest in reverting one domain.
     pub(super) fn to_revert(domain: DomainUuid) -> Self {
         let only = DomainSelector { include: vec![format!("uuid:{domain}")], exclude: Vec::new() };
-        Self { wanted: vec![(Selection::new(None, &only), Interest { revert: true, ..Interest::default() })] }
+        Self::of_selections([(Selection::new(None, &only), Interest { revert: true, ..Interest::default() })])
+    }
+
+    fn of_selections(all: impl IntoIterator<Item = (Selection, Interest<'a>)>) -> Self {
+        let (selections, wanted): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        Self { chooser: Chooser::new(selections), wanted }
     }
 
     /// What is wanted of the domain; none where nothing selects it.
     pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
         let mut all: Option<Interest<'a>> = None;
-        for (selection, wanted) in &self.wanted {
-            if selection.selects_host(host) && selection.selects_domain(&domain.name, domain.uuid) {
-                let all = all.get_or_insert_default();
-                all.declared.extend(&wanted.declared);
-                all.files.extend(&wanted.files);
-                all.external |= wanted.external;
-                all.scheduled |= wanted.scheduled;
-                all.revert |= wanted.revert;
-            }
+        for place in self.chooser.choosing(host, &domain.name, domain.uuid) {
+            let wanted = &self.wanted[place];
+            let all = all.get_or_insert_default();
+            all.declared.extend(&wanted.declared);
+            all.files.extend(&wanted.files);
+            all.external |= wanted.external;
+            all.scheduled |= wanted.scheduled;
+            all.revert |= wanted.revert;
         }
         all
     }

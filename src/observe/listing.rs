@@ -1,7 +1,11 @@
 //! Reads the snapshots that somebody asks for: each of the chosen ones in one call, and the sizes of what they hold.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
+use super::READERS_PER_HOST;
 use crate::host::{self, DomainRef, ErrorClass, Files, Host, HostError, Probe, SnapshotQuery, SnapshotRef};
 use crate::model::image::ImageState;
 use crate::model::names::SnapshotName;
@@ -63,13 +67,37 @@ pub fn list(
     ))
 }
 
-/// Reads the listed snapshots; none where one of them is gone.
+/// Reads the listed snapshots, several at a time; none where one of them is gone.
 fn read(host: &dyn Host, domain: &DomainRef, refs: &[SnapshotRef]) -> Option<Listing> {
+    let (next, gone) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let read_some = || {
+        let mut read = Vec::new();
+        while !gone.load(Ordering::Relaxed)
+            && let place = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(snapshot) = refs.get(place)
+        {
+            let answer = host.snapshot(domain, snapshot);
+            let is_gone = answer.as_ref().is_err_and(|error| error.class == ErrorClass::NotFound);
+            gone.fetch_or(is_gone, Ordering::Relaxed);
+            read.push((place, snapshot, answer));
+        }
+        read
+    };
+    let mut read: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = (1..READERS_PER_HOST.min(refs.len())).map(|_| scope.spawn(read_some)).collect();
+        let own = read_some();
+        // A panic goes on to the caller, as it would without the threads.
+        let join = |other: thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        others.into_iter().flat_map(join).chain(own).collect()
+    });
+    if gone.into_inner() {
+        return None;
+    }
+    read.sort_by_key(|(place, ..)| *place);
     let mut listing = Listing::default();
-    for snapshot in refs {
-        match host.snapshot(domain, snapshot) {
+    for (_, snapshot, answer) in read {
+        match answer {
             Ok(read) => listing.snapshots.push(read),
-            Err(error) if error.class == ErrorClass::NotFound => return None,
             Err(error) => listing.unreadable.push((snapshot.name.clone(), error)),
         }
     }

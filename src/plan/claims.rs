@@ -1,30 +1,33 @@
 //! Claims: which set declares which snapshot of a domain, and what two sets may not declare together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::{Hold, Snapshot, SnapshotSet};
+use crate::model::kinds::{Hold, Presence, Snapshot, SnapshotSet};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::plan::{BlockCode, Blocked};
+use crate::model::shared::Shared;
 
 /// One declared snapshot, as one set declares it for one domain.
 #[derive(Clone)]
 pub(super) struct Claim<'a> {
     pub(super) set: &'a Document<SnapshotSet>,
-    pub(super) id: SetId,
+    pub(super) id: Arc<SetId>,
     pub(super) snapshot: &'a Snapshot,
-    pointer: String,
+    /// Where in the set's list.
+    index: usize,
 }
 
 impl<'a> Claim<'a> {
     /// Where the snapshot is declared.
     pub(super) fn origin(&self) -> Origin {
-        self.set.origin(&self.pointer)
+        self.set.origin(&format!("/spec/snapshots/{}", self.index))
     }
 
     /// Where one of its fields is, else the snapshot itself.
     pub(super) fn field(&self, field: &str) -> Origin {
-        self.set.origin(&format!("{}/{field}", self.pointer))
+        self.set.origin(&format!("/spec/snapshots/{}/{field}", self.index))
     }
 
     /// The hold its set declares on it, unless that is over.
@@ -35,6 +38,7 @@ impl<'a> Claim<'a> {
 }
 
 /// The declared current snapshot of a domain.
+#[derive(Clone, Copy)]
 pub(super) struct CurrentClaim<'a> {
     pub(super) set: &'a Document<SnapshotSet>,
     pub(super) name: &'a SnapshotName,
@@ -46,9 +50,13 @@ impl CurrentClaim<'_> {
     }
 }
 
-/// What the sets of a domain declare, less what they contradict each other in.
+/// What the sets of a domain declare, less what they contradict each other in. The same for every domain that they select.
 pub(super) struct Claims<'a> {
+    /// The sets.
+    pub(super) sets: Vec<&'a Document<SnapshotSet>>,
     pub(super) snapshots: Vec<Claim<'a>>,
+    /// The names of all snapshots that the sets want to exist, suspended or not.
+    pub(super) wanted: Shared<BTreeSet<SnapshotName>>,
     pub(super) current: Option<CurrentClaim<'a>>,
     /// Every snapshot that any set declares as the current one, also where they contradict each other.
     pub(super) pointed_at: BTreeSet<&'a SnapshotName>,
@@ -58,6 +66,7 @@ pub(super) struct Claims<'a> {
 }
 
 /// Two sets that cannot both be right.
+#[derive(Clone)]
 pub(super) struct Contradiction {
     pub(super) snapshot: Option<SnapshotName>,
     text: String,
@@ -72,13 +81,22 @@ impl Contradiction {
     }
 }
 
-/// Collects what the sets of one domain declare.
-pub(super) fn collect<'a>(sets: &[&'a Document<SnapshotSet>]) -> Claims<'a> {
+/// Collects what the sets of one domain declare; what was collected for the domain before, where these are its sets too.
+pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<Claims<'a>>) -> Claims<'a> {
+    if let Some(before) = before {
+        let same = |(a, b): (&&Document<SnapshotSet>, &&Document<SnapshotSet>)| std::ptr::eq(*a, *b);
+        if before.sets.len() == sets.len() && before.sets.iter().zip(&sets).all(same) {
+            return before;
+        }
+    }
+    let present = sets.iter().flat_map(|set| &set.value.spec.snapshots).filter(|s| s.state == Presence::Present);
+    let wanted = present.map(|snapshot| snapshot.name.clone()).collect();
     let mut snapshots = Vec::new();
     let mut claimants: BTreeMap<&SnapshotName, Vec<Claim<'a>>> = BTreeMap::new();
-    for set in sets {
+    for set in &sets {
+        let id = Arc::new(set.id());
         for (index, snapshot) in set.value.spec.snapshots.iter().enumerate() {
-            let claim = Claim { set, id: set.id(), snapshot, pointer: format!("/spec/snapshots/{index}") };
+            let claim = Claim { set, id: Arc::clone(&id), snapshot, index };
             claimants.entry(&snapshot.name).or_default().push(claim.clone());
             snapshots.push(claim);
         }
@@ -108,5 +126,5 @@ pub(super) fn collect<'a>(sets: &[&'a Document<SnapshotSet>]) -> Claims<'a> {
         });
         pointers.clear();
     }
-    Claims { snapshots, current: pointers.pop(), pointed_at, conflicts }
+    Claims { sets, snapshots, wanted, current: pointers.pop(), pointed_at, conflicts }
 }

@@ -19,19 +19,18 @@ use crate::retention::expires_at;
 impl<'a> Planner<'a> {
     /// Decides what one declared snapshot needs.
     pub(super) fn declared(&mut self, claim: &Claim<'_>) {
-        let snapshot = self.domain.tree.get(&claim.snapshot.name).cloned();
-        match (claim.snapshot.state, snapshot) {
+        match (claim.snapshot.state, self.domain.tree.get(&claim.snapshot.name)) {
             (Presence::Absent, None) => self.unchanged += 1,
-            (Presence::Absent, Some(snapshot)) => self.absent(claim, &snapshot),
+            (Presence::Absent, Some(snapshot)) => self.absent(claim, snapshot),
             (Presence::Present, None) => self.missing(claim),
-            (Presence::Present, Some(snapshot)) => self.present(claim, &snapshot),
+            (Presence::Present, Some(snapshot)) => self.present(claim, snapshot),
         }
     }
 
     fn absent(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
         let name = &snapshot.name;
         match own_stamp(snapshot) {
-            Some(stamp) if stamp.set == claim.id => {}
+            Some(stamp) if stamp.set == *claim.id => {}
             owner => {
                 let owner = owner.map(|stamp| stamp.set.to_string());
                 let text = format!("{}; it is not deleted", not_ours(owner.as_deref()));
@@ -114,7 +113,7 @@ impl<'a> Planner<'a> {
                 return self.block(Some(&declared.name), code, obstacle.text, obstacle.way_out, origins);
             }
         };
-        let mut stamp = Stamp::new(claim.id.clone(), declared.name.clone());
+        let mut stamp = Stamp::new(claim.id.as_ref().clone(), declared.name.clone());
         stamp.protect = declared.protect == Some(true);
         stamp.hold = declared_hold(claim, self.context.now);
         let reason = match made_before {
@@ -172,7 +171,7 @@ impl<'a> Planner<'a> {
     fn present(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
         let name = &snapshot.name;
         let stamp = own_stamp(snapshot);
-        let ours = stamp.is_some_and(|stamp| stamp.set == claim.id);
+        let ours = stamp.is_some_and(|stamp| stamp.set == *claim.id);
         if !ours && !claim.snapshot.adopt {
             let owner = stamp.map(|stamp| stamp.set.to_string());
             let text = format!("{}; it is left as it is", not_ours(owner.as_deref()));
@@ -310,6 +309,9 @@ impl<'a> Planner<'a> {
 
     /// The description as it is and as it is declared, reduced to the parts that differ.
     fn changes(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> (View, View) {
+        if self.is_as_wanted(claim, snapshot) {
+            return (View::default(), View::default());
+        }
         let is = &snapshot.description;
         let wanted = self.wanted(claim, snapshot);
         let lines = |stamp: &Option<Stamp>| stamp.as_ref().map(Stamp::lines).unwrap_or_default();
@@ -325,12 +327,23 @@ impl<'a> Planner<'a> {
         (before, after)
     }
 
+    /// Whether the description is as [`Self::wanted`] makes it, without making it: of a fleet in its steady state every
+    /// snapshot is asked this.
+    fn is_as_wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> bool {
+        let Description { human, stamp: Some(stamp), .. } = &snapshot.description else { return false };
+        stamp.set == *claim.id
+            && stamp.snapshot == snapshot.name
+            && claim.snapshot.protect.is_none_or(|protect| stamp.protect == protect)
+            && claim.snapshot.description.as_ref().is_none_or(|declared| declared == human)
+            && stamp.hold == declared_hold(claim, self.context.now)
+    }
+
     /// The description as it is declared. What is not declared stays: the text, and protection, which is sticky.
     pub(super) fn wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Description {
         let is = &snapshot.description;
         let mut stamp = match &is.stamp {
-            Some(stamp) => Stamp { set: claim.id.clone(), snapshot: snapshot.name.clone(), ..stamp.clone() },
-            None => Stamp::new(claim.id.clone(), snapshot.name.clone()),
+            Some(stamp) => Stamp { set: claim.id.as_ref().clone(), snapshot: snapshot.name.clone(), ..stamp.clone() },
+            None => Stamp::new(claim.id.as_ref().clone(), snapshot.name.clone()),
         };
         stamp.protect = claim.snapshot.protect.unwrap_or(stamp.protect);
         stamp.hold = declared_hold(claim, self.context.now);

@@ -1,8 +1,9 @@
 //! Planning one domain: its claims, pointer and ledger, put together in the order in which a pass acts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::claims::{self, Claim, Claims, CurrentClaim};
+use super::claims::{Claim, Claims, CurrentClaim};
 use super::external::External;
 use super::restore::Restoring;
 use super::retain::SeriesDeletes;
@@ -70,10 +71,10 @@ pub(super) fn plan_domain<'a>(
     context: &'a Context<'a>,
     observed: &'a ObservedHost,
     domain: &'a ObservedDomain,
-    sets: &[&'a Document<SnapshotSet>],
+    claims: &Claims<'a>,
 ) -> DomainPass {
     let host = &observed.info;
-    let Claims { snapshots, current, pointed_at, conflicts } = claims::collect(sets);
+    let Claims { sets, snapshots, current, pointed_at, conflicts, .. } = claims;
     let mut series = series::collect(context.desired, sets, domain, context.now);
     let requests = context.requests_of(host, &domain.name, domain.uuid);
     let mut planner = Planner {
@@ -83,7 +84,7 @@ pub(super) fn plan_domain<'a>(
         domain,
         origin: sets.first().map(|set| set.origin("/spec/domains")),
         external: None,
-        pointed_at,
+        pointed_at: pointed_at.clone(),
         restoring: Restoring::default(),
         revert_targets: revert::targets(&requests, context.now),
         reverts: Vec::new(),
@@ -105,50 +106,48 @@ pub(super) fn plan_domain<'a>(
         pointer: domain.tree.current().cloned(),
     };
     if planner.plan_reverts(&requests, sets) {
-        return planner.finish(sets, (&snapshots, &series), Vec::new(), Vec::new(), false);
+        return planner.finish(claims, &series, Vec::new(), Vec::new(), false);
     }
     for contradiction in conflicts {
         let address = planner.address(contradiction.snapshot.as_ref());
-        planner.blocked.push(contradiction.block(address));
+        planner.blocked.push(contradiction.clone().block(address));
     }
     let mut set_current = Vec::new();
-    let mut current = current;
+    let mut current = *current;
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    let explained = match kinds::problem(domain, &snapshots, &series::locations(&series)) {
+    let explained = match kinds::problem(domain, snapshots, &series::locations(&series)) {
         Some(problem) => {
-            planner.block_all(&snapshots, current.as_ref(), &problem);
+            planner.block_all(snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);
-            planner.explain(&series, &snapshots, Some(&problem.text))
+            planner.explain(&series, snapshots, Some(&problem.text))
         }
         None => {
             let frozen = sets.iter().all(|set| suspended(set, context.now).is_some());
             planner.begin_external(sets, frozen);
-            planner.begin_restoring(&snapshots, current.as_ref());
-            for claim in &snapshots {
-                let mark = planner.mark();
+            planner.begin_restoring(snapshots, current.as_ref());
+            for claim in snapshots {
+                let mark = suspended(claim.set, context.now).map(|_| planner.mark());
                 planner.declared(claim);
-                if suspended(claim.set, context.now).is_some() {
-                    planner.take_back(mark);
-                }
+                mark.into_iter().for_each(|mark| planner.take_back(mark));
             }
             planner.order_restores();
             planner.warn_of_twins();
-            planner.series(&mut series, &snapshots);
+            planner.series(&mut series, snapshots);
             planner.hold_back_internal();
             set_current.extend(current.as_ref().and_then(|current| planner.set_current(current)));
-            planner.find_room(&mut series, &snapshots);
-            planner.retain(&series, &snapshots);
+            planner.find_room(&mut series, snapshots);
+            planner.retain(&series, snapshots);
             planner.prune_guards(&requests, sets);
-            planner.explain(&series, &snapshots, None)
+            planner.explain(&series, snapshots, None)
         }
     };
     planner.order_deletes();
     let deletes_first = planner.arrange_external();
     planner.warn_of_pointer(set_current.first());
-    let unmanaged = planner.report_others(&snapshots, &series, &requests);
-    DomainPass { explained, ..planner.finish(sets, (&snapshots, &series), set_current, unmanaged, deletes_first) }
+    let unmanaged = planner.report_others(snapshots, &series, &requests);
+    DomainPass { explained, ..planner.finish(claims, &series, set_current, unmanaged, deletes_first) }
 }
 
 impl<'a> Planner<'a> {
@@ -364,14 +363,24 @@ impl<'a> Planner<'a> {
         series: &[SeriesClaim<'_>],
         requests: &[revert::Claim<'_>],
     ) -> Vec<Unmanaged> {
-        let claimed: BTreeSet<_> =
+        let mut claimed: Vec<_> =
             claims.iter().map(|claim| &claim.snapshot.name).chain(series::names(series)).collect();
+        claimed.sort_unstable();
+        let mut claimed = claimed.into_iter().peekable();
         let mut unmanaged = Vec::new();
-        let others = self.domain.tree.iter().filter(|snapshot| !claimed.contains(&snapshot.name));
+        // Both by name, so one walk over both finds what is in the tree alone.
+        let others = self.domain.tree.iter().filter(|snapshot| {
+            while claimed.next_if(|name| **name < snapshot.name).is_some() {}
+            claimed.peek() != Some(&&snapshot.name)
+        });
         for snapshot in others.filter(|snapshot| !requests.iter().any(|request| request.guards(snapshot))) {
             let address = self.address(Some(&snapshot.name));
             let owner = own_stamp(snapshot).map(|stamp| &stamp.set);
-            let loaded = owner.and_then(|owner| self.context.desired.sets.iter().find(|set| set.id() == *owner));
+            let is_owner = |set: &&Document<SnapshotSet>| {
+                let metadata = &set.value.metadata;
+                owner.is_some_and(|owner| owner.name == metadata.name && owner.namespace == metadata.namespace)
+            };
+            let loaded = self.context.desired.sets.iter().find(is_owner);
             match loaded {
                 Some(set) => {
                     let series = own_stamp(snapshot).and_then(|stamp| stamp.series.as_deref());
@@ -395,14 +404,15 @@ impl<'a> Planner<'a> {
 
     fn finish(
         self,
-        sets: &[&Document<SnapshotSet>],
-        (claims, series): (&[Claim<'_>], &[SeriesClaim<'_>]),
+        claims: &Claims<'_>,
+        series: &[SeriesClaim<'_>],
         set_current: Vec<Action>,
         unmanaged: Vec<Unmanaged>,
         deletes_first: bool,
     ) -> DomainPass {
+        let sets = &claims.sets;
         let reasons: Vec<_> = sets.iter().filter_map(|set| suspended(set, self.context.now)).collect();
-        let ledger = self.ledger(claims).filter(|_| reasons.len() < sets.len().max(1));
+        let ledger = self.ledger(&claims.snapshots).filter(|_| reasons.len() < sets.len().max(1));
         let lost = self.lost();
         let chains = self.chain_lengths();
         let mut actions = self.repairs;
@@ -428,7 +438,7 @@ impl<'a> Planner<'a> {
                 ledger,
                 next_due: next_due.map(|due| due.to_string()),
                 chains,
-                declared: declared(sets),
+                declared: claims.wanted.clone(),
                 lost,
                 trust_unreadable_chains: self.limits.trust_unreadable_chains,
             },
@@ -453,7 +463,9 @@ impl<'a> Planner<'a> {
         if self.ledger_lost() && self.blocked.iter().any(|item| item.code == BlockCode::LedgerLost) {
             return None;
         }
-        let mut wanted = self.domain.ledger.clone().unwrap_or_else(|| Ledger::empty(self.domain.uuid));
+        let empty = Ledger::empty(self.domain.uuid);
+        // Mostly there is nothing to note, and nothing is copied.
+        let mut wanted = Cow::Borrowed(self.domain.ledger.as_ref().unwrap_or(&empty));
         let mut ours = false;
         for claim in claims {
             let name = &claim.snapshot.name;
@@ -462,13 +474,16 @@ impl<'a> Planner<'a> {
                 let released =
                     claim.snapshot.state == Presence::Absent && suspended(claim.set, self.context.now).is_none();
                 if let Some(made) = wanted.made(name).filter(|_| released) {
-                    wanted.record(name.clone(), LedgerEntry { released: true, ..made });
+                    wanted.to_mut().record(name.clone(), LedgerEntry { released: true, ..made });
                 }
                 continue;
             };
-            if own_stamp(snapshot).is_some_and(|stamp| stamp.set == claim.id) {
+            if own_stamp(snapshot).is_some_and(|stamp| stamp.set == *claim.id) {
                 ours = true;
-                wanted.record(snapshot.name.clone(), LedgerEntry { created: snapshot.created, released: false });
+                let entry = LedgerEntry { created: snapshot.created, released: false };
+                if !wanted.knows(name, entry) {
+                    wanted.to_mut().record(snapshot.name.clone(), entry);
+                }
             }
         }
         // The ledger is about declared snapshots; where it is lost, what a series captures does not begin another.
@@ -481,8 +496,9 @@ impl<'a> Planner<'a> {
             )
         };
         let acts = writes.any(|action| !lost || declared(action.reason.code));
-        let complete = self.domain.ledger.as_ref() == Some(&wanted) && self.domain.ledger_is_current;
-        ((ours || acts || self.domain.ledger.is_some()) && !complete).then_some(wanted)
+        let unchanged = matches!(wanted, Cow::Borrowed(_)) || self.domain.ledger.as_ref() == Some(&*wanted);
+        let complete = unchanged && self.domain.ledger.is_some() && self.domain.ledger_is_current;
+        ((ours || acts || self.domain.ledger.is_some()) && !complete).then(|| wanted.into_owned())
     }
 
     /// What is captured again: when it was captured before.
@@ -513,12 +529,6 @@ struct Mark<'a> {
 /// The stamp of a snapshot that is ours: one that names the snapshot it stands on.
 pub(super) fn own_stamp(snapshot: &ObservedSnapshot) -> Option<&Stamp> {
     snapshot.own_stamp()
-}
-
-/// The snapshots that the sets want to exist, suspended or not.
-fn declared(sets: &[&Document<SnapshotSet>]) -> BTreeSet<SnapshotName> {
-    let snapshots = sets.iter().flat_map(|set| &set.value.spec.snapshots);
-    snapshots.filter(|snapshot| snapshot.state == Presence::Present).map(|snapshot| snapshot.name.clone()).collect()
 }
 
 /// Whether an action is about the snapshot.

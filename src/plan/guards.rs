@@ -20,6 +20,13 @@ pub(super) fn limit_deletes(
     from: usize,
     series: &[(&str, SeriesDeletes)],
 ) {
+    let by_age = |action: &&Action| {
+        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained, ReasonCode::Guard];
+        action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
+    };
+    if !plan.actions[from..].iter().any(|action| by_age(&action)) {
+        return;
+    }
     let limits: BTreeMap<&str, SafetySpec> = host
         .domains
         .iter()
@@ -27,16 +34,14 @@ pub(super) fn limit_deletes(
         .collect();
     let per_host = limits.values().map(|limit| limit.max_deletes.per_host).min();
     let actions = plan.actions.split_off(from);
-    let by_age = |action: &&Action| {
-        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained, ReasonCode::Guard];
-        action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
-    };
+    let mut series_of: BTreeMap<&str, Vec<&SeriesDeletes>> = BTreeMap::new();
+    for (domain, deletes) in series {
+        series_of.entry(domain).or_default().push(deletes);
+    }
     let of_series = |action: &Action| {
-        let of = |(domain, deletes): &&(&str, SeriesDeletes)| {
-            *domain == action.address.domain
-                && action.address.snapshot.as_ref().is_some_and(|name| deletes.names.contains(name))
-        };
-        series.iter().find(of).map(|(_, deletes)| deletes)
+        let name = action.address.snapshot.as_ref()?;
+        let mut here = series_of.get(action.address.domain.as_str())?.iter().copied();
+        here.find(|deletes| deletes.names.contains(name))
     };
     let host_total = actions.iter().filter(by_age).count();
     let mut domain_totals: BTreeMap<String, usize> = BTreeMap::new();

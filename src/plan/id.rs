@@ -1,6 +1,7 @@
 //! The plan's id: a hash of what the declaration asks for and the state it was decided on.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -58,10 +59,12 @@ pub(super) fn plan_id(plan: &Plan) -> String {
             }),
         })
         .collect();
+    let touched: HashSet<_> =
+        declared.iter().map(|action| (action.address.host.as_str(), action.address.domain.as_str())).collect();
     let fingerprints: Vec<_> = plan
         .domains
         .iter()
-        .filter(|d| declared.iter().any(|a| a.address.host == d.host && a.address.domain == d.domain))
+        .filter(|domain| touched.contains(&(domain.host.as_str(), domain.domain.as_str())))
         .map(|domain| (&domain.host, domain.uuid, &domain.fingerprint))
         .collect();
     // These types serialise without fail: no map has a key that is not text.

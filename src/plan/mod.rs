@@ -36,59 +36,49 @@ pub use status::status;
 use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::{RevertRequest, SnapshotSet};
 use crate::model::names::DomainUuid;
-use crate::model::observed::{HostInfo, ObservedState};
+use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedState};
 use crate::model::plan::{Action, ActionKind, Blocked, Plan, PlanSource, PlannedDomain, Summary, Unreadable};
-use crate::model::selector::Selection;
+use crate::model::selector::{Chooser, Selection};
 use crate::model::text::instant;
-
-/// A set with its selectors read.
-struct Chooser<'a> {
-    set: &'a Document<SnapshotSet>,
-    selection: Selection,
-}
-
-/// A RevertRequest with its selectors read.
-struct RevertChooser<'a> {
-    request: &'a Document<RevertRequest>,
-    selection: Selection,
-}
+use crate::parallel::by_pieces;
 
 /// What every domain of a pass is planned with.
 struct Context<'a> {
     desired: &'a DesiredState,
     now: jiff::Timestamp,
-    choosers: Vec<Chooser<'a>>,
+    /// The selectors of the sets.
+    sets: Chooser,
     /// Whether the decisions of retention are to be told, of each snapshot.
     explain: bool,
-    reverts: Vec<RevertChooser<'a>>,
+    /// The selectors of the RevertRequests.
+    reverts: Chooser,
 }
 
 impl<'a> Context<'a> {
     fn new(desired: &'a DesiredState, now: jiff::Timestamp) -> Self {
-        let choosers =
-            desired.sets.iter().map(|set| Chooser { set, selection: Selection::of(&set.value.spec) }).collect();
-        let chooser = |request: &'a Document<RevertRequest>| {
+        let of_request = |request: &Document<RevertRequest>| {
             let spec = &request.value.spec;
-            RevertChooser { request, selection: Selection::new(Some(&spec.hosts), &spec.domains) }
+            Selection::new(Some(&spec.hosts), &spec.domains)
         };
-        let reverts = desired.reverts.iter().map(chooser).collect();
-        Self { desired, now, choosers, explain: false, reverts }
+        Self {
+            desired,
+            now,
+            sets: Chooser::new(desired.sets.iter().map(|set| Selection::of(&set.value.spec))),
+            explain: false,
+            reverts: Chooser::new(desired.reverts.iter().map(of_request)),
+        }
     }
 
     /// The RevertRequests that select a domain, in the order of the manifests.
     fn requests_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<revert::Claim<'a>> {
-        let selects = |chooser: &&RevertChooser<'a>| {
-            chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
-        };
-        self.reverts.iter().filter(selects).map(|chooser| revert::Claim { request: chooser.request }).collect()
+        let places = self.reverts.choosing(host, name, uuid).into_iter();
+        places.map(|place| revert::Claim { request: &self.desired.reverts[place] }).collect()
     }
 
     /// The sets that select a domain, in the order of the manifests.
     fn sets_of(&self, host: &HostInfo, name: &str, uuid: DomainUuid) -> Vec<&'a Document<SnapshotSet>> {
-        let selects = |chooser: &&Chooser<'a>| {
-            chooser.selection.selects_host(host) && chooser.selection.selects_domain(name, uuid)
-        };
-        self.choosers.iter().filter(selects).map(|chooser| chooser.set).collect()
+        let places = self.sets.choosing(host, name, uuid).into_iter();
+        places.map(|place| &self.desired.sets[place]).collect()
     }
 }
 
@@ -103,9 +93,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         let from = plan.actions.len();
         let mut series_deletes = Vec::new();
         let mut needs_room = Vec::new();
-        for domain in &host.domains {
-            let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
-            let pass = domain::plan_domain(&context, host, domain, &sets);
+        for (domain, pass) in host.domains.iter().zip(plan_domains(&context, host)) {
             plan.domains.push(pass.planned);
             if pass.needs_room {
                 let deletes = pass.actions.iter().filter(|action| action.action == ActionKind::Delete).count();
@@ -143,6 +131,22 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         release(&mut plan);
     }
     plan
+}
+
+/// Fewer domains are planned before a thread has started.
+const WORTH_A_THREAD: usize = 64;
+
+/// Plans the domains of a host, several at a time: what one comes to hangs on no other. In their order.
+fn plan_domains(context: &Context<'_>, host: &ObservedHost) -> Vec<DomainPass> {
+    by_pieces(&host.domains, WORTH_A_THREAD, |domains| {
+        let mut claims = None;
+        let plan_one = |domain: &ObservedDomain| {
+            let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
+            let before = claims.take();
+            domain::plan_domain(context, host, domain, claims.insert(claims::collect(sets, before)))
+        };
+        domains.iter().map(plan_one).collect()
+    })
 }
 
 fn summary(plan: &Plan) -> Summary {

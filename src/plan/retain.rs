@@ -7,6 +7,7 @@ use super::complete::{Wholeness, is_consistent};
 use super::deletable::deletable;
 use super::domain::{Planner, own_stamp};
 use super::series::SeriesClaim;
+use crate::model::desired::Origin;
 use crate::model::kinds::{Hold, RetentionSpec};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
@@ -137,16 +138,16 @@ impl<'a> Planner<'a> {
         let Some(Retained { spec, candidates, decisions }) = self.decide(claim, declared) else { return };
         let wording = Wording::new(&candidates, spec);
         let mut doomed: BTreeMap<SnapshotName, String> = BTreeMap::new();
+        let origin = claim.series.origin("");
         for (index, decision) in decisions.iter().enumerate().take(claim.members.len()) {
-            let reasons: Vec<_> = decision.reasons.iter().map(|reason| wording.reason(index, reason)).collect();
             let name = &candidates[index].name;
+            let reasons = wording.reasons(index, &decision.reasons);
             if decision.keep {
-                let code = kept_code(decision);
-                self.keep(claim, name, code, reasons.join("; "));
+                self.keep(&origin, name, kept_code(decision), reasons);
                 continue;
             }
             let saved = decision.saved_by.map(|change| format!("; {} would keep it", wording.change(change)));
-            let text = format!("{}: {}{}", claim.label(), reasons.join("; "), saved.unwrap_or_default());
+            let text = format!("{}: {reasons}{}", claim.label(), saved.unwrap_or_default());
             doomed.insert(name.clone(), text);
         }
         let names = self.delete_all(claim, ReasonCode::Retention, doomed, "/retention");
@@ -157,18 +158,19 @@ impl<'a> Planner<'a> {
     /// `state: absent`: all go but what is held, protected, declared by name or as current, and what must stay for the tree.
     fn drain(&mut self, claim: &SeriesClaim<'a>, declared: &BTreeSet<&SnapshotName>) {
         let mut doomed = BTreeMap::new();
+        let origin = claim.series.origin("");
         for snapshot in &claim.members {
             let name = &snapshot.name;
             match self.set_aside(claim, snapshot, declared) {
                 Some(SetAside::Protected) => {
-                    self.keep(claim, name, ReasonCode::Protected, "it is protected".to_owned());
+                    self.keep(&origin, name, ReasonCode::Protected, "it is protected".to_owned());
                 }
                 Some(SetAside::Held(why)) => {
-                    self.keep(claim, name, ReasonCode::Held, format!("it is on hold: {why}"));
+                    self.keep(&origin, name, ReasonCode::Held, format!("it is on hold: {why}"));
                 }
                 None if self.pointed_at.contains(name) => {
                     let text = "it is declared as the current snapshot".to_owned();
-                    self.keep(claim, name, ReasonCode::Current, text);
+                    self.keep(&origin, name, ReasonCode::Current, text);
                 }
                 None => {
                     doomed.insert(name.clone(), format!("{} is declared with state: absent", claim.label()));
@@ -207,7 +209,7 @@ impl<'a> Planner<'a> {
         let wanted: BTreeSet<SnapshotName> = doomed.keys().cloned().collect();
         for (name, why) in deletable(self.host, self.domain, &wanted) {
             let text = format!("{}; {why}", doomed.remove(&name).unwrap_or_default());
-            self.keep(claim, &name, ReasonCode::Tree, text);
+            self.keep(&claim.series.origin(""), &name, ReasonCode::Tree, text);
         }
         for (name, text) in &doomed {
             if let Some(snapshot) = self.domain.tree.get(name) {
@@ -218,8 +220,8 @@ impl<'a> Planner<'a> {
         doomed.into_keys().collect()
     }
 
-    fn keep(&mut self, claim: &SeriesClaim<'_>, name: &SnapshotName, code: ReasonCode, text: String) {
-        let (address, origin) = (self.address(Some(name)), Some(claim.series.origin("")));
+    fn keep(&mut self, origin: &Origin, name: &SnapshotName, code: ReasonCode, text: String) {
+        let (address, origin) = (self.address(Some(name)), Some(origin.clone()));
         self.kept.push(Kept { address, reason: Reason { code, text }, origin });
     }
 
@@ -261,10 +263,10 @@ impl<'a> Planner<'a> {
 
 /// What keeps a snapshot, where that is not the calendar alone.
 fn kept_code(decision: &Decision) -> ReasonCode {
-    let codes: Vec<Code> = decision.reasons.iter().map(retention::Reason::code).collect();
-    if codes.contains(&Code::Protected) {
+    let has = |code: Code| decision.reasons.iter().any(|reason| reason.code() == code);
+    if has(Code::Protected) {
         ReasonCode::Protected
-    } else if codes.contains(&Code::Held) {
+    } else if has(Code::Held) {
         ReasonCode::Held
     } else {
         ReasonCode::Retention

@@ -61,18 +61,24 @@ pub(super) fn collect<'a>(
     domain: &'a ObservedDomain,
     now: jiff::Timestamp,
 ) -> Vec<SeriesClaim<'a>> {
-    let mut members: BTreeMap<(&SetId, &str), Vec<&ObservedSnapshot>> = BTreeMap::new();
+    // A domain has a few series; their snapshots stand together, as their names begin alike.
+    let mut members: Vec<((&SetId, &str), Vec<&ObservedSnapshot>)> = Vec::new();
     for snapshot in domain.tree.iter() {
         if let Some(stamp) = own_stamp(snapshot)
             && let Some(series) = &stamp.series
         {
-            members.entry((&stamp.set, series)).or_default().push(snapshot);
+            let owner = (&stamp.set, series.as_str());
+            match members.iter_mut().rfind(|(other, _)| *other == owner) {
+                Some((_, members)) => members.push(snapshot),
+                None => members.push((owner, vec![snapshot])),
+            }
         }
     }
     let all = sets.iter().flat_map(|set| EffectiveSeries::all(desired, set));
     all.map(|series| {
         let id = series.set.id();
-        let members = members.get(&(&id, series.series.name.as_str())).cloned().unwrap_or_default();
+        let own = members.iter().find(|(owner, _)| *owner == (&id, series.series.name.as_str()));
+        let members = own.map(|(_, members)| members.clone()).unwrap_or_default();
         let idle = suspended(series.set, now).is_some();
         SeriesClaim { series, id, members, adopted: BTreeMap::new(), created: None, idle }
     })

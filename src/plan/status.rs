@@ -1,5 +1,7 @@
 //! The status: the conditions of every selected domain, from the same plan that apply would carry out.
 
+use std::collections::HashMap;
+
 use super::complete::Wholeness;
 use super::domain::own_stamp;
 use crate::model::observed::{ObservedDomain, ObservedState};
@@ -11,16 +13,22 @@ use crate::model::tree::SnapshotTree;
 
 /// Derives the status of every selected domain from what was observed and planned.
 pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
+    let planned: HashMap<_, _> =
+        plan.domains.iter().map(|planned| ((planned.host.as_str(), planned.uuid), planned)).collect();
+    let mut items = Items::by_domain(plan);
     let mut domains = Vec::new();
     for host in &observed.hosts {
         for domain in &host.domains {
-            let planned = plan.domains.iter().find(|p| p.host == host.info.name && p.uuid == domain.uuid);
-            domains.extend(planned.map(|planned| domain_status(domain, planned, plan)));
+            if let Some(planned) = planned.get(&(host.info.name.as_str(), domain.uuid)) {
+                let items = items.remove(&(planned.host.as_str(), planned.domain.as_str())).unwrap_or_default();
+                domains.push(domain_status(domain, planned, &items));
+            }
         }
     }
-    let of_domain =
-        |item: &Blocked| domains.iter().any(|d| d.host == item.address.host && d.domain == item.address.domain);
-    let blocked: Vec<_> = plan.blocked.iter().filter(|item| !of_domain(item)).cloned().collect();
+    // What is about none of these domains.
+    let mut blocked: Vec<_> = items.into_values().flat_map(|items| items.blocked).collect();
+    blocked.sort_by_key(|(place, _)| *place);
+    let blocked: Vec<_> = blocked.into_iter().map(|(_, item)| item.clone()).collect();
     let ready = domains.iter().filter(|domain| is_ready(domain)).count();
     Status {
         format_version: FORMAT_VERSION,
@@ -36,15 +44,38 @@ pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
     }
 }
 
+/// What a plan says of one domain.
+#[derive(Default)]
+struct Items<'a> {
+    pending: usize,
+    drift: usize,
+    /// Each with its place in the plan.
+    blocked: Vec<(usize, &'a Blocked)>,
+}
+
+impl<'a> Items<'a> {
+    /// By host and domain; looked for in each domain, they would cost their number times that of the domains.
+    fn by_domain(plan: &'a Plan) -> HashMap<(&'a str, &'a str), Self> {
+        fn of(address: &Address) -> (&str, &str) {
+            (&address.host, &address.domain)
+        }
+        let mut all: HashMap<_, Self> = HashMap::new();
+        plan.actions.iter().for_each(|action| all.entry(of(&action.address)).or_default().pending += 1);
+        plan.drift.iter().for_each(|drift| all.entry(of(&drift.address)).or_default().drift += 1);
+        for (place, item) in plan.blocked.iter().enumerate() {
+            all.entry(of(&item.address)).or_default().blocked.push((place, item));
+        }
+        all
+    }
+}
+
 fn is_ready(domain: &DomainStatus) -> bool {
     domain.conditions.iter().any(|condition| condition.kind == ConditionKind::Ready && condition.status)
 }
 
-fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, plan: &Plan) -> DomainStatus {
-    let here = |address: &Address| address.host == planned.host && address.domain == planned.domain;
-    let pending = plan.actions.iter().filter(|action| here(&action.address)).count();
-    let blocked: Vec<_> = plan.blocked.iter().filter(|item| here(&item.address)).cloned().collect();
-    let drift = plan.drift.iter().filter(|drift| here(&drift.address)).count();
+fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, items: &Items<'_>) -> DomainStatus {
+    let Items { pending, drift, ref blocked } = *items;
+    let blocked: Vec<_> = blocked.iter().map(|(_, item)| (*item).clone()).collect();
     let conflicts = blocked.iter().filter(|item| item.code == BlockCode::Conflict).count();
 
     let condition =

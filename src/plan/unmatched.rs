@@ -1,7 +1,10 @@
 //! Selectors that find nothing.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Context;
 use crate::model::desired::{Origin, id_of};
+use crate::model::names::DomainUuid;
 use crate::model::observed::ObservedState;
 use crate::model::plan::{Address, BlockCode, Blocked, Plan, Warning};
 use crate::model::selector::{Pattern, Selection};
@@ -21,22 +24,17 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
     if !observed.unreachable.is_empty() {
         return;
     }
-    let sets = context.choosers.iter().map(|chooser| {
-        let set = chooser.set;
+    let sets = context.desired.sets.iter().zip(context.sets.selections()).map(|(set, selection)| {
         let origin: Box<dyn Fn(&str) -> Origin + '_> = Box::new(|at| set.origin(at));
-        Chosen {
-            label: format!("set {}", set.id()),
-            selection: &chooser.selection,
-            include: &set.value.spec.domains.include,
-            origin,
-        }
+        Chosen { label: format!("set {}", set.id()), selection, include: &set.value.spec.domains.include, origin }
     });
-    let requests = context.reverts.iter().map(|chooser| {
-        let request = chooser.request;
+    let requests = context.desired.reverts.iter().zip(context.reverts.selections()).map(|(request, selection)| {
         let origin: Box<dyn Fn(&str) -> Origin + '_> = Box::new(|at| request.origin(at));
         let label = format!("RevertRequest {}", id_of(&request.value.metadata));
-        Chosen { label, selection: &chooser.selection, include: &request.value.spec.domains.include, origin }
+        Chosen { label, selection, include: &request.value.spec.domains.include, origin }
     });
+    // The names of the hosts that a document is for: mostly those that another one is for too.
+    let mut known: HashMap<Vec<&str>, (HashSet<&str>, HashSet<DomainUuid>)> = HashMap::new();
     for Chosen { label, selection, include, origin } in sets.chain(requests) {
         let hosts: Vec<_> = observed.hosts.iter().filter(|host| selection.selects_host(&host.info)).collect();
         if hosts.is_empty() {
@@ -45,9 +43,19 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
             continue;
         }
         let names: Vec<_> = hosts.iter().flat_map(|host| &host.domain_names).collect();
+        let (by_name, by_uuid) =
+            known.entry(hosts.iter().map(|host| host.info.name.as_str()).collect()).or_insert_with(|| {
+                let by_name: HashSet<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+                (by_name, names.iter().map(|(_, uuid)| *uuid).collect::<HashSet<_>>())
+            });
         for (index, text) in include.iter().enumerate() {
             let Ok(pattern) = Pattern::parse(text) else { continue };
-            if names.iter().any(|(name, uuid)| pattern.matches(name, *uuid)) {
+            let found = match &pattern {
+                Pattern::Name(name) => by_name.contains(name.as_str()),
+                Pattern::Uuid(uuid) => by_uuid.contains(uuid),
+                Pattern::Glob(_) => names.iter().any(|(name, uuid)| pattern.matches(name, *uuid)),
+            };
+            if found {
                 continue;
             }
             let origin = origin(&format!("/spec/domains/include/{index}"));

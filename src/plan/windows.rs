@@ -1,6 +1,6 @@
 //! Windows of the SafetyPolicies: what may be deleted only in certain hours, and when they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Context;
 use crate::model::desired::Document;
@@ -20,11 +20,9 @@ pub(super) fn close(
 ) -> Option<jiff::Timestamp> {
     let mut closed: BTreeMap<&str, Option<jiff::Timestamp>> = BTreeMap::new();
     let mut end: Option<jiff::Timestamp> = None;
-    let deletes = |name: &str| {
-        let here = |action: &Action| action.action == ActionKind::Delete && action.address.domain == name;
-        plan.actions[from..].iter().any(here)
-    };
-    for domain in host.domains.iter().filter(|domain| deletes(&domain.name)) {
+    let deletes = plan.actions[from..].iter().filter(|action| action.action == ActionKind::Delete);
+    let deletes: HashSet<&str> = deletes.map(|action| action.address.domain.as_str()).collect();
+    for domain in host.domains.iter().filter(|domain| deletes.contains(domain.name.as_str())) {
         let policies = windows(context, &host.info, (&domain.name, domain.uuid));
         match closed_until(&policies, WindowAction::Delete, context.now) {
             Some(opens) => drop(closed.insert(&domain.name, opens)),

@@ -54,7 +54,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         next_due: None,
         chains: Vec::new(),
         ledger: None,
-        declared: std::collections::BTreeSet::new(),
+        declared: Default::default(),
         lost: std::collections::BTreeMap::new(),
         trust_unreadable_chains: false,
     }

@@ -83,7 +83,8 @@ impl std::fmt::Display for Bucket {
 
 /// The date so many days after 1970-01-01. Days come from timestamps, which are all within the calendar.
 fn date_of(day: i32) -> Date {
-    Date::constant(1970, 1, 1).saturating_add(i64::from(day).days())
+    let midnight = Timestamp::from_second(i64::from(day) * DAY).unwrap_or(Timestamp::MAX);
+    Offset::UTC.to_datetime(midnight).date()
 }
 
 /// The calendar of a zone, remembering the stretch it was asked about last.

@@ -1,5 +1,7 @@
 //! Reasons and changes in words.
 
+use std::fmt::{self, Write as _};
+
 use super::candidate::{Candidate, SetAside};
 use super::reason::{Change, Reason};
 use super::rule::{Period, Reach, Rule};
@@ -21,41 +23,19 @@ impl<'a> Wording<'a> {
 
     /// A reason about the candidate at an index of the input, as `daily 3 of 7: 2026-11-20`.
     pub fn reason(&self, index: usize, reason: &Reason) -> String {
-        let spec = self.spec;
-        match reason {
-            Reason::Rule { rule, bucket, ordinal } => {
-                let name = rule.name();
-                let name = match rule.reach {
-                    Reach::Count => format!("{name} {ordinal} of {}", spec.keep.count(rule.period)),
-                    Reach::Span => format!("{name} {}", text(spec.keep.span(rule.period))),
-                };
-                if rule.period == Period::Each { name } else { format!("{name}: {bucket}") }
-            }
-            Reason::Oldest { period, counted } => {
-                let name = Rule::count(*period).name();
-                format!("the oldest, as {name} has only {counted} of {}", spec.keep.count(*period))
-            }
-            Reason::Newest => "the newest of its series".to_owned(),
-            Reason::Current => "the domain's current snapshot".to_owned(),
-            Reason::Held => match self.candidates.get(index).and_then(|candidate| candidate.set_aside.as_ref()) {
-                Some(SetAside::Held(why)) => format!("held: {why}"),
-                _ => "held".to_owned(),
-            },
-            Reason::Protected => "protected".to_owned(),
-            Reason::MinimumAge(until) => {
-                let until = until.map(|until| format!(", until {until:.0}")).unwrap_or_default();
-                format!("younger than minimumAge {}{until}", text(spec.minimum_age.as_ref()))
-            }
-            Reason::MinimumCount(ordinal) => {
-                format!("complete, and {ordinal} of minimumCount {}", spec.minimum_count)
-            }
-            Reason::Clock(at) => format!("its time {at:.0} lies ahead: a clock is or was wrong"),
-            Reason::Superseded { rule, bucket, by } => {
-                format!("{} {bucket} is kept as {}", rule.name(), self.name(*by))
-            }
-            Reason::Beyond => "no rule reaches back to it".to_owned(),
-            Reason::MaximumAge => format!("older than maximumAge {}", text(spec.maximum_age.as_ref())),
+        self.reasons(index, std::slice::from_ref(reason))
+    }
+
+    /// Several of them, with `; ` between them.
+    pub fn reasons(&self, index: usize, reasons: &[Reason]) -> String {
+        // Long enough for most.
+        let mut text = String::with_capacity(64);
+        for (place, reason) in reasons.iter().enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{between}{}", Worded { wording: self, index, reason });
         }
+        text
     }
 
     /// A change as it is written in the policy, as `daily: 8`.
@@ -68,6 +48,53 @@ impl<'a> Wording<'a> {
 
     fn name(&self, index: usize) -> String {
         self.candidates.get(index).map(|candidate| &candidate.name).map(SnapshotName::to_string).unwrap_or_default()
+    }
+}
+
+/// A reason that is written where it is shown.
+struct Worded<'a> {
+    wording: &'a Wording<'a>,
+    index: usize,
+    reason: &'a Reason,
+}
+
+impl fmt::Display for Worded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Wording { candidates, spec } = *self.wording;
+        match self.reason {
+            Reason::Rule { rule, bucket, ordinal } => {
+                let name = rule.name();
+                match rule.reach {
+                    Reach::Count => write!(f, "{name} {ordinal} of {}", spec.keep.count(rule.period))?,
+                    Reach::Span => write!(f, "{name} {}", text(spec.keep.span(rule.period)))?,
+                }
+                if rule.period == Period::Each { Ok(()) } else { write!(f, ": {bucket}") }
+            }
+            Reason::Oldest { period, counted } => {
+                let name = Rule::count(*period).name();
+                write!(f, "the oldest, as {name} has only {counted} of {}", spec.keep.count(*period))
+            }
+            Reason::Newest => f.write_str("the newest of its series"),
+            Reason::Current => f.write_str("the domain's current snapshot"),
+            Reason::Held => match candidates.get(self.index).and_then(|candidate| candidate.set_aside.as_ref()) {
+                Some(SetAside::Held(why)) => write!(f, "held: {why}"),
+                _ => f.write_str("held"),
+            },
+            Reason::Protected => f.write_str("protected"),
+            Reason::MinimumAge(until) => {
+                write!(f, "younger than minimumAge {}", text(spec.minimum_age.as_ref()))?;
+                until.map_or(Ok(()), |until| write!(f, ", until {until:.0}"))
+            }
+            Reason::MinimumCount(ordinal) => {
+                write!(f, "complete, and {ordinal} of minimumCount {}", spec.minimum_count)
+            }
+            Reason::Clock(at) => write!(f, "its time {at:.0} lies ahead: a clock is or was wrong"),
+            Reason::Superseded { rule, bucket, by } => {
+                write!(f, "{} {bucket} is kept as {}", rule.name(), self.wording.name(*by))
+            }
+            Reason::Beyond => f.write_str("no rule reaches back to it"),
+            Reason::MaximumAge => write!(f, "older than maximumAge {}", text(spec.maximum_age.as_ref())),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ fn captures_follow_the_run_state() {
             ("vdb".to_owned(), Storage::Internal),
             ("hdc".to_owned(), Storage::No),
         ]);
-        assert_eq!((&snapshot.disks, snapshot.description.human.as_str()), (&disks, "text"));
+        assert_eq!((&*snapshot.disks, snapshot.description.human.as_str()), (&disks, "text"));
         assert!(!snapshot.is_external());
     }
     let domain = guest.listed(host.as_ref());
@@ -243,7 +243,7 @@ fn the_ledger_is_kept_live_stored_and_in_later_captures() {
 
     let domain = guest.listed(host.as_ref());
     let made = host.create(&domain, &request(host.as_ref(), &domain, "s", "")).expect("captured");
-    assert_eq!(host.snapshot(&domain, &made).expect("read").ledger, Some(ledger));
+    assert_eq!(host.snapshot(&domain, &made).expect("read").ledger.as_deref(), Some(&ledger));
     let error = host.write_ledger(&domain, &Ledger::empty(domain.uuid), LedgerScope::Config);
     assert!(error.is_ok(), "a running domain's stored definition can be written alone");
 }

@@ -331,10 +331,10 @@ impl Host for Model {
                 state: "running".to_owned(),
                 description: Description::parse(&request.description),
                 memory: Storage::Internal,
-                disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
+                disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]).into(),
                 files: None,
-                definition: Some(Box::new(KeptDefinition { disks, memory_kib: None })),
-                ledger: domain.ledger.clone(),
+                definition: Some(KeptDefinition { disks, memory_kib: None }.into()),
+                ledger: domain.ledger.clone().map(Box::new),
                 digest: digest(&request.description, at.as_second()),
             };
             let before = domain.snapshots.insert(name.clone(), snapshot);
@@ -381,7 +381,7 @@ impl Host for Model {
         let name = &snapshot.name;
         self.write(domain, format!("revert {}/{name}", domain.name), |domain, _| {
             // libvirt brings the metadata of that time back too.
-            domain.ledger = domain.snapshots.get(name).and_then(|target| target.ledger.clone());
+            domain.ledger = domain.snapshots.get(name).and_then(|target| target.ledger.as_deref().cloned());
             domain.current = Some(name.clone());
         })
     }

@@ -327,7 +327,7 @@ fn lacks(read: &ObservedSnapshot, capture: &Capture) -> Option<String> {
         return Some("its memory is not where it should be".to_owned());
     }
     let wanted = overlays(capture);
-    for (target, storage) in &read.disks {
+    for (target, storage) in read.disks.iter() {
         if (*storage == Storage::External) != wanted.contains_key(target) {
             return Some(format!("disk {} is not captured as it should be", printable(target)));
         }

@@ -1,10 +1,10 @@
 //! The ledger as an element of a domain's `<metadata>`.
 
 use quick_xml::Writer;
-use roxmltree::Node;
 use uuid::Uuid;
 
-use super::{XmlError, child};
+use super::XmlError;
+use super::walk::{Element, Walk};
 use crate::model::ledger::{LEDGER_NAMESPACE, Ledger, LedgerEntry};
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::revert::{RevertNote, add_note};
@@ -39,29 +39,50 @@ pub(in crate::libvirt) fn write(ledger: &Ledger) -> Result<String, XmlError> {
     String::from_utf8(writer.into_inner()).map_err(|error| XmlError::new(error.to_string()))
 }
 
-/// Reads the ledger of a `<domain>` or `<inactiveDomain>`. An entry that cannot be read is left out: an older or damaged
-/// copy then knows less, and the other copies and the planner's rules make up for it.
-pub(super) fn read(domain: Node<'_, '_>) -> Option<Ledger> {
-    let element = child(domain, "metadata")?
-        .children()
-        .find(|node| node.is_element() && node.has_tag_name((LEDGER_NAMESPACE, "ledger")))?;
-    let mut ledger = Ledger::empty(DomainUuid(Uuid::try_parse(element.attribute("domain")?).ok()?));
-    let named = |name| element.children().filter(move |node| node.is_element() && node.tag_name().name() == name);
-    for note in named("revert").filter_map(|revert| RevertNote::parse(revert.attribute("note")?)) {
-        add_note(&mut ledger.reverts, note);
-    }
-    for made in named("made") {
-        let (Some(name), Some(created)) = (made.attribute("name"), made.attribute("created")) else { continue };
-        let Ok(created) = created.parse() else { continue };
-        let released = made.attribute("released") == Some("true");
-        ledger.record(SnapshotName::observed(name), LedgerEntry { created, released });
-    }
-    Some(ledger)
+/// Reads the ledger in a domain's `<metadata>`. An entry that cannot be read is left out: an older or damaged copy then knows
+/// less, and the other copies and the planner's rules make up for it.
+pub(super) fn read<'x>(walk: &mut Walk<'x>, metadata: &Element<'x>) -> Result<Option<Ledger>, XmlError> {
+    let mut found = None;
+    walk.children(metadata, |walk, element| {
+        if found.is_none() && walk.is_in(element, LEDGER_NAMESPACE, "ledger")? {
+            found = Some(read_entries(walk, element)?);
+        }
+        Ok(())
+    })?;
+    Ok(found.flatten())
+}
+
+fn read_entries<'x>(walk: &mut Walk<'x>, element: &Element<'x>) -> Result<Option<Ledger>, XmlError> {
+    let domain = element.attribute("domain")?;
+    let Some(domain) = domain.and_then(|domain| Uuid::try_parse(&domain).ok()) else { return Ok(None) };
+    let mut ledger = Ledger::empty(DomainUuid(domain));
+    walk.children(element, |_, entry| {
+        match entry.local_name() {
+            "revert" => {
+                let note = entry.attribute("note")?.and_then(|note| RevertNote::parse(&note));
+                note.into_iter().for_each(|note| add_note(&mut ledger.reverts, note));
+            }
+            "made" => {
+                let [name, created, released] = entry.attributes(["name", "created", "released"])?;
+                if let (Some(name), Some(Ok(created))) = (name, created.map(|created| created.parse())) {
+                    let released = released.as_deref() == Some("true");
+                    ledger.record(SnapshotName::observed(name), LedgerEntry { created, released });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(Some(ledger))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_domain(xml: &str) -> Option<Ledger> {
+        super::super::domain::read(xml).expect("valid").ledger
+    }
 
     #[test]
     fn what_libvirt_returns_reads_back_equal() {
@@ -80,8 +101,7 @@ mod tests {
             .replace("<revert ", "<snapward:revert ")
             .replace("<made ", "<snapward:made ");
         let xml = format!("<domain><metadata><x/>{stored}</metadata></domain>");
-        let document = roxmltree::Document::parse(&xml).expect("valid");
-        assert_eq!(read(document.root_element()), Some(ledger));
+        assert_eq!(read_domain(&xml), Some(ledger));
     }
 
     #[test]
@@ -90,7 +110,7 @@ mod tests {
             let xml = format!(
                 "<domain><metadata><l:ledger xmlns:l='{LEDGER_NAMESPACE}' {attributes}>{inner}</l:ledger></metadata></domain>"
             );
-            read(roxmltree::Document::parse(&xml).expect("valid").root_element())
+            read_domain(&xml)
         };
         let domain = "domain='00000000-0000-0000-0000-000000000007'";
         let empty = Ledger::empty(DomainUuid(Uuid::from_u128(7)));

@@ -3,9 +3,8 @@
 
 use roxmltree::Node;
 
-use super::domain::read_source;
-use super::snapshot::root;
-use super::{XmlError, child, children, parse, text};
+use super::disk::source_of;
+use super::{XmlError, child, children, parse, root, text};
 use crate::model::act::{CaptureSpec, MemorySpec};
 use crate::model::kinds::{CaptureDisk, DiskLocation, SourceType};
 use crate::model::text::printable;
@@ -53,10 +52,12 @@ fn disk(element: Node<'_, '_>) -> Result<CaptureDisk, XmlError> {
     let source = child(element, "source");
     source.map_or(Ok(()), |source| only(source, &["file", "dev", "index"], &["seclabel"]))?;
     Ok(CaptureDisk {
-        target: element.attribute("name").ok_or_else(|| XmlError::missing("name", element))?.to_owned(),
+        target: element.attribute("name").ok_or_else(|| XmlError::missing("name", "disk"))?.to_owned(),
         location: element.attribute("snapshot").map(location).transpose()?,
         format: driver.and_then(|driver| driver.attribute("type")).map(str::to_owned),
-        file: source.and_then(|source| read_source(source, element.attribute("type").unwrap_or("file"))),
+        file: source.and_then(|source| {
+            source_of(element.attribute("type").unwrap_or("file"), |name| source.attribute(name).map(str::to_owned))
+        }),
         source_type,
     })
 }

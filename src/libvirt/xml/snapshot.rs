@@ -1,12 +1,14 @@
 //! Reads a snapshot.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use roxmltree::Node;
 use sha2::{Digest, Sha256};
 
-use super::domain::{memory_kib, read_disk as read_domain_disk, read_source};
-use super::{XmlError, child, children, ledger, parse, text};
+use super::disk::{read as read_disk, read_source};
+use super::domain::read_memory_kib;
+use super::walk::{Element, Walk};
+use super::{SNAPSHOT, XmlError, ledger, no_snapshot, own_name};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
@@ -14,66 +16,194 @@ use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.
 pub(in crate::libvirt) fn read(xml: &str) -> Result<ObservedSnapshot, XmlError> {
-    read_root(xml, root(&parse(xml)?)?)
+    read_with_domain(xml).map(|(snapshot, _)| snapshot)
 }
 
 /// As [`read`], with the UUID of the domain that the snapshot was taken of.
 pub(in crate::libvirt) fn read_with_domain(xml: &str) -> Result<(ObservedSnapshot, Option<DomainUuid>), XmlError> {
-    let document = parse(xml)?;
-    let root = root(&document)?;
-    let uuid = child(root, "domain").and_then(|domain| child(domain, "uuid")).map(text);
-    let uuid = uuid.and_then(|uuid| uuid.trim().parse().ok()).map(DomainUuid);
-    Ok((read_root(xml, root)?, uuid))
+    let mut parts = Parts::default();
+    Walk::document(xml, |walk, root| {
+        if root.name() != SNAPSHOT {
+            return Err(no_snapshot());
+        }
+        walk.children(root, |walk, child| parts.read(walk, child))
+    })?;
+    let domain = parts.domain.as_ref().and_then(|domain| domain.uuid.as_deref());
+    let uuid = domain.and_then(|uuid| uuid.trim().parse().ok()).map(DomainUuid);
+    Ok((parts.put_together(xml)?, uuid))
 }
 
-fn read_root(xml: &str, root: Node<'_, '_>) -> Result<ObservedSnapshot, XmlError> {
-    let created = child(root, "creationTime")
-        .and_then(|time| text(time).trim().parse().ok())
-        .ok_or_else(|| XmlError::missing("readable <creationTime>", root))?;
-    let parent = child(root, "parent").and_then(|parent| child(parent, "name")).map(text);
-    let disks: BTreeMap<_, _> = match child(root, "disks") {
-        Some(disks) => children(disks, "disk").map(read_disk).collect::<Result<_, _>>()?,
-        None => BTreeMap::new(),
-    };
-    let mut snapshot = ObservedSnapshot {
-        name: name(root)?,
-        parent: parent.map(SnapshotName::observed),
-        created,
-        state: child(root, "state").map(text).unwrap_or_default(),
-        description: Description::parse(&child(root, "description").map(text).unwrap_or_default()),
-        memory: child(root, "memory").map_or(Storage::No, |memory| storage(memory.attribute("snapshot"))),
-        disks,
-        files: None,
-        definition: child(root, "domain").map(read_definition).transpose()?.map(Box::new),
-        ledger: embedded_ledger(root),
-        digest: Sha256::digest(xml.as_bytes()).into(),
-    };
-    if snapshot.is_external() {
-        snapshot.files = Some(Box::new(read_files(root, snapshot.definition.as_deref())));
+/// The children of the root; of several that have one name the first counts, as it does for libvirt.
+#[derive(Default)]
+struct Parts {
+    name: Option<String>,
+    parent: Option<Option<String>>,
+    created: Option<String>,
+    state: Option<String>,
+    description: Option<String>,
+    /// Its place, and its file.
+    memory: Option<(Storage, Option<String>)>,
+    disks: Option<Vec<SnapshotDisk>>,
+    revert_disks: Option<Vec<SnapshotDisk>>,
+    domain: Option<Embedded>,
+    /// The definition for the next start, of a running domain.
+    inactive: Option<Embedded>,
+}
+
+/// A disk of a snapshot.
+struct SnapshotDisk {
+    target: Option<String>,
+    storage: Storage,
+    /// The file or device of its own, with the format.
+    overlay: Option<(String, String)>,
+    /// Set on the disk of the snapshot that was merged into, and taken away when the merge is through
+    /// (qemuSnapshotSetInvalid).
+    unfinished: bool,
+}
+
+/// A definition of the domain in a snapshot.
+#[derive(Default)]
+struct Embedded {
+    uuid: Option<String>,
+    ledger: Option<Ledger>,
+    definition: KeptDefinition,
+}
+
+impl Parts {
+    fn read<'x>(&mut self, walk: &mut Walk<'x>, child: &Element<'x>) -> Result<(), XmlError> {
+        match child.name() {
+            "name" if self.name.is_none() => self.name = Some(walk.text(child)?),
+            "parent" if self.parent.is_none() => self.parent = Some(read_parent(walk, child)?),
+            "creationTime" if self.created.is_none() => self.created = Some(walk.text(child)?),
+            "state" if self.state.is_none() => self.state = Some(walk.text(child)?),
+            "description" if self.description.is_none() => self.description = Some(walk.text(child)?),
+            "memory" if self.memory.is_none() => {
+                let [place, file] = child.attributes(["snapshot", "file"])?;
+                self.memory = Some((storage(place.as_deref()), file.map(Cow::into_owned)));
+            }
+            "disks" if self.disks.is_none() => self.disks = Some(read_disks(walk, child)?),
+            "revertDisks" if self.revert_disks.is_none() => self.revert_disks = Some(read_disks(walk, child)?),
+            "domain" if self.domain.is_none() => self.domain = Some(Embedded::read(walk, child, true)?),
+            "inactiveDomain" if self.inactive.is_none() => {
+                self.inactive = Some(Embedded::read(walk, child, false)?);
+            }
+            _ => {}
+        }
+        Ok(())
     }
-    Ok(snapshot)
+
+    fn put_together(mut self, xml: &str) -> Result<ObservedSnapshot, XmlError> {
+        let created = self.created.and_then(|created| created.trim().parse().ok());
+        let (memory, memory_file) = self.memory.unwrap_or((Storage::No, None));
+        let named = self.disks.as_deref().unwrap_or_default().iter();
+        let disks = named.map(|disk| match &disk.target {
+            Some(target) => Ok((target.clone(), disk.storage)),
+            None => Err(XmlError::missing("name", "disk")),
+        });
+        let mut snapshot = ObservedSnapshot {
+            created: created.ok_or_else(|| XmlError::missing("readable <creationTime>", SNAPSHOT))?,
+            disks: disks.collect::<Result<BTreeMap<_, _>, _>>()?.into(),
+            name: own_name(self.name)?,
+            parent: self.parent.flatten().map(SnapshotName::observed),
+            state: self.state.unwrap_or_default(),
+            description: Description::parse(&self.description.unwrap_or_default()),
+            memory,
+            files: None,
+            ledger: embedded_ledger(self.domain.as_mut(), self.inactive).map(Box::new),
+            definition: self.domain.map(|domain| domain.definition.into()),
+            digest: Sha256::digest(xml.as_bytes()).into(),
+        };
+        if snapshot.is_external() {
+            let mut files = SnapshotFiles { memory: memory_file, ..SnapshotFiles::default() };
+            add_overlays(&mut files, self.disks.unwrap_or_default(), self.revert_disks.unwrap_or_default());
+            add_bases(&mut files, snapshot.definition.as_deref());
+            snapshot.files = Some(Box::new(files));
+        }
+        Ok(snapshot)
+    }
 }
 
-fn read_definition(domain: Node<'_, '_>) -> Result<KeptDefinition, XmlError> {
-    let disks = child(domain, "devices").into_iter().flat_map(|devices| children(devices, "disk"));
-    Ok(KeptDefinition { disks: disks.map(read_domain_disk).collect::<Result<_, _>>()?, memory_kib: memory_kib(domain) })
+impl Embedded {
+    /// Reads a definition; its disks and memory only where they are kept.
+    fn read<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, kept: bool) -> Result<Self, XmlError> {
+        let (mut read, mut memory_kib) = (Self::default(), None);
+        walk.children(domain, |walk, child| {
+            match child.name() {
+                "uuid" if read.uuid.is_none() => read.uuid = Some(walk.text(child)?),
+                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child)?,
+                "memory" if kept && memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
+                "devices" if kept => walk.children(child, |walk, device| {
+                    if device.name() == "disk" {
+                        read.definition.disks.push(read_disk(walk, device)?);
+                    }
+                    Ok(())
+                })?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        read.definition.memory_kib = memory_kib.flatten();
+        Ok(read)
+    }
 }
 
-/// The files of the external parts.
-fn read_files(root: Node<'_, '_>, definition: Option<&KeptDefinition>) -> SnapshotFiles {
-    let mut files = SnapshotFiles {
-        memory: child(root, "memory").and_then(|memory| memory.attribute("file")).map(str::to_owned),
-        ..SnapshotFiles::default()
-    };
-    files.overlays = read_overlays(root, "disks", &mut files.formats);
-    files.revert_overlays = read_overlays(root, "revertDisks", &mut files.formats);
-    for disk in child(root, "disks").into_iter().flat_map(|disks| children(disks, "disk")) {
-        // Set on the disk of the snapshot that was merged into, and taken away when the merge is through
-        // (qemuSnapshotSetInvalid).
-        if child(disk, "snapshotDeleteInProgress").is_some() {
-            files.unfinished.extend(disk.attribute("name").map(str::to_owned));
+fn read_parent<'x>(walk: &mut Walk<'x>, parent: &Element<'x>) -> Result<Option<String>, XmlError> {
+    let mut name = None;
+    walk.children(parent, |walk, child| {
+        if child.name() == "name" && name.is_none() {
+            name = Some(walk.text(child)?);
+        }
+        Ok(())
+    })?;
+    Ok(name)
+}
+
+fn read_disks<'x>(walk: &mut Walk<'x>, disks: &Element<'x>) -> Result<Vec<SnapshotDisk>, XmlError> {
+    let mut read = Vec::new();
+    walk.children(disks, |walk, disk| {
+        if disk.name() == "disk" {
+            read.push(read_snapshot_disk(walk, disk)?);
+        }
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+fn read_snapshot_disk<'x>(walk: &mut Walk<'x>, disk: &Element<'x>) -> Result<SnapshotDisk, XmlError> {
+    let [target, place, source_type] = disk.attributes(["name", "snapshot", "type"])?;
+    let source_type = source_type.unwrap_or(Cow::Borrowed("file"));
+    let (mut source, mut format, mut unfinished) = (None, None, false);
+    walk.children(disk, |_, child| {
+        match child.name() {
+            "source" if source.is_none() => source = Some(read_source(child, &source_type)?),
+            "driver" if format.is_none() => format = Some(child.attribute("type")?.map(Cow::into_owned)),
+            "snapshotDeleteInProgress" => unfinished = true,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    let on_path = matches!(&*source_type, "file" | "block");
+    // libvirt's default for an overlay.
+    let format = || format.flatten().unwrap_or_else(|| "qcow2".to_owned());
+    let overlay = source.flatten().filter(|_| on_path).map(|source| (source, format()));
+    Ok(SnapshotDisk { target: target.map(Cow::into_owned), storage: storage(place.as_deref()), overlay, unfinished })
+}
+
+/// The overlays of the capture and of a revert, and what an interrupted deletion left marked.
+fn add_overlays(files: &mut SnapshotFiles, disks: Vec<SnapshotDisk>, revert_disks: Vec<SnapshotDisk>) {
+    files.unfinished.extend(disks.iter().filter(|disk| disk.unfinished).filter_map(|disk| disk.target.clone()));
+    for (disks, overlays) in [(disks, &mut files.overlays), (revert_disks, &mut files.revert_overlays)] {
+        for disk in disks {
+            if let (Some(target), Some((source, format))) = (disk.target, disk.overlay) {
+                files.formats.insert(source.clone(), format);
+                overlays.insert(target, source);
+            }
         }
     }
+}
+
+/// The images that the capture froze.
+fn add_bases(files: &mut SnapshotFiles, definition: Option<&KeptDefinition>) {
     for disk in definition.into_iter().flat_map(|definition| &definition.disks) {
         let on_path = matches!(disk.source_type.as_str(), "file" | "block");
         if let Some(source) = disk.source.as_ref().filter(|_| on_path) {
@@ -81,48 +211,6 @@ fn read_files(root: Node<'_, '_>, definition: Option<&KeptDefinition>) -> Snapsh
             files.bases.insert(disk.target.clone(), source.clone());
         }
     }
-    files
-}
-
-/// The files of the disks in a list, by target; their formats go to `formats`.
-fn read_overlays(root: Node<'_, '_>, list: &str, formats: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let mut overlays = BTreeMap::new();
-    for disk in child(root, list).into_iter().flat_map(|disks| children(disks, "disk")) {
-        let source_type = disk.attribute("type").unwrap_or("file");
-        let source = child(disk, "source").and_then(|source| read_source(source, source_type));
-        let (Some(target), Some(source), "file" | "block") = (disk.attribute("name"), source, source_type) else {
-            continue;
-        };
-        // libvirt's default for an overlay.
-        let format = child(disk, "driver").and_then(|driver| driver.attribute("type")).unwrap_or("qcow2");
-        formats.insert(source.clone(), format.to_owned());
-        overlays.insert(target.to_owned(), source);
-    }
-    overlays
-}
-
-/// The root element of a snapshot's document.
-pub(super) fn root<'a, 'i>(document: &'a roxmltree::Document<'i>) -> Result<Node<'a, 'i>, XmlError> {
-    let root = document.root_element();
-    if root.has_tag_name("domainsnapshot") {
-        Ok(root)
-    } else {
-        Err(XmlError::new("the document is not a <domainsnapshot>"))
-    }
-}
-
-/// The snapshot's own name.
-pub(super) fn name(root: Node<'_, '_>) -> Result<SnapshotName, XmlError> {
-    child(root, "name")
-        .map(text)
-        .filter(|name| !name.is_empty())
-        .map(SnapshotName::observed)
-        .ok_or_else(|| XmlError::missing("<name>", root))
-}
-
-fn read_disk(disk: Node<'_, '_>) -> Result<(String, Storage), XmlError> {
-    let target = disk.attribute("name").ok_or_else(|| XmlError::missing("name", disk))?;
-    Ok((target.to_owned(), storage(disk.attribute("snapshot"))))
 }
 
 /// What is neither captured nor internal counts as external: the careful reading, under which nothing is deleted or
@@ -138,10 +226,13 @@ fn storage(location: Option<&str>) -> Storage {
 
 /// A snapshot of a running domain embeds two definitions, the live one and the stored one; each has its copy. Copies
 /// that name another domain than the embedded one come from a clone: they count only where there is no better.
-fn embedded_ledger(root: Node<'_, '_>) -> Option<Ledger> {
-    let embedded: Vec<_> = ["domain", "inactiveDomain"].iter().filter_map(|name| child(root, name)).collect();
-    let uuid = embedded.iter().find_map(|domain| child(*domain, "uuid")).map(text);
-    let mut copies: Vec<_> = embedded.iter().filter_map(|domain| ledger::read(*domain)).collect();
+fn embedded_ledger(domain: Option<&mut Embedded>, inactive: Option<Embedded>) -> Option<Ledger> {
+    let mut embedded: Vec<_> =
+        domain.into_iter().map(|domain| (domain.uuid.as_deref(), domain.ledger.take())).collect();
+    let inactive = inactive.unwrap_or_default();
+    embedded.push((inactive.uuid.as_deref(), inactive.ledger));
+    let uuid = embedded.iter().find_map(|(uuid, _)| *uuid).map(str::to_owned);
+    let mut copies: Vec<_> = embedded.into_iter().filter_map(|(_, ledger)| ledger).collect();
     copies.sort_by_key(|copy| uuid.as_deref() != Some(copy.domain.to_string().as_str()));
     let mut copies = copies.into_iter();
     let mut first = copies.next()?;
@@ -168,7 +259,7 @@ mod tests {
         assert_eq!(read.state, "running");
         assert_eq!(read.description.human, "a b<x>&\n tail ");
         assert_eq!(read.memory, Storage::Internal);
-        assert_eq!(read.disks, BTreeMap::from([("vda".into(), Storage::Internal), ("hda".into(), Storage::No)]));
+        assert_eq!(*read.disks, BTreeMap::from([("vda".into(), Storage::Internal), ("hda".into(), Storage::No)]));
         assert!(!read.is_external());
         assert_eq!(read.ledger, None);
     }

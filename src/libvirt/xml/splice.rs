@@ -10,8 +10,7 @@ use std::ops::Range;
 use quick_xml::escape::escape;
 use roxmltree::{Attribute, Node};
 
-use super::snapshot::{name, root};
-use super::{XmlError, child, children, parse};
+use super::{XmlError, child, children, own_name, parse, root, text};
 use crate::host::{MergedDisk, RedefineRequest};
 use crate::model::names::SnapshotName;
 use crate::model::text::{first_forbidden, fold_newlines};
@@ -29,9 +28,10 @@ pub(in crate::libvirt) struct Spliced<'a> {
 pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) -> Result<Spliced<'a>, XmlError> {
     let document = parse(xml)?;
     let root = root(&document)?;
-    let name_element = child(root, "name").ok_or_else(|| XmlError::missing("<name>", root))?;
+    let name_element = child(root, "name");
+    let name = own_name(name_element.map(text))?;
     // New elements go right behind the name; the order of elements means nothing to libvirt here.
-    let behind_name = name_element.range().end;
+    let behind_name = name_element.map_or(0, |element| element.range().end);
     let place = |element: &str| child(root, element).map_or(behind_name..behind_name, |node| node.range());
 
     let mut edits: Vec<(Range<usize>, String)> = Vec::new();
@@ -61,7 +61,7 @@ pub(in crate::libvirt) fn splice<'a>(xml: &'a str, request: &RedefineRequest) ->
     for (range, text) in edits {
         out.to_mut().replace_range(range, &text);
     }
-    Ok(Spliced { xml: out, name: name(root)? })
+    Ok(Spliced { xml: out, name })
 }
 
 /// The element that names the overlays of a revert, as libvirt writes it. A revert makes files only, in qcow2

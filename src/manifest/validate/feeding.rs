@@ -9,7 +9,6 @@ use crate::model::kinds::{
     SnapshotSet,
 };
 use crate::retention::{Period, Reach, Rule, most_kept};
-use crate::schedule::Timetable;
 
 /// Images that a chain holds besides the series' own: the one that is written to, and one captured before another goes.
 const OTHER_IMAGES: u64 = 2;
@@ -40,7 +39,7 @@ pub(super) fn check(
     let (Some(schedule), Some(spec)) = (schedule, choice.and_then(|choice| policy(set, choice, scope))) else {
         return None;
     };
-    let gap = Timetable::of(schedule).ok().and_then(|timetable| timetable.shortest_gap())?;
+    let gap = scope.shortest_gap(schedule)?;
     let place = format!("{at}/{}", if series.retention.is_some() { "retention" } else { "template" });
     let starved = |rule: &Rule| {
         rule.period != Period::Each && rule.reach == Reach::Count && gap.as_secs() > rule.period.shortest_seconds()

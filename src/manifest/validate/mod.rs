@@ -12,8 +12,11 @@ mod series;
 mod set;
 
 use crate::model::text::suggestion;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+
+use jiff::SignedDuration;
 
 use super::decode::{AnyDocument, Decoded};
 use super::diagnostic::{Code, Diagnostic};
@@ -21,7 +24,8 @@ use super::gate::MAX_FAULTS;
 use super::kind::Kind;
 use super::source::Text;
 use super::tree::{Tree, shown};
-use crate::model::kinds::{Metadata, SeriesTemplate, SnapshotSet};
+use crate::model::kinds::{Metadata, Schedule, SeriesTemplate, SnapshotSet};
+use crate::schedule::Timetable;
 
 /// One document and where its values stand.
 pub(super) struct Entry<'a> {
@@ -70,9 +74,19 @@ struct Scope<'a> {
     by_name: BTreeMap<(Kind, &'a str, &'a str), &'a Entry<'a>>,
     /// False where a file could not be read to its end: what a reference names may be in the rest.
     complete: bool,
+    /// The shortest time between two slots of each schedule so far, by cron expression and zone: hundreds of slots are laid
+    /// out to find it, and a farm has a few schedules for thousands of sets.
+    gaps: RefCell<HashMap<(String, Option<String>), Option<SignedDuration>>>,
 }
 
 impl<'a> Scope<'a> {
+    /// The shortest time between two slots of a schedule; none where it cannot be read.
+    fn shortest_gap(&self, schedule: &Schedule) -> Option<SignedDuration> {
+        let key = (schedule.cron.clone(), schedule.time_zone.clone());
+        let gap = || Timetable::of(schedule).ok().and_then(|timetable| timetable.shortest_gap());
+        *self.gaps.borrow_mut().entry(key).or_insert_with(gap)
+    }
+
     /// What a reference names. None, with an error where that is certain, if nothing does.
     fn resolve(
         &self,
@@ -111,7 +125,7 @@ impl<'a> Scope<'a> {
 /// Checks all documents. `complete` is false where a file could not be read to its end.
 pub(super) fn validate(entries: &[Entry<'_>], complete: bool, out: &mut Vec<Diagnostic>) {
     let by_name = identity::index(entries, out);
-    let scope = Scope { by_name, complete };
+    let scope = Scope { by_name, complete, gaps: RefCell::default() };
     let before = out.len();
     for entry in entries {
         if out.len() - before > MAX_FAULTS {

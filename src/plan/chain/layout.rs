@@ -181,18 +181,16 @@ fn broken(text: impl Into<String>, way_out: impl Into<String>) -> Fault {
 
 /// Each named parent is there. libvirt drops a snapshot from its list when its metadata file cannot be written.
 pub(in crate::plan) fn parents_are_listed(domain: &ObservedDomain) -> Result<(), Fault> {
-    for snapshot in domain.tree.iter() {
-        if let Some(parent) = snapshot.parent.as_ref().filter(|parent| domain.tree.get(parent).is_none()) {
-            return Err(broken(
-                format!("snapshot {} names {parent} as its parent, and libvirt lists no such snapshot", snapshot.name),
-                format!(
-                    "restart libvirtd, which reads the metadata files again; if {parent} is still missing, restore it from saved XML \
+    match domain.tree.orphan().and_then(|snapshot| Some((snapshot, snapshot.parent.as_ref()?))) {
+        None => Ok(()),
+        Some((snapshot, parent)) => Err(broken(
+            format!("snapshot {} names {parent} as its parent, and libvirt lists no such snapshot", snapshot.name),
+            format!(
+                "restart libvirtd, which reads the metadata files again; if {parent} is still missing, restore it from saved XML \
                      (virsh snapshot-create --redefine). {TOUCH_NOTHING}"
-                ),
-            ));
-        }
+            ),
+        )),
     }
-    Ok(())
 }
 
 /// The current snapshot and its ancestors.

@@ -100,9 +100,9 @@ pub(in crate::plan) fn after_create(
         state: String::new(),
         description: Description::default(),
         memory,
-        disks,
+        disks: disks.into(),
         files: Some(Box::new(files)),
-        definition: Some(Box::new(KeptDefinition { disks: domain.disks.clone(), memory_kib: domain.memory_kib })),
+        definition: Some(KeptDefinition { disks: domain.disks.clone(), memory_kib: domain.memory_kib }.into()),
         ledger: None,
         digest: [0; 32],
     };

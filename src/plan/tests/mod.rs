@@ -121,7 +121,7 @@ fn foreign(text: &str) -> ObservedSnapshot {
         state: "shutoff".into(),
         description: Description::default(),
         memory: Storage::No,
-        disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]),
+        disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]).into(),
         files: None,
         definition: None,
         ledger: None,

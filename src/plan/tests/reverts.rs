@@ -27,7 +27,7 @@ const TOKEN: &str = "token: t1, expiresAt: 2026-11-24";
 /// A snapshot that can be reverted to.
 fn revertible(text: &str) -> ObservedSnapshot {
     let definition = KeptDefinition { disks: vec![disk("vda", "qcow2")], memory_kib: Some(1024) };
-    ObservedSnapshot { definition: Some(Box::new(definition)), ..ours(text) }
+    ObservedSnapshot { definition: Some(definition.into()), ..ours(text) }
 }
 
 /// The domain with the snapshot `clean`, looked at for a revert.

@@ -71,7 +71,7 @@ impl World {
             memory: Storage::No,
             disks: targets.iter().map(|target| ((*target).to_owned(), Storage::External)).collect(),
             files: Some(Box::new(files)),
-            definition: Some(Box::new(definition)),
+            definition: Some(definition.into()),
             ledger: None,
             digest: [0; 32],
         });
