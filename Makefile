@@ -37,9 +37,10 @@ lint: ## Check format, lints and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure the start, a cold read and plan beside a bare loop of the same libvirt calls, and retention beside a sort
+bench: ## Measure the start, a cold read and plan beside a bare loop of the same libvirt calls, the agent, and retention beside a sort
 	@scripts/install-deps run
 	cargo build --locked --release
 	@benches/startup
 	@benches/cold-read $(ARGS)
+	@benches/agent-idle
 	cargo bench --locked --bench retention
