@@ -38,13 +38,14 @@ lint: ## Check format, lints and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure everything that has a goal beside the least it takes, and print the table; up to ten minutes after the build
+bench: ## Measure everything that has a goal beside the least it takes, and print the table; a quarter of an hour after the build
 	@scripts/install-deps bench
 	cargo build --locked --release --bins --bench pure
 	@rm -f target/bench/results.tsv target/bench/samples.tsv
 	@benches/startup
 	@benches/list
 	@benches/warm-poll
+	@benches/agent-idle
 	@benches/capture
 	@benches/cold-read
 	cargo bench --locked --bench pure

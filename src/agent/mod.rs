@@ -317,6 +317,8 @@ impl Agent {
         self.pending.clear();
         self.supervisor.stopping();
         tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");
+        // Its last sign of life may be almost as old as it may be.
+        self.supervisor.alive();
         while !self.jobs.is_empty() {
             let beat = Instant::now() + self.supervisor.beat().unwrap_or(LONGEST_SLEEP);
             tokio::select! {

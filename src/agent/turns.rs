@@ -172,6 +172,9 @@ impl Agent {
         self.next_read = if self.reloads.is_empty() { next } else { now };
         match read {
             Ok(revision) => {
+                if self.source_backoff.failures() > 0 {
+                    tracing::info!(revision = revision.id, "what was read can be used again");
+                }
                 self.source_backoff = Backoff::default();
                 self.counters.last_read = Some(self.clock.now());
                 if self.revision.as_ref().is_none_or(|last| last.id != revision.id) {

@@ -14,7 +14,7 @@ use crate::support::agent::{Agent, PATIENCE, ready};
 use crate::support::cmd::{ended, signal};
 use crate::support::fleet::Fleet;
 use crate::support::gate::wait_until;
-use crate::support::lab::{set, snapshot};
+use crate::support::lab::{clock, set, snapshot};
 use crate::support::tools;
 
 /// Far longer than a test.
@@ -275,6 +275,35 @@ fn the_agent_and_the_command_line_never_write_to_one_domain_at_once() {
     fleet.gate.open();
     agent.until("Ready", ready);
     assert_eq!(fleet.tags("vm1"), ["golden", "second"]);
+    agent.stop();
+}
+
+#[test]
+fn a_requested_revert_is_done_once_and_its_own_events_lead_to_nothing() {
+    let fleet = Fleet::start(&["vm1"]);
+    let file = fleet.file("web.yaml", &golden());
+    let agent = start(&fleet, &file);
+    agent.until("Ready", ready);
+    let tomorrow = clock() + jiff::SignedDuration::from_hours(24);
+    let request = format!(
+        "---\napiVersion: snapward/v1\nkind: RevertRequest\nmetadata: {{name: reset}}\nspec:\n  hosts: {{include: ['*']}}\n  \
+         domains: {{include: [vm1]}}\n  to: golden\n  token: today\n  expiresAt: {tomorrow}\n"
+    );
+    fleet.file("web.yaml", &format!("{}{request}", golden()));
+    let reverted = "snapward_actions_total{action=\"revert\",result=\"done\"}";
+    wait_until("the revert", || agent.metric(reverted) == 1);
+    agent.until("Ready", ready);
+    quiet(&agent);
+    assert!(agent.metric("snapward_events_total{event=\"from_snapshot\"}") >= 1);
+    assert_eq!(agent.metric(reverted), 1);
+    assert!(ledger(&fleet, "vm1").contains("golden"), "what the revert took back is there again");
+    let log = agent.terminate().0.stderr;
+    assert!(!log.contains("by another client"), "{log}");
+
+    let agent = start(&fleet, &file);
+    agent.until("Ready", ready);
+    quiet(&agent);
+    assert_eq!(agent.metric(reverted), 0, "not by the next agent either");
     agent.stop();
 }
 
