@@ -62,7 +62,8 @@ impl World {
         }
         plan.stats = Stats { libvirt_calls: self.calls() - calls_before, ..Stats::default() };
         let observed = self.observed();
-        let status = plan::status(&observed, &plan);
+        // Without the trees: they are large, and the command line shows them.
+        let status = plan::conditions(&observed, &plan);
         self.give_back(observed);
         Round {
             status,

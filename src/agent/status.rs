@@ -76,10 +76,7 @@ impl Board {
     /// A round ended.
     pub(super) fn round(&mut self, round: &Round, revision: &str) {
         self.hosts.clone_from(&round.hosts);
-        let mut status = round.status.clone();
-        // The trees are large, and the command line shows them.
-        status.domains.iter_mut().for_each(|domain| domain.snapshots = Vec::new());
-        self.status = Some(status);
+        self.status = Some(round.status.clone());
         self.observed = Some(revision.to_owned());
         self.last.retain(|key, _| round.domains.contains(key));
         self.since.retain(|(key, _), _| key.as_ref().is_none_or(|key| round.domains.contains(key)));

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Context;
 use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Hold, Presence, Snapshot, SnapshotSet};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::plan::{BlockCode, Blocked};
+use crate::model::series::EffectiveSeries;
 use crate::model::shared::Shared;
+use crate::schedule::{Pace, Tempo};
 
 /// One declared snapshot, as one set declares it for one domain.
 #[derive(Clone)]
@@ -55,6 +58,8 @@ pub(super) struct Claims<'a> {
     /// The sets.
     pub(super) sets: Vec<&'a Document<SnapshotSet>>,
     pub(super) snapshots: Vec<Claim<'a>>,
+    /// The series, each with its schedule at this moment, where that can be read.
+    pub(super) series: Vec<(EffectiveSeries<'a>, Option<Arc<Pace>>)>,
     /// The names of all snapshots that the sets want to exist, suspended or not.
     pub(super) wanted: Shared<BTreeSet<SnapshotName>>,
     pub(super) current: Option<CurrentClaim<'a>>,
@@ -82,7 +87,11 @@ impl Contradiction {
 }
 
 /// Collects what the sets of one domain declare; what was collected for the domain before, where these are its sets too.
-pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<Claims<'a>>) -> Claims<'a> {
+pub(super) fn collect<'a>(
+    context: &Context<'a>,
+    sets: Vec<&'a Document<SnapshotSet>>,
+    before: Option<Claims<'a>>,
+) -> Claims<'a> {
     if let Some(before) = before {
         let same = |(a, b): (&&Document<SnapshotSet>, &&Document<SnapshotSet>)| std::ptr::eq(*a, *b);
         if before.sets.len() == sets.len() && before.sets.iter().zip(&sets).all(same) {
@@ -91,6 +100,12 @@ pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<C
     }
     let present = sets.iter().flat_map(|set| &set.value.spec.snapshots).filter(|s| s.state == Presence::Present);
     let wanted = present.map(|snapshot| snapshot.name.clone()).collect();
+    let series = sets.iter().flat_map(|set| EffectiveSeries::all(context.desired, set));
+    let paced = |series: EffectiveSeries<'a>| {
+        let tempo = series.schedule.and_then(|schedule| Tempo::of(schedule).ok());
+        (series, tempo.map(|tempo| Arc::new(tempo.at(context.now))))
+    };
+    let series = series.map(paced).collect();
     let mut snapshots = Vec::new();
     let mut claimants: BTreeMap<&SnapshotName, Vec<Claim<'a>>> = BTreeMap::new();
     for set in &sets {
@@ -126,5 +141,5 @@ pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<C
         });
         pointers.clear();
     }
-    Claims { sets, snapshots, wanted, current: pointers.pop(), pointed_at, conflicts }
+    Claims { sets, snapshots, series, wanted, current: pointers.pop(), pointed_at, conflicts }
 }

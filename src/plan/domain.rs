@@ -73,7 +73,7 @@ pub(super) fn plan_domain<'a>(
 ) -> DomainPass {
     let host = &observed.info;
     let Claims { sets, snapshots, current, pointed_at, conflicts, .. } = claims;
-    let mut series = series::collect(context.desired, sets, domain, context.now);
+    let mut series = series::collect(&claims.series, domain, context.now);
     let requests = context.requests_of(host, &domain.name, domain.uuid);
     let mut planner = Planner {
         context,
@@ -431,7 +431,7 @@ impl<'a> Planner<'a> {
                 sets: sets.iter().map(|set| set.id().to_string()).collect(),
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
-                next_due: series::next_due(series, self.domain, self.context.now),
+                next_due: series::next_due(series, self.domain),
                 chains,
                 declared: claims.wanted.clone(),
                 lost,
