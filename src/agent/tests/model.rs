@@ -312,7 +312,7 @@ impl Host for Model {
                 disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]).into(),
                 files: None,
                 definition: None,
-                ledger: domain.ledger.clone().map(Box::new),
+                ledger: domain.ledger.clone().map(Into::into),
                 digest: digest(&request.description, at.as_second()),
             };
             let before = domain.snapshots.insert(name.clone(), snapshot);
