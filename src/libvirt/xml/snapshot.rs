@@ -385,7 +385,8 @@ mod tests {
             "<domainsnapshot><name>s</name><creationTime>1</creationTime></domainsnapshot>".to_owned(),
             XML.to_owned(),
         ];
-        let broken = [of("<memory>1</memory>", &b).replace("</devices>", "</devices><memory>"), of("<memory>&x;</memory>", &b)];
+        let broken =
+            [of("<memory>1</memory>", &b).replace("</devices>", "</devices><memory>"), of("<memory>&x;</memory>", &b)];
         for first in all.iter().chain(&broken) {
             for second in &all {
                 let mut last = Last::default();
