@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::Prefix;
 use quick_xml::{Reader, XmlVersion};
 
 use super::XmlError;
@@ -182,7 +183,7 @@ impl<'x> Walk<'x> {
     /// Makes sure that the prefix of a name is declared: a document with one that is not means nothing to those who read it
     /// by the book.
     fn declared(&mut self, tag: &BytesStart<'x>) -> Result<(), XmlError> {
-        let Some(prefix) = tag.name().prefix().map(|prefix| prefix.into_inner()) else { return Ok(()) };
+        let Some(prefix) = tag.name().prefix().map(Prefix::into_inner) else { return Ok(()) };
         if prefix == "xml" || self.known.iter().any(|(known, _)| *known == prefix) {
             return Ok(());
         }
