@@ -6,7 +6,12 @@
 //!
 //! Both sides run in turns (ABBA), so that a machine that gets slower or faster does so for both; medians are compared. At a
 //! hundredth, a tenth and all of the size of the goal.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and panics where it is broken")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a benchmark prints, and panics where it is broken"
+)]
 
 mod allocations;
 mod fleet;

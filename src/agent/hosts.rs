@@ -1,6 +1,6 @@
 //! The hosts: each with a connection to read through, opened again with growing pauses after it broke.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -170,7 +170,8 @@ impl Link {
     fn stale(&self, ask: &Ask<'_>, interests: &Interests<'_>, host: &dyn Host) -> BTreeSet<DomainUuid> {
         let Some(known) = &self.known else { return BTreeSet::new() };
         let before = ask.before.map(Interests::new);
-        let mut stale = BTreeSet::new();
+        let by_uuid: HashMap<_, _> = known.domains.iter().map(|read| (read.uuid, read)).collect();
+        let (mut stale, mut to_ask) = (BTreeSet::new(), Vec::new());
         for domain in &self.listed {
             let key = (known.info.name.clone(), domain.uuid);
             let Some(wanted) = interests.of(&known.info, domain) else { continue };
@@ -178,7 +179,7 @@ impl Link {
                 continue;
             }
             let unreadable = known.unreadable.iter().any(|other| other.uuid == domain.uuid);
-            let read = known.domains.iter().find(|read| read.uuid == domain.uuid);
+            let read = by_uuid.get(&domain.uuid).copied();
             // What it was looked at for before may have been less.
             let other_interest = |read: &ObservedDomain| {
                 let before = before.as_ref().map(|before| before.of(&known.info, domain).unwrap_or_default());
@@ -187,17 +188,21 @@ impl Link {
             let changed = match read {
                 None => !unreadable || ask.poll || ask.sweep || ask.dirty.contains(&key),
                 Some(read) => {
-                    ask.sweep
+                    let changed = ask.sweep
                         || ask.dirty.contains(&key)
                         || (&read.name, read.state) != (&domain.name, domain.state)
-                        || other_interest(read)
-                        || (ask.poll && differs(host, domain, read))
+                        || other_interest(read);
+                    if ask.poll && !changed {
+                        to_ask.push((domain, read));
+                    }
+                    changed
                 }
             };
             if changed {
                 stale.insert(domain.uuid);
             }
         }
+        stale.extend(observe::several(&to_ask, |(domain, read)| differs(host, domain, read).then_some(domain.uuid)));
         stale
     }
 

@@ -52,9 +52,8 @@ impl World {
         let unread = self.to_read(&plan, ask);
         plan.stats = Stats { libvirt_calls: self.calls() - calls_before, ..Stats::default() };
         let observed = self.observed();
-        let mut status = plan::status(&observed, &plan);
-        // The trees are large, and the command line shows them.
-        status.domains.iter_mut().for_each(|domain| domain.snapshots = Vec::new());
+        // Without the trees: they are large, and the command line shows them.
+        let status = plan::conditions(&observed, &plan);
         self.give_back(observed);
         Round {
             status,

@@ -81,6 +81,10 @@ fn check_text(source: &Source, text: &Text<'_>) -> Option<Diagnostic> {
     let refused = |c: char| {
         !crate::model::text::is_xml_char(c) || matches!(c, '\u{7F}'..='\u{9F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}')
     };
+    let printable = |b: &u8| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    if text.text.as_bytes().iter().all(printable) {
+        return None;
+    }
     let (at, c) = text.text.char_indices().find(|&(_, c)| refused(c))?;
     let message = format!("the character {} is not allowed in a manifest", c.escape_unicode());
     let help = match crate::model::text::is_xml_char(c) {
@@ -220,7 +224,10 @@ impl Gate<'_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_features(&range, anchor, tag.is_some());
                 let scalar = Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                self.check_characters(&range, &scalar.text);
+                // What is written was checked with the whole text; only here it can be written as an escape.
+                if style == ScalarStyle::DoubleQuoted {
+                    self.check_characters(&range, &scalar.text);
+                }
                 self.value(range, Value::Scalar(scalar))?;
             }
             Event::SequenceStart(anchor, tag) => {

@@ -30,12 +30,13 @@ impl<'a> Text<'a> {
         let text = String::from_utf8_lossy(bytes);
         // YAML ends a line with LF, CR LF or a lone CR (YAML 1.2, production 28).
         let raw = text.as_bytes();
-        let ends = (0..raw.len()).filter(|&i| match raw[i] {
-            b'\n' => true,
-            b'\r' => raw.get(i + 1) != Some(&b'\n'),
-            _ => false,
-        });
-        let line_starts = std::iter::once(0).chain(ends.map(|i| i + 1)).collect();
+        let ends_line = |i: &usize| raw[*i] == b'\n' || raw.get(*i + 1) != Some(&b'\n');
+        // Searched for, and not looked for byte by byte: mostly there is no CR, and the LF are found many bytes at a time.
+        let ends: Vec<usize> = match text.contains('\r') {
+            false => text.match_indices('\n').map(|(i, _)| i).collect(),
+            true => text.match_indices(['\n', '\r']).map(|(i, _)| i).filter(ends_line).collect(),
+        };
+        let line_starts = std::iter::once(0).chain(ends.into_iter().map(|i| i + 1)).collect();
         Self { name: &source.name, text, line_starts }
     }
 

@@ -61,7 +61,10 @@ pub(super) enum Meaning {
 
 impl Scalar {
     pub(super) fn meaning(&self) -> Meaning {
-        if !self.plain {
+        // Whatever is more than text begins with one of these.
+        let may_be_more =
+            |b: &u8| matches!(b, b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'0'..=b'9' | b'+' | b'-' | b'.');
+        if !self.plain || self.text.as_bytes().first().is_some_and(|b| !may_be_more(b)) {
             return Meaning::Text;
         }
         match self.text.as_str() {

@@ -18,6 +18,13 @@ pub struct LedgerEntry {
     pub released: bool,
 }
 
+impl LedgerEntry {
+    /// Whether it says all that another one of the same name says.
+    fn covers(self, other: Self) -> bool {
+        self.created > other.created || self.created == other.created && (self.released || !other.released)
+    }
+}
+
 /// The declared snapshots made in one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
@@ -38,11 +45,16 @@ impl Ledger {
     /// Adds what another copy knows: per name the later capture wins, and a release of that capture is never forgotten.
     /// Copies differ because a revert rewinds one, and every snapshot embeds the copy of its time.
     pub fn merge(&mut self, other: &Self) {
-        for (name, entry) in &other.made {
-            // Every snapshot embeds a copy of all that was made before it: mostly there is nothing new.
-            if !self.knows(name, *entry) {
-                self.record(name.clone(), *entry);
-            }
+        // Every snapshot embeds a copy of all that was made before it: mostly there is nothing new, and one walk over both,
+        // which are sorted, shows it.
+        let mut own = self.made.iter().peekable();
+        let is_new = |(name, entry): &(&SnapshotName, &LedgerEntry)| {
+            while own.next_if(|(known, _)| known < name).is_some() {}
+            !own.peek().is_some_and(|(known, has)| known == name && has.covers(**entry))
+        };
+        let new: Vec<_> = other.made.iter().filter(is_new).map(|(name, entry)| (name.clone(), *entry)).collect();
+        for (name, entry) in new {
+            self.record(name, entry);
         }
         for note in &other.reverts {
             add_note(&mut self.reverts, note.clone());
@@ -51,9 +63,7 @@ impl Ledger {
 
     /// Whether noting this capture would change nothing.
     pub fn knows(&self, name: &SnapshotName, entry: LedgerEntry) -> bool {
-        let newer = |known: &LedgerEntry| known.created > entry.created;
-        let same = |known: &LedgerEntry| known.created == entry.created && (known.released || !entry.released);
-        self.made.get(name).is_some_and(|known| newer(known) || same(known))
+        self.made.get(name).is_some_and(|known| known.covers(entry))
     }
 
     /// Notes one capture, by the rule of [`Self::merge`].

@@ -36,7 +36,8 @@ pub enum NameError {
     Character(char),
 }
 
-/// A snapshot's name, unique within its domain. A clone is the same text: a plan says each name several times.
+/// A snapshot's name, unique within its domain.
+// Shared by its clones: a state and a plan say each name several times.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SnapshotName(

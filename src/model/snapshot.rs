@@ -31,7 +31,7 @@ pub struct ObservedSnapshot {
     /// The domain's definition of its time, which a revert brings back; none where libvirt keeps none.
     pub definition: Option<Shared<KeptDefinition>>,
     /// The ledger embedded in the domain XML of its time; once the copies are merged, none.
-    pub ledger: Option<Box<Ledger>>,
+    pub ledger: Option<Shared<Ledger>>,
     /// SHA-256 over its XML without secrets.
     pub digest: [u8; 32],
 }

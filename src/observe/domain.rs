@@ -116,10 +116,13 @@ fn merge(ledger: &mut Option<Ledger>, copy: &Ledger) {
 /// Reads names, current pointer and every snapshot; again from the start when one vanished in between.
 fn read_tree(host: &dyn Host, domain: &DomainRef) -> host::Result<(SnapshotTree, Vec<SnapshotRef>)> {
     for _ in 0..ATTEMPTS {
-        let refs = host.snapshots(domain)?;
+        let mut refs = host.snapshots(domain)?;
         if refs.is_empty() {
             return Ok((SnapshotTree::default(), refs));
         }
+        // libvirt lists them in no order. By name those of a series are by age, and what one has in common with the one before
+        // it is not read again.
+        refs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let current = host.current(domain)?.map(|current| current.name);
         match host.read_snapshots(domain, &refs) {
             Err(error) if error.class == ErrorClass::NotFound => {}

@@ -1,11 +1,9 @@
 //! Reads the snapshots that somebody asks for: each of the chosen ones in one call, and the sizes of what they hold.
 
 use std::collections::BTreeMap;
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::READERS_PER_HOST;
+use super::several;
 use crate::host::{self, DomainRef, ErrorClass, Files, Host, HostError, Probe, SnapshotQuery, SnapshotRef};
 use crate::model::image::ImageState;
 use crate::model::names::SnapshotName;
@@ -69,26 +67,16 @@ pub fn list(
 
 /// Reads the listed snapshots, several at a time; none where one of them is gone.
 fn read(host: &dyn Host, domain: &DomainRef, refs: &[SnapshotRef]) -> Option<Listing> {
-    let (next, gone) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let read_some = || {
-        let mut read = Vec::new();
-        while !gone.load(Ordering::Relaxed)
-            && let place = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(snapshot) = refs.get(place)
-        {
-            let answer = host.snapshot(domain, snapshot);
-            let is_gone = answer.as_ref().is_err_and(|error| error.class == ErrorClass::NotFound);
-            gone.fetch_or(is_gone, Ordering::Relaxed);
-            read.push((place, snapshot, answer));
+    let gone = AtomicBool::new(false);
+    let places: Vec<_> = refs.iter().enumerate().collect();
+    let mut read = several(&places, |(place, snapshot)| {
+        if gone.load(Ordering::Relaxed) {
+            return None;
         }
-        read
-    };
-    let mut read: Vec<_> = thread::scope(|scope| {
-        let others: Vec<_> = (1..READERS_PER_HOST.min(refs.len())).map(|_| scope.spawn(read_some)).collect();
-        let own = read_some();
-        // A panic goes on to the caller, as it would without the threads.
-        let join = |other: thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
-        others.into_iter().flat_map(join).chain(own).collect()
+        let answer = host.snapshot(domain, snapshot);
+        let is_gone = answer.as_ref().is_err_and(|error| error.class == ErrorClass::NotFound);
+        gone.fetch_or(is_gone, Ordering::Relaxed);
+        Some((*place, *snapshot, answer))
     });
     if gone.into_inner() {
         return None;

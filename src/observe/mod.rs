@@ -9,6 +9,7 @@ mod interest;
 pub mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -195,6 +196,27 @@ fn exchange(
     domains.sort_by(|a, b| a.name.cmp(&b.name));
     unreadable.sort_by(|a, b| a.name.cmp(&b.name));
     found
+}
+
+/// Asks a host about many things, as many at a time as it is read with, and gathers what comes of it, in no order.
+///
+/// # Panics
+/// Where the work does: a panic goes on to the caller, as it would without the threads.
+pub fn several<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work_some = || {
+        let mut results = Vec::new();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.extend(work(item));
+        }
+        results
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..READERS_PER_HOST.min(items.len())).map(|_| scope.spawn(work_some)).collect();
+        let own = work_some();
+        let join = |other: thread::ScopedJoinHandle<'_, _>| other.join().unwrap_or_else(|panic| resume_unwind(panic));
+        others.into_iter().flat_map(join).chain(own).collect()
+    })
 }
 
 /// Reads domains, several at a time.

@@ -3,11 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Context;
 use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Hold, Presence, Snapshot, SnapshotSet};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::plan::{BlockCode, Blocked};
+use crate::model::series::EffectiveSeries;
 use crate::model::shared::Shared;
+use crate::model::snapshot::ObservedSnapshot;
+use crate::model::tree::SnapshotTree;
+use crate::schedule::{Pace, Tempo};
 
 /// One declared snapshot, as one set declares it for one domain.
 #[derive(Clone)]
@@ -55,6 +60,10 @@ pub(super) struct Claims<'a> {
     /// The sets.
     pub(super) sets: Vec<&'a Document<SnapshotSet>>,
     pub(super) snapshots: Vec<Claim<'a>>,
+    /// Their places, by the snapshot's name.
+    by_name: Vec<usize>,
+    /// The series, each with its schedule at this moment, where that can be read.
+    pub(super) series: Vec<(EffectiveSeries<'a>, Option<Arc<Pace>>)>,
     /// The names of all snapshots that the sets want to exist, suspended or not.
     pub(super) wanted: Shared<BTreeSet<SnapshotName>>,
     pub(super) current: Option<CurrentClaim<'a>>,
@@ -63,6 +72,21 @@ pub(super) struct Claims<'a> {
     /// The contradictions, with the address left to the caller: snapshot name, and the item's code, text, way out and
     /// lines.
     pub(super) conflicts: Vec<Contradiction>,
+}
+
+impl Claims<'_> {
+    /// The snapshot that each claim names, where there is one. Both are gone through by name: to look each up, and again for
+    /// the ledger, took a third of the planning.
+    pub(super) fn found_in<'t>(&self, tree: &'t SnapshotTree) -> Vec<Option<&'t ObservedSnapshot>> {
+        let mut found = vec![None; self.snapshots.len()];
+        let mut there = tree.iter().peekable();
+        for &place in &self.by_name {
+            let name = &self.snapshots[place].snapshot.name;
+            while there.next_if(|snapshot| snapshot.name < *name).is_some() {}
+            found[place] = there.next_if(|snapshot| snapshot.name == *name);
+        }
+        found
+    }
 }
 
 /// Two sets that cannot both be right.
@@ -82,7 +106,11 @@ impl Contradiction {
 }
 
 /// Collects what the sets of one domain declare; what was collected for the domain before, where these are its sets too.
-pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<Claims<'a>>) -> Claims<'a> {
+pub(super) fn collect<'a>(
+    context: &Context<'a>,
+    sets: Vec<&'a Document<SnapshotSet>>,
+    before: Option<Claims<'a>>,
+) -> Claims<'a> {
     if let Some(before) = before {
         let same = |(a, b): (&&Document<SnapshotSet>, &&Document<SnapshotSet>)| std::ptr::eq(*a, *b);
         if before.sets.len() == sets.len() && before.sets.iter().zip(&sets).all(same) {
@@ -91,6 +119,12 @@ pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<C
     }
     let present = sets.iter().flat_map(|set| &set.value.spec.snapshots).filter(|s| s.state == Presence::Present);
     let wanted = present.map(|snapshot| snapshot.name.clone()).collect();
+    let series = sets.iter().flat_map(|set| EffectiveSeries::all(context.desired, set));
+    let paced = |series: EffectiveSeries<'a>| {
+        let tempo = series.schedule.and_then(|schedule| Tempo::of(schedule).ok());
+        (series, tempo.map(|tempo| Arc::new(tempo.at(context.now))))
+    };
+    let series = series.map(paced).collect();
     let mut snapshots = Vec::new();
     let mut claimants: BTreeMap<&SnapshotName, Vec<Claim<'a>>> = BTreeMap::new();
     for set in &sets {
@@ -126,5 +160,7 @@ pub(super) fn collect<'a>(sets: Vec<&'a Document<SnapshotSet>>, before: Option<C
         });
         pointers.clear();
     }
-    Claims { sets, snapshots, wanted, current: pointers.pop(), pointed_at, conflicts }
+    let mut by_name: Vec<usize> = (0..snapshots.len()).collect();
+    by_name.sort_by_key(|place| &snapshots[*place].snapshot.name);
+    Claims { sets, snapshots, by_name, series, wanted, current: pointers.pop(), pointed_at, conflicts }
 }

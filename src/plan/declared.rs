@@ -18,8 +18,8 @@ use crate::retention::expires_at;
 
 impl<'a> Planner<'a> {
     /// Decides what one declared snapshot needs.
-    pub(super) fn declared(&mut self, claim: &Claim<'_>) {
-        match (claim.snapshot.state, self.domain.tree.get(&claim.snapshot.name)) {
+    pub(super) fn declared(&mut self, claim: &Claim<'_>, found: Option<&ObservedSnapshot>) {
+        match (claim.snapshot.state, found) {
             (Presence::Absent, None) => self.unchanged += 1,
             (Presence::Absent, Some(snapshot)) => self.absent(claim, snapshot),
             (Presence::Present, None) => self.missing(claim),

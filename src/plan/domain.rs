@@ -30,6 +30,8 @@ pub(super) struct Planner<'a> {
     pub(super) domain: &'a ObservedDomain,
     /// Where the first of its sets selects the domain.
     pub(super) origin: Option<Origin>,
+    /// The snapshot that each claim names, where there is one.
+    found: Vec<Option<&'a ObservedSnapshot>>,
     /// What is known of its external tree; none where there is none.
     pub(super) external: Option<External<'a>>,
     /// The snapshots that a set of the domain, suspended or not, declares as the current one: none of them is deleted.
@@ -75,7 +77,7 @@ pub(super) fn plan_domain<'a>(
 ) -> DomainPass {
     let host = &observed.info;
     let Claims { sets, snapshots, current, pointed_at, conflicts, .. } = claims;
-    let mut series = series::collect(context.desired, sets, domain, context.now);
+    let mut series = series::collect(&claims.series, domain, context.now);
     let requests = context.requests_of(host, &domain.name, domain.uuid);
     let mut planner = Planner {
         context,
@@ -83,6 +85,7 @@ pub(super) fn plan_domain<'a>(
         observed_host: observed,
         domain,
         origin: sets.first().map(|set| set.origin("/spec/domains")),
+        found: claims.found_in(&domain.tree),
         external: None,
         pointed_at: pointed_at.clone(),
         restoring: Restoring::default(),
@@ -127,9 +130,9 @@ pub(super) fn plan_domain<'a>(
             let frozen = sets.iter().all(|set| suspended(set, context.now).is_some());
             planner.begin_external(sets, frozen);
             planner.begin_restoring(snapshots, current.as_ref());
-            for claim in snapshots {
+            for (place, claim) in snapshots.iter().enumerate() {
                 let mark = suspended(claim.set, context.now).map(|_| planner.mark());
-                planner.declared(claim);
+                planner.declared(claim, planner.found[place]);
                 mark.into_iter().for_each(|mark| planner.take_back(mark));
             }
             planner.order_restores();
@@ -417,7 +420,7 @@ impl<'a> Planner<'a> {
         let chains = self.chain_lengths();
         let mut actions = self.repairs;
         actions.extend(self.redefines);
-        let due = series::next_due(series, self.domain, self.context.now);
+        let due = series::next_due(series, self.domain);
         let next_due = self.reverts_due.into_iter().chain(due).min();
         let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
         actions.extend(room);
@@ -467,9 +470,9 @@ impl<'a> Planner<'a> {
         // Mostly there is nothing to note, and nothing is copied.
         let mut wanted = Cow::Borrowed(self.domain.ledger.as_ref().unwrap_or(&empty));
         let mut ours = false;
-        for claim in claims {
+        for (claim, found) in claims.iter().zip(&self.found) {
             let name = &claim.snapshot.name;
-            let Some(snapshot) = self.domain.tree.get(name) else {
+            let Some(snapshot) = found else {
                 // Gone, and wanted gone: by our own hand in a run that could not note it any more, or by another's.
                 let released =
                     claim.snapshot.state == Presence::Absent && suspended(claim.set, self.context.now).is_none();

@@ -32,7 +32,7 @@ pub fn explain(desired: &DesiredState, observed: &ObservedState, now: Timestamp,
         for read in &host.domains {
             let sets = context.sets_of(&host.info, &read.name, read.uuid);
             let waits = windows::waits_for(&context, host, read);
-            for mut one in domain::plan_domain(&context, host, read, &claims::collect(sets, None)).explained {
+            for mut one in domain::plan_domain(&context, host, read, &claims::collect(&context, sets, None)).explained {
                 if one.not_carried_out.is_none() && one.snapshots.iter().any(|snapshot| !snapshot.keep) {
                     one.not_carried_out = held_back(plan, &one).or_else(|| waits.clone());
                 }

@@ -31,7 +31,7 @@ mod tests;
 pub use explain::explain;
 pub use guards::release;
 pub use id::ID_DIGITS;
-pub use status::status;
+pub use status::{conditions, status};
 
 use crate::model::desired::{DesiredState, Document};
 use crate::model::kinds::{RevertRequest, SnapshotSet};
@@ -143,7 +143,7 @@ fn plan_domains(context: &Context<'_>, host: &ObservedHost) -> Vec<DomainPass> {
         let plan_one = |domain: &ObservedDomain| {
             let sets = context.sets_of(&host.info, &domain.name, domain.uuid);
             let before = claims.take();
-            domain::plan_domain(context, host, domain, claims.insert(claims::collect(sets, before)))
+            domain::plan_domain(context, host, domain, claims.insert(claims::collect(context, sets, before)))
         };
         domains.iter().map(plan_one).collect()
     })

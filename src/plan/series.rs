@@ -2,14 +2,14 @@
 //! with them is in [`super::retain`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::capture::{Prepared, Request};
 use super::captures::Wish;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp, suspended};
 use super::kinds::KindProblem;
-use crate::model::desired::{DesiredState, Document};
-use crate::model::kinds::{Location, SnapshotSet};
+use crate::model::kinds::Location;
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
@@ -17,11 +17,13 @@ use crate::model::series::EffectiveSeries;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::Stamp;
 use crate::model::text::printable;
-use crate::schedule::{Due, Tempo, TimePattern, due, jitter};
+use crate::schedule::{Due, Pace, TimePattern, jitter};
 
 /// One series of one set in one domain.
 pub(super) struct SeriesClaim<'a> {
     pub(super) series: EffectiveSeries<'a>,
+    /// Its schedule at this moment, where that can be read.
+    pace: Option<Arc<Pace>>,
     pub(super) id: SetId,
     /// Its snapshots, by name.
     pub(super) members: Vec<&'a ObservedSnapshot>,
@@ -56,8 +58,7 @@ impl SeriesClaim<'_> {
 
 /// Collects the series of a domain's sets, with their snapshots.
 pub(super) fn collect<'a>(
-    desired: &'a DesiredState,
-    sets: &[&'a Document<SnapshotSet>],
+    all: &[(EffectiveSeries<'a>, Option<Arc<Pace>>)],
     domain: &'a ObservedDomain,
     now: jiff::Timestamp,
 ) -> Vec<SeriesClaim<'a>> {
@@ -74,15 +75,15 @@ pub(super) fn collect<'a>(
             }
         }
     }
-    let all = sets.iter().flat_map(|set| EffectiveSeries::all(desired, set));
-    all.map(|series| {
+    let claim = |(series, pace): &(EffectiveSeries<'a>, Option<Arc<Pace>>)| {
+        let series = *series;
         let id = series.set.id();
         let own = members.iter().find(|(owner, _)| *owner == (&id, series.series.name.as_str()));
         let members = own.map(|(_, members)| members.clone()).unwrap_or_default();
         let idle = suspended(series.set, now).is_some();
-        SeriesClaim { series, id, members, adopted: BTreeMap::new(), created: None, idle }
-    })
-    .collect()
+        SeriesClaim { series, pace: pace.clone(), id, members, adopted: BTreeMap::new(), created: None, idle }
+    };
+    all.iter().map(claim).collect()
 }
 
 /// How the series that shall exist are captured.
@@ -92,19 +93,15 @@ pub(super) fn locations(claims: &[SeriesClaim<'_>]) -> Vec<Location> {
 }
 
 /// When the next scheduled snapshot of a domain is due: at once where a slot is owed.
-pub(super) fn next_due(
-    claims: &[SeriesClaim<'_>],
-    domain: &ObservedDomain,
-    now: jiff::Timestamp,
-) -> Option<jiff::Timestamp> {
+pub(super) fn next_due(claims: &[SeriesClaim<'_>], domain: &ObservedDomain) -> Option<jiff::Timestamp> {
     let active = claims.iter().filter(|claim| claim.is_active() && claim.series.is_present());
     let due = active.filter_map(|claim| {
-        let tempo = Tempo::of(claim.series.schedule?).ok()?;
+        let pace = claim.pace.as_ref()?;
         let part = jitter(domain.uuid, claim.name());
-        match due(&tempo, newest_slot(claim), now, part) {
+        match pace.due(newest_slot(claim), part) {
             Due::Now { slot } => Some(slot),
             Due::From { at, .. } => Some(at),
-            Due::No | Due::Missed { .. } => tempo.next_due(now, part),
+            Due::No | Due::Missed { .. } => pace.next_due(part),
         }
     });
     due.min()
@@ -191,10 +188,9 @@ impl<'a> Planner<'a> {
     }
 
     fn capture_due(&mut self, claim: &mut SeriesClaim<'_>) {
-        let Some(Ok(tempo)) = claim.series.schedule.map(Tempo::of) else { return };
+        let Some(pace) = claim.pace.clone() else { return };
         let part = jitter(self.domain.uuid, claim.name());
-        let newest = newest_slot(claim);
-        let slot = match due(&tempo, newest, self.context.now, part) {
+        let slot = match pace.due(newest_slot(claim), part) {
             Due::Now { slot } => slot,
             Due::Missed { slot, end } => {
                 let text = format!(
@@ -229,7 +225,7 @@ impl<'a> Planner<'a> {
         let Some(capture) = claim.series.capture else { return };
         let obstacle = match self.prepare(Request { name: &name, capture, when: claim.series.when }) {
             Ok(prepared) => {
-                self.slot_ends.push(tempo.end(slot));
+                self.slot_ends.push(pace.tempo.end(slot));
                 return self.capture_slot(claim, slot, &name, &prepared);
             }
             Err(obstacle) => obstacle,

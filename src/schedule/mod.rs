@@ -16,7 +16,7 @@ mod windows;
 mod tests;
 
 pub use cron::{Cron, CronError};
-pub use due::{Due, Tempo, due, jitter};
+pub use due::{Due, Pace, Tempo, due, jitter};
 pub use pattern::TimePattern;
 pub use slots::{Slots, Timetable};
 pub use windows::{closed_until, open, open_until};

@@ -334,7 +334,7 @@ impl Host for Model {
                 disks: BTreeMap::from([("vda".to_owned(), Storage::Internal)]).into(),
                 files: None,
                 definition: Some(KeptDefinition { disks, memory_kib: None }.into()),
-                ledger: domain.ledger.clone().map(Box::new),
+                ledger: domain.ledger.clone().map(Into::into),
                 digest: digest(&request.description, at.as_second()),
             };
             let before = domain.snapshots.insert(name.clone(), snapshot);

@@ -15,7 +15,7 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
         let (mut disks, mut found) = (Vec::new(), None);
         walk.children(root, |walk, child| {
             match child.name() {
-                "metadata" if found.is_none() => found = ledger::read(walk, child)?,
+                "metadata" if found.is_none() => found = ledger::read(walk, child, &mut ledger::Last::default())?,
                 "memory" if memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
                 "os" if nvram.is_none() => nvram = Some(read_nvram(walk, child)?),
                 "devices" => walk.children(child, |walk, device| {
@@ -31,7 +31,8 @@ pub(in crate::libvirt) fn read(xml: &str) -> Result<DomainDefinition, XmlError> 
             Ok(())
         })?;
         let nvram = nvram.unwrap_or_default();
-        Ok(DomainDefinition { disks, nvram, ledger: found, memory_kib: memory_kib.flatten(), agent })
+        let ledger = found.map(|ledger| (*ledger).clone());
+        Ok(DomainDefinition { disks, nvram, ledger, memory_kib: memory_kib.flatten(), agent })
     })
 }
 

@@ -1,6 +1,7 @@
 //! Reads a snapshot.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -11,22 +12,41 @@ use super::walk::{Element, Walk};
 use super::{SNAPSHOT, XmlError, ledger, no_snapshot, own_name};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::shared::Shared;
 use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::stamp::Description;
 
 /// Reads what `virDomainSnapshotGetXMLDesc` gives. Elements it does not know are passed over.
 pub(in crate::libvirt) fn read(xml: &str) -> Result<ObservedSnapshot, XmlError> {
-    read_with_domain(xml).map(|(snapshot, _)| snapshot)
+    thread_local! {
+        // The snapshots of a domain follow each other on one thread.
+        static LAST: RefCell<Last> = RefCell::default();
+    }
+    LAST.with_borrow_mut(|last| read_after(xml, last)).map(|(snapshot, _)| snapshot)
 }
 
 /// As [`read`], with the UUID of the domain that the snapshot was taken of.
 pub(in crate::libvirt) fn read_with_domain(xml: &str) -> Result<(ObservedSnapshot, Option<DomainUuid>), XmlError> {
+    read_after(xml, &mut Last::default())
+}
+
+/// The parts of the document that was read last which the next one mostly has too. They are compared byte by byte and passed
+/// over: of a snapshot of usual size that is two thirds of the text.
+#[derive(Default)]
+struct Last {
+    ledger: ledger::Last,
+    /// The devices of the definition, as they were written.
+    devices: Vec<u8>,
+    definition: Shared<KeptDefinition>,
+}
+
+fn read_after(xml: &str, last: &mut Last) -> Result<(ObservedSnapshot, Option<DomainUuid>), XmlError> {
     let mut parts = Parts::default();
     Walk::document(xml, |walk, root| {
         if root.name() != SNAPSHOT {
             return Err(no_snapshot());
         }
-        walk.children(root, |walk, child| parts.read(walk, child))
+        walk.children(root, |walk, child| parts.read(walk, child, last))
     })?;
     let domain = parts.domain.as_ref().and_then(|domain| domain.uuid.as_deref());
     let uuid = domain.and_then(|uuid| uuid.trim().parse().ok()).map(DomainUuid);
@@ -65,12 +85,12 @@ struct SnapshotDisk {
 #[derive(Default)]
 struct Embedded {
     uuid: Option<String>,
-    ledger: Option<Ledger>,
-    definition: KeptDefinition,
+    ledger: Option<Shared<Ledger>>,
+    definition: Shared<KeptDefinition>,
 }
 
 impl Parts {
-    fn read<'x>(&mut self, walk: &mut Walk<'x>, child: &Element<'x>) -> Result<(), XmlError> {
+    fn read<'x>(&mut self, walk: &mut Walk<'x>, child: &Element<'x>, last: &mut Last) -> Result<(), XmlError> {
         match child.name() {
             "name" if self.name.is_none() => self.name = Some(walk.text(child)?),
             "parent" if self.parent.is_none() => self.parent = Some(read_parent(walk, child)?),
@@ -83,16 +103,16 @@ impl Parts {
             }
             "disks" if self.disks.is_none() => self.disks = Some(read_disks(walk, child)?),
             "revertDisks" if self.revert_disks.is_none() => self.revert_disks = Some(read_disks(walk, child)?),
-            "domain" if self.domain.is_none() => self.domain = Some(Embedded::read(walk, child, true)?),
+            "domain" if self.domain.is_none() => self.domain = Some(Embedded::read(walk, child, last)?),
             "inactiveDomain" if self.inactive.is_none() => {
-                self.inactive = Some(Embedded::read(walk, child, false)?);
+                self.inactive = Some(Embedded::read_stored(walk, child, last)?);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn put_together(mut self, xml: &str) -> Result<ObservedSnapshot, XmlError> {
+    fn put_together(self, xml: &str) -> Result<ObservedSnapshot, XmlError> {
         let created = self.created.and_then(|created| created.trim().parse().ok());
         let (memory, memory_file) = self.memory.unwrap_or((Storage::No, None));
         let named = self.disks.as_deref().unwrap_or_default().iter();
@@ -109,8 +129,8 @@ impl Parts {
             description: Description::parse(&self.description.unwrap_or_default()),
             memory,
             files: None,
-            ledger: embedded_ledger(self.domain.as_mut(), self.inactive).map(Box::new),
-            definition: self.domain.map(|domain| domain.definition.into()),
+            ledger: embedded_ledger(self.domain.as_ref(), self.inactive.as_ref()),
+            definition: self.domain.map(|domain| domain.definition),
             digest: Sha256::digest(xml.as_bytes()).into(),
         };
         if snapshot.is_external() {
@@ -124,27 +144,62 @@ impl Parts {
 }
 
 impl Embedded {
-    /// Reads a definition; its disks and memory only where they are kept.
-    fn read<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, kept: bool) -> Result<Self, XmlError> {
-        let (mut read, mut memory_kib) = (Self::default(), None);
+    /// Reads the definition of the snapshot's time.
+    fn read<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, last: &mut Last) -> Result<Self, XmlError> {
+        let (mut read, mut memory_kib, mut disks) = (Self::default(), None, None);
         walk.children(domain, |walk, child| {
             match child.name() {
                 "uuid" if read.uuid.is_none() => read.uuid = Some(walk.text(child)?),
-                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child)?,
-                "memory" if kept && memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
-                "devices" if kept => walk.children(child, |walk, device| {
-                    if device.name() == "disk" {
-                        read.definition.disks.push(read_disk(walk, device)?);
-                    }
-                    Ok(())
-                })?,
+                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child, &mut last.ledger)?,
+                "memory" if memory_kib.is_none() => memory_kib = Some(read_memory_kib(walk, child)?),
+                "devices" if disks.is_none() => disks = Some(read_devices(walk, child, last)?),
                 _ => {}
             }
             Ok(())
         })?;
-        read.definition.memory_kib = memory_kib.flatten();
+        // Mostly the one before, and no copy of it.
+        read.definition = disks.unwrap_or_default();
+        if read.definition.memory_kib != memory_kib.flatten() {
+            read.definition.memory_kib = memory_kib.flatten();
+        }
+        last.definition = read.definition.clone();
         Ok(read)
     }
+
+    /// Reads of the definition for the next start what is merged.
+    fn read_stored<'x>(walk: &mut Walk<'x>, domain: &Element<'x>, last: &mut Last) -> Result<Self, XmlError> {
+        let mut read = Self::default();
+        walk.children(domain, |walk, child| {
+            match child.name() {
+                "uuid" if read.uuid.is_none() => read.uuid = Some(walk.text(child)?),
+                "metadata" if read.ledger.is_none() => read.ledger = ledger::read(walk, child, &mut last.ledger)?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+}
+
+/// The disks among the devices, in a definition whose memory is still that of the document before.
+fn read_devices<'x>(
+    walk: &mut Walk<'x>,
+    devices: &Element<'x>,
+    last: &mut Last,
+) -> Result<Shared<KeptDefinition>, XmlError> {
+    let start = walk.rest();
+    let mut definition = if walk.pass_over(&last.devices) { last.definition.clone() } else { Shared::default() };
+    walk.children(devices, |walk, device| {
+        if device.name() == "disk" {
+            definition.disks.push(read_disk(walk, device)?);
+        }
+        Ok(())
+    })?;
+    last.devices.clear();
+    last.devices.extend_from_slice(walk.inside(start));
+    // Together, whatever is wrong with the rest of the document.
+    last.definition = definition.clone();
+    Ok(definition)
 }
 
 fn read_parent<'x>(walk: &mut Walk<'x>, parent: &Element<'x>) -> Result<Option<String>, XmlError> {
@@ -226,17 +281,18 @@ fn storage(location: Option<&str>) -> Storage {
 
 /// A snapshot of a running domain embeds two definitions, the live one and the stored one; each has its copy. Copies
 /// that name another domain than the embedded one come from a clone: they count only where there is no better.
-fn embedded_ledger(domain: Option<&mut Embedded>, inactive: Option<Embedded>) -> Option<Ledger> {
-    let mut embedded: Vec<_> =
-        domain.into_iter().map(|domain| (domain.uuid.as_deref(), domain.ledger.take())).collect();
-    let inactive = inactive.unwrap_or_default();
-    embedded.push((inactive.uuid.as_deref(), inactive.ledger));
-    let uuid = embedded.iter().find_map(|(uuid, _)| *uuid).map(str::to_owned);
-    let mut copies: Vec<_> = embedded.into_iter().filter_map(|(_, ledger)| ledger).collect();
-    copies.sort_by_key(|copy| uuid.as_deref() != Some(copy.domain.to_string().as_str()));
+fn embedded_ledger(domain: Option<&Embedded>, inactive: Option<&Embedded>) -> Option<Shared<Ledger>> {
+    let embedded = || domain.into_iter().chain(inactive);
+    let uuid = embedded().find_map(|domain| domain.uuid.as_deref());
+    let mut copies: Vec<_> = embedded().filter_map(|domain| domain.ledger.as_ref()).collect();
+    copies.sort_by_key(|copy| uuid != Some(copy.domain.to_string().as_str()));
     let mut copies = copies.into_iter();
-    let mut first = copies.next()?;
-    copies.filter(|copy| copy.domain == first.domain).collect::<Vec<_>>().iter().for_each(|copy| first.merge(copy));
+    let mut first = copies.next()?.clone();
+    for copy in copies.filter(|copy| copy.domain == first.domain).collect::<Vec<_>>() {
+        if *copy != first {
+            first.merge(copy);
+        }
+    }
     Some(first)
 }
 
@@ -304,6 +360,41 @@ mod tests {
         assert_eq!(files.unfinished, ["vda".to_owned()].into());
         let formats = [("/a", "raw"), ("/a.17", "qcow2"), ("/a.e1", "qcow2"), ("/c", "qcow2"), ("/dev/b.e1", "qcow2")];
         assert_eq!(files.formats, map(&formats));
+    }
+
+    #[test]
+    fn a_snapshot_reads_the_same_after_any_other() {
+        let disk =
+            |target: &str| format!("<disk type='file'><source file='/{target}'/><target dev='{target}'/></disk>");
+        let of = |memory: &str, devices: &str| {
+            format!(
+                "<domainsnapshot><name>s</name><creationTime>1</creationTime><domain>{memory}<devices>{devices}</devices></domain>\
+                 </domainsnapshot>"
+            )
+        };
+        let (a, b) = (disk("vda"), disk("vdb"));
+        let all = [
+            of("<memory>1</memory>", &a),
+            of("<memory>2</memory>", &a),
+            of("", &a),
+            of("<memory>1</memory>", &format!("{a}{b}")),
+            of("<memory>1</memory>", &format!("{a} {b} ")),
+            of("<memory>1</memory>", &b),
+            of("<memory>1</memory>", ""),
+            of("<memory>1</memory>", &format!("{a}text")),
+            "<domainsnapshot><name>s</name><creationTime>1</creationTime></domainsnapshot>".to_owned(),
+            XML.to_owned(),
+        ];
+        let broken =
+            [of("<memory>1</memory>", &b).replace("</devices>", "</devices><memory>"), of("<memory>&x;</memory>", &b)];
+        for first in all.iter().chain(&broken) {
+            for second in &all {
+                let mut last = Last::default();
+                assert_eq!(read_after(first, &mut last).is_err(), broken.contains(first));
+                let after = read_after(second, &mut last).expect("valid");
+                assert_eq!(after, read_with_domain(second).expect("valid"), "{first} {second}");
+            }
+        }
     }
 
     #[test]

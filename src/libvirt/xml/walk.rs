@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::Prefix;
 use quick_xml::{Reader, XmlVersion};
 
 use super::XmlError;
@@ -128,6 +129,27 @@ impl<'x> Walk<'x> {
         Ok(())
     }
 
+    /// What is still to be read.
+    pub(super) fn rest(&self) -> &'x [u8] {
+        self.reader.get_ref()
+    }
+
+    /// Passes over whole elements that were read before (see [`Self::inside`]), where what is still to be read begins with
+    /// them; true where it does.
+    pub(super) fn pass_over(&mut self, known: &[u8]) -> bool {
+        let Some(behind) = self.rest().strip_prefix(known).filter(|_| !known.is_empty()) else { return false };
+        *self.reader.get_mut() = behind;
+        true
+    }
+
+    /// The elements of an element that was just read to its end, as they are written; `start` was the rest where they begin.
+    pub(super) fn inside(&self, start: &'x [u8]) -> &'x [u8] {
+        let read = &start[..start.len() - self.rest().len()];
+        let end = read.windows(2).rposition(|pair| pair == b"</").unwrap_or(0);
+        let inside = read[..end].trim_ascii_end();
+        if inside.ends_with(b">") { inside } else { &[] }
+    }
+
     /// Goes on until no more than so many elements are open.
     fn leave(&mut self, depth: usize) -> Result<(), XmlError> {
         while self.open.len() > depth {
@@ -161,7 +183,7 @@ impl<'x> Walk<'x> {
     /// Makes sure that the prefix of a name is declared: a document with one that is not means nothing to those who read it
     /// by the book.
     fn declared(&mut self, tag: &BytesStart<'x>) -> Result<(), XmlError> {
-        let Some(prefix) = tag.name().prefix().map(|prefix| prefix.into_inner()) else { return Ok(()) };
+        let Some(prefix) = tag.name().prefix().map(Prefix::into_inner) else { return Ok(()) };
         if prefix == "xml" || self.known.iter().any(|(known, _)| *known == prefix) {
             return Ok(());
         }
@@ -221,6 +243,11 @@ impl Element<'_> {
     /// Its name as it is written, with the prefix.
     pub(super) fn name(&self) -> &str {
         self.tag.name().into_inner()
+    }
+
+    /// The tag as it is written, without the angle brackets.
+    pub(super) fn written(&self) -> &str {
+        &self.tag
     }
 
     /// Its name without a prefix.
@@ -333,6 +360,33 @@ mod tests {
         {
             assert_eq!(texts(xml), Ok(Vec::new()), "{xml}");
         }
+    }
+
+    #[test]
+    fn elements_that_were_read_before_are_passed_over() {
+        let read = |xml: &str, known: &[u8]| {
+            Walk::document(xml, |walk, root| {
+                let start = walk.rest();
+                let passed = walk.pass_over(known);
+                let mut names = Vec::new();
+                walk.children(root, |_, child| {
+                    names.push(child.name().to_owned());
+                    Ok(())
+                })?;
+                Ok((passed, names.join(" "), String::from_utf8_lossy(walk.inside(start)).into_owned()))
+            })
+            .expect("valid")
+        };
+        let first = "<r>\n <a><b/></a>\n <c/>\n</r>";
+        let (_, names, inside) = read(first, b"");
+        assert_eq!((names.as_str(), inside.as_str()), ("a c", "\n <a><b/></a>\n <c/>"));
+        let again = |xml: &str| read(xml, inside.as_bytes());
+        assert_eq!(again(first), (true, String::new(), inside.clone()));
+        let longer = "<r>\n <a><b/></a>\n <c/>\n <d/></r>";
+        assert_eq!(again(longer), (true, "d".to_owned(), inside.clone() + "\n <d/>"));
+        assert!(!again("<r>\n <a/>\n <c/>\n</r>").0);
+        assert_eq!(read("<r/>", b"<a/>"), (false, String::new(), String::new()));
+        assert_eq!(read("<r><a/>text</r>", b"").2, "", "what ends in a text is no whole element");
     }
 
     #[test]

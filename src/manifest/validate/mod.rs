@@ -69,6 +69,9 @@ impl Entry<'_> {
     }
 }
 
+/// The cron expression and the zone of a schedule.
+type Rhythm = (String, Option<String>);
+
 /// All documents by identity.
 struct Scope<'a> {
     by_name: BTreeMap<(Kind, &'a str, &'a str), &'a Entry<'a>>,
@@ -76,7 +79,7 @@ struct Scope<'a> {
     complete: bool,
     /// The shortest time between two slots of each schedule so far, by cron expression and zone: hundreds of slots are laid
     /// out to find it, and a farm has a few schedules for thousands of sets.
-    gaps: RefCell<HashMap<(String, Option<String>), Option<SignedDuration>>>,
+    gaps: RefCell<HashMap<Rhythm, Option<SignedDuration>>>,
 }
 
 impl<'a> Scope<'a> {
