@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fault, Rules};
+use super::{Fault, Rules, live};
 use crate::model::image::{Backing, DomainFiles, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
@@ -128,6 +128,7 @@ impl<'a> Layout<'a> {
 
     fn check(domain: &'a ObservedDomain, trust: Trust, deleting: Option<&SnapshotName>) -> Result<Self, Fault> {
         parents_are_listed(domain)?;
+        live::agrees(domain)?;
         let path = path(domain)?;
         let (mut chains, mut merged) = (BTreeMap::new(), BTreeSet::new());
         for target in path.iter().filter_map(|snapshot| snapshot.files.as_deref()).flat_map(|f| f.overlays.keys()) {

@@ -165,7 +165,7 @@ const ROWS: &[Row] = &[
     Row {
         key: "libvirtd killed, stopped",
         fault: "libvirtd is killed in the middle of a merge of a stopped domain",
-        says: &["another active block job", "virsh destroy ends both and loses nothing"],
+        says: &["it may be left of a deletion that was interrupted", "virsh destroy ends both and loses nothing"],
         next: Told("fails in that domain until the process that libvirt started for the merge is ended"),
         then: "merged, with all that was written",
         tests: &["scenarios::external_interrupted::libvirtd_dies_while_it_merges_for_a_stopped_guest"],

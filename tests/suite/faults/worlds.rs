@@ -101,7 +101,6 @@ impl<'a> Site<'a> {
         let last = self.lab.plan_at(desired, now).plan;
         assert_eq!(actions(&last), Vec::<String>::new(), "left to do");
         let blocked = blocks(&last);
-        last.blocked.iter().for_each(|item| println!("{:?}: {} TO GO ON: {}", item.code, item.text, item.way_out));
         if blocked.is_empty() { Ended::Converged } else { Ended::Blocked(blocked) }
     }
 
