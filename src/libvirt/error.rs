@@ -102,6 +102,14 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
              ends both and loses nothing; else virsh blockjob --abort ends the job",
             )
         }
+        _ if matches!(operation, Operation::Delete(..))
+            && error.message().contains("Cannot find device='' nor node-name=") =>
+        {
+            Some(
+                "libvirt ended in the middle of an earlier merge, and knows no more how the images of the running domain lie: shut \
+                 the guest down and start it again, then run again",
+            )
+        }
         _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
             Some("where the domain was started or stopped since it was read, run again")
         }

@@ -27,7 +27,7 @@ pub(super) struct Planner<'a> {
     pub(super) host: &'a HostInfo,
     pub(super) observed_host: &'a ObservedHost,
     pub(super) domain: &'a ObservedDomain,
-    /// Where the first of its sets selects the domain.
+    /// Where the first of its sets, or else of its requests, selects the domain.
     pub(super) origin: Option<Origin>,
     /// What is known of its external tree; none where there is none.
     pub(super) external: Option<External<'a>>,
@@ -79,7 +79,10 @@ pub(super) fn plan_domain<'a>(
         host,
         observed_host: observed,
         domain,
-        origin: sets.first().map(|set| set.origin("/spec/domains")),
+        origin: sets
+            .first()
+            .map(|set| set.origin("/spec/domains"))
+            .or_else(|| requests.first().map(|claim| claim.origin())),
         external: None,
         pointed_at,
         restoring: Restoring::default(),

@@ -56,7 +56,7 @@ fn every_call(world: &World, faults: impl Fn(usize) -> Vec<Fault>) {
     let calls = (0..MOST).find(|&call| {
         let mut reached = false;
         for (number, fault) in faults(call).into_iter().enumerate() {
-            let site = Site { root: &root, lab: &lab, domain: format!("vm{call}-{number}"), start };
+            let site = Site { root: &root, lab: &lab, domain: format!("vm{call}-{number}"), start, mends: false };
             (world.prepare)(&site);
             let planned = world.plan(&site);
             let (outcome, faulted) = carry_out(&lab, &planned, call, fault);
@@ -110,7 +110,7 @@ fn a_plan_made_through_faults_does_nothing_else() {
     let lab = Lab::new(&root);
     let start = clock().round(jiff::Unit::Hour).expect("an hour") + jiff::SignedDuration::from_hours(2);
     for world in worlds::ALL {
-        let site = Site { root: &root, lab: &lab, domain: format!("vm-{}", world.name), start };
+        let site = Site { root: &root, lab: &lab, domain: format!("vm-{}", world.name), start, mends: false };
         (world.prepare)(&site);
         let whole = world.plan(&site).plan;
         let fails = FAULTS.iter().filter(|fault| **fault != Fault::Hangs);

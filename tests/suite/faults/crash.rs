@@ -2,8 +2,9 @@
 //! completes what it finds.
 //!
 //! - Gaps: between any two calls to libvirt, before the first and after the last one.
-//! - Writes: before every change of a file and every command to a guest's monitor, snapward's own and those of libvirt's driver,
-//!   which runs in the process too. They come in the middle of a call, and there libvirt is not always whole afterwards.
+//! - Writes: before every change of a lock or an image, and in `make proof` of any file, and every command to a guest's monitor:
+//!   snapward's own and those of libvirt's driver, which runs in the process too. They come in the middle of a call, and libvirt
+//!   is not always whole afterwards: then a person does what the plan says.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use snapward::apply::{self, Options, Stop};
 use snapward::model::outcome::DomainResult;
 
+use super::is_proof;
 use super::worlds::{self, Ended, Site, World};
 use crate::support::embed::EmbedRoot;
 use crate::support::faulty::{Fault, Faulty};
@@ -55,7 +57,8 @@ impl Job {
     fn run(&self, world: &World) {
         let root = EmbedRoot::lent(&self.root);
         let lab = Lab::new(&root);
-        let site = |domain: &String| Site { root: &root, lab: &lab, domain: domain.clone(), start: self.start };
+        let mends = self.points == Points::Writes;
+        let site = |domain: &String| Site { root: &root, lab: &lab, domain: domain.clone(), start: self.start, mends };
         if let Some(domain) = &self.check {
             let site = site(domain);
             site.settles();
@@ -78,6 +81,8 @@ impl Job {
         let target = lab.target(faulty.clone());
         let options = Options { lock_dir: lab.lock_dir(), progress: &(), stop: Stop::new(), clock: &clock };
         if self.points == Points::Writes {
+            // Made anew, as by the first run of a machine.
+            drop(fs::remove_dir_all(lab.lock_dir()));
             kill_at_write::begin();
         }
         let outcome = apply::apply(&planned.plan, &[target], &options);
@@ -106,7 +111,8 @@ fn process(job: &Job) -> Output {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--exact", &test, "--nocapture"]).env(JOB, serde_json::to_string(job).expect("plain data"));
     if job.points == Points::Writes {
-        kill_at_write::load(&mut command, job.kill, &job.root, &job.file("points"));
+        let below = if is_proof() { vec![job.root.clone()] } else { vec![job.file("locks"), job.file("images")] };
+        kill_at_write::load(&mut command, job.kill, &below, &job.file("points"));
     }
     command.output().expect("it starts")
 }
