@@ -18,11 +18,11 @@ use crate::model::tree::SnapshotTree;
 /// that is at work on it; the domain is then reported as unreadable for this run.
 const ATTEMPTS: usize = 3;
 
-/// Reads one domain. Only where a declared snapshot is missing, or where there are or may come external ones, is the stored
-/// definition of a running domain read (one more call, for its copy of the ledger, and for the disks of its next start). Only
-/// where one is missing, or where a series may capture or a revert come, are the images' own snapshots looked at;
-/// only where there is, or may come, an external snapshot or a revert, the files. What a revert is refused for takes two calls
-/// more, and one for each disk of a running domain.
+/// Reads one domain. Only where a declared snapshot is missing, or where there are or may come external ones, is the
+/// stored definition of a running domain read (one more call, for its copy of the ledger, and for the disks of its next
+/// start). Only where one is missing, or where a series may capture or a revert come, are the images' own snapshots
+/// looked at; only where there is, or may come, an external snapshot or a revert, the files. What a revert is refused
+/// for takes two calls more, and one for each disk of a running domain.
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
@@ -48,8 +48,8 @@ pub fn read_domain(
     let mut ledger: Option<Ledger> = None;
     live.into_iter().chain(embedded).for_each(|copy| merge(&mut ledger, copy));
 
-    // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as after
-    // a start from a managed save.
+    // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as
+    // after a start from a managed save.
     let unknown =
         |name: &&&SnapshotName| tree.get(name).is_none() && ledger.as_ref().is_none_or(|l| l.made(name).is_none());
     let capture_expected = wanted.declared.iter().any(|name| unknown(&name));

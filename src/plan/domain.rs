@@ -82,7 +82,7 @@ pub(super) fn plan_domain<'a>(
         origin: sets
             .first()
             .map(|set| set.origin("/spec/domains"))
-            .or_else(|| requests.first().map(|claim| claim.origin())),
+            .or_else(|| requests.first().map(revert::Claim::origin)),
         external: None,
         pointed_at,
         restoring: Restoring::default(),

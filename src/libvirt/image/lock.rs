@@ -8,13 +8,14 @@ use std::os::fd::AsRawFd as _;
 /// block/file-posix.c).
 const FIRST: libc::off_t = 100;
 
-/// How many there are: those of the permissions that it does not share begin a hundred further (`RAW_LOCK_SHARED_BASE`).
+/// How many there are: those of the permissions that it does not share begin a hundred further
+/// (`RAW_LOCK_SHARED_BASE`).
 const BYTES: libc::off_t = 200;
 
 /// Whether any process holds one of these locks. Asks without taking one; of a filesystem that knows none, no.
 ///
-/// Not by `rustix::process::fcntl_getlk` (1.1): locks of open files, as QEMU's, have no process, and it takes the -1 in that place
-/// for one and panics.
+/// Not by `rustix::process::fcntl_getlk` (1.1): locks of open files, as QEMU's, have no process, and it takes the -1 in
+/// that place for one and panics.
 pub(super) fn is_held(file: &File) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "both are small constants of fcntl(2)")]
     let mut lock = libc::flock {

@@ -202,8 +202,14 @@ fn path(domain: &ObservedDomain) -> Result<Vec<&ObservedSnapshot>, Fault> {
         return Err(broken(
             "the domain has external snapshots and no current one: libvirt then deletes files that are in use, and crashes on \
              a revert",
-            format!(
-                "set the pointer to the snapshot whose overlay is the active image (virsh snapshot-current). {TOUCH_NOTHING}"
+            live::not_noted(domain).map_or_else(
+                || {
+                    format!(
+                        "set the pointer to the snapshot whose overlay is the active image (virsh snapshot-current). \
+                         {TOUCH_NOTHING}"
+                    )
+                },
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         ));
     };
@@ -265,9 +271,12 @@ fn agrees(
                 printable(overlay),
                 printable(active)
             ),
-            format!(
-                "find the snapshot whose overlay {} is, and set the pointer to it. {TOUCH_NOTHING}",
-                printable(active)
+            live::not_noted(domain).map_or_else(
+                || {
+                    let active = printable(active);
+                    format!("find the snapshot whose overlay {active} is, and set the pointer to it. {TOUCH_NOTHING}")
+                },
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         ));
     }

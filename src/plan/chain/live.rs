@@ -1,5 +1,6 @@
-//! What the process of a running domain uses, and its next start will use, against what libvirt says. A libvirtd that ends in the middle of
-//! a capture leaves them apart: it has QEMU put the overlay to use first, then saves the running definition, then the stored one.
+//! What the process of a running domain uses, and its next start will use, against what libvirt says. A libvirtd that
+//! ends in the middle of a capture leaves them apart: it has QEMU put the overlay to use first, then saves the running
+//! definition, then the stored one.
 
 use super::Fault;
 use super::files::orphans;
@@ -67,4 +68,26 @@ fn image_below_of_next_start<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk
     let chain = chain_of(&domain.files, disk)?;
     let below = chain.images().iter().skip(1).any(|image| domain.files.same(image, next));
     below.then_some(next.as_str())
+}
+
+/// The way back where a disk is on an overlay that no snapshot has: libvirt notes the disks of a capture first, then takes
+/// the pointer off the snapshot before it, and notes the new one last.
+pub(super) fn not_noted(domain: &ObservedDomain) -> Option<String> {
+    let has = |target: &str, path: &str| {
+        let overlays = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.overlay(target));
+        overlays.into_iter().any(|overlay| domain.files.same(overlay, path))
+    };
+    domain.disks.iter().find_map(|disk| {
+        let (target, chain) = (disk.target.as_str(), chain_of(&domain.files, disk)?);
+        let (active, below) = (chain.images().first()?, chain.images().get(1)?);
+        if has(target, active) || !has(target, below) {
+            return None;
+        }
+        let [name, target, active, below] = [domain.name.as_str(), target, active, below].map(printable);
+        Some(format!(
+            "no snapshot has {active}: a capture was interrupted before it was noted. With the domain shut off, merge it \
+             into the image below (qemu-img commit '{active}'), give disk {target} that one again ({below}; virsh edit \
+             '{name}'), and remove it"
+        ))
+    })
 }

@@ -1,4 +1,5 @@
-//! What a domain looks like after a proven step: so that the next one of the same pass is planned on what will be there.
+//! What a domain looks like after a proven step: so that the next one of the same pass is planned on what will be
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -65,8 +66,8 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
     after
 }
 
-/// The domain to change. libvirt moves the disks of its next start along where they are those in use: that they are was asked of the
-/// domain as it was read.
+/// The domain to change. libvirt moves the disks of its next start along where they are those in use: that they are was
+/// asked of the domain as it was read.
 fn running_on(domain: &ObservedDomain) -> ObservedDomain {
     ObservedDomain { next_sources: BTreeMap::new(), ..domain.clone() }
 }
@@ -116,7 +117,8 @@ pub(in crate::plan) fn after_create(
     after
 }
 
-/// The domain after libvirt dropped its record of a snapshot: children move to the parent, the pointer too; no file changes.
+/// The domain after libvirt dropped its record of a snapshot: children move to the parent, the pointer too; no file
+/// changes.
 pub(in crate::plan) fn after_forget(domain: &ObservedDomain, name: &SnapshotName) -> ObservedDomain {
     after_delete(domain, name, &Effect::default())
 }

@@ -1,5 +1,6 @@
-//! The fault matrix of calls: each call of a run fails with every class of error, is done without an answer, or hangs past its
-//! deadline and is done when nobody waits for it any more. Nothing is lost, the outcome tells, and the next run completes it.
+//! The fault matrix of calls: each call of a run fails with every class of error, is done without an answer, or hangs
+//! past its deadline and is done when nobody waits for it any more. Nothing is lost, the outcome tells, and the next
+//! run completes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +79,8 @@ fn every_call(world: &World, faults: impl Fn(usize) -> Vec<Fault>) {
     println!("{}: {met} faults at {calls} calls", world.name);
 }
 
-/// In `make proof` each fault at each call; else at each call the lost answer, and another one that changes from call to call.
+/// In `make proof` each fault at each call; else at each call the lost answer, and another one that changes from call
+/// to call.
 fn changing(call: usize) -> Vec<Fault> {
     if is_proof() { FAULTS.to_vec() } else { vec![FAULTS[0], FAULTS[1 + call % (FAULTS.len() - 1)]] }
 }

@@ -1,10 +1,10 @@
-//! The crash matrix: a process of its own is killed by SIGKILL at every point of a run, on the real driver. The next process
-//! completes what it finds.
+//! The crash matrix: a process of its own is killed by SIGKILL at every point of a run, on the real driver. The next
+//! process completes what it finds.
 //!
 //! - Gaps: between any two calls to libvirt, before the first and after the last one.
-//! - Writes: before every change of a lock or an image, and in `make proof` of any file, and every command to a guest's monitor:
-//!   snapward's own and those of libvirt's driver, which runs in the process too. They come in the middle of a call, and libvirt
-//!   is not always whole afterwards: then a person does what the plan says.
+//! - Writes: before every change of a lock or an image, and in `make proof` of any file, and every command to a guest's
+//!   monitor: snapward's own and those of libvirt's driver, which runs in the process too. They come in the middle of a
+//!   call, and libvirt is not always whole afterwards: then a person does what the plan says.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -121,7 +121,8 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Kills a process at every point of a world's run, and has the next one complete it. Returns how the runs after them ended.
+/// Kills a process at every point of a world's run, and has the next one complete it. Returns how the runs after them
+/// ended.
 fn every_point(world: &World, points: Points) -> Vec<Ended> {
     if let Ok(job) = std::env::var(JOB) {
         serde_json::from_str::<Job>(&job).expect("as it was written").run(world);

@@ -1,5 +1,5 @@
-//! Least privilege: which verb asks libvirt for more than to read, an agent that is not root, who may read what snapward writes, and a
-//! planted secret that nothing shows.
+//! Least privilege: which verb asks libvirt for more than to read, an agent that is not root, who may read what
+//! snapward writes, and a planted secret that nothing shows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,8 +30,8 @@ enum Asks {
 
 use Asks::{Nothing, Read, Write};
 
-/// Every verb with arguments that make it do what it does, on a domain `vm` with the snapshots `a` and `b`; `FILE`, `DIR` and `POLICY`
-/// stand for paths.
+/// Every verb with arguments that make it do what it does, on a domain `vm` with the snapshots `a` and `b`; `FILE`,
+/// `DIR` and `POLICY` stand for paths.
 const VERBS: &[(&str, Asks)] = &[
     ("validate FILE", Nothing),
     ("schema SnapshotSet", Nothing),
@@ -154,7 +154,8 @@ fn no_verb_shows_a_secret() {
     assert!(ran.stdout.contains("s3cret") || ran.code != Some(0), "it was there to be told: {ran}");
 }
 
-/// The files below a directory that others than their owner may read or write, and the directories they could reach them by.
+/// The files below a directory that others than their owner may read or write, and the directories they could reach
+/// them by.
 fn open_to_others(dir: &Path) -> Vec<PathBuf> {
     let mode = |path: &Path| fs::symlink_metadata(path).expect("there").permissions().mode();
     let mut open = Vec::new();

@@ -1,5 +1,5 @@
-//! The table of faults and outcomes in docs/reliability.md: written from the rows, and each row held by its tests against what a
-//! run really said. `UPDATE=1 cargo nextest run -E 'test(faults::table)'` rewrites it.
+//! The table of faults and outcomes in docs/reliability.md: written from the rows, and each row held by its tests
+//! against what a run really said. `UPDATE=1 cargo nextest run -E 'test(faults::table)'` rewrites it.
 
 use snapward::model::plan::Plan;
 

@@ -1,5 +1,5 @@
-//! Kills a process right before one of its changes of files or commands to a monitor: its own ones, and those of libvirt's driver
-//! where that runs in it.
+//! Kills a process right before one of its changes of files or commands to a monitor: its own ones, and those of
+//! libvirt's driver where that runs in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use std::process::Command;
 
 use super::tools::{run, text};
 
-/// Has a process count its changes below some directories once it has called [`begin`], note each in a file, and end before one.
+/// Has a process count its changes below some directories once it has called [`begin`], note each in a file, and end
+/// before one.
 pub(crate) fn load(command: &mut Command, at: Option<usize>, below: &[PathBuf], log: &Path) {
     let library = log.with_extension("so");
     if !library.exists() {

@@ -389,3 +389,16 @@ fn a_next_start_on_an_image_below_holds_everything() {
         assert!(delete_of(&next(path), "e1").is_ok(), "{path}");
     }
 }
+
+#[test]
+fn a_capture_that_was_not_noted_says_how_its_overlay_is_merged() {
+    let mut world = World::line(&["e1"]);
+    world.image("/i/vda.e2", Backing::File("/i/vda.e1".into()));
+    world.disks.insert("vda".into(), "/i/vda.e2".into());
+    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
+    assert!(way_out(world.clone()).contains("qemu-img commit '/i/vda.e2'"), "{}", way_out(world));
+    // A snapshot has it, and the pointer is elsewhere.
+    let moved = World::line(&["e1", "e2", "e3"]).pointing_at(Some("e1")).domain();
+    let fault = prove(&moved, &Neighbours::default(), STRICT, Step::Create).expect_err("refused");
+    assert!(fault.way_out.contains("find the snapshot whose overlay /i/vda.e3 is"), "{fault:?}");
+}

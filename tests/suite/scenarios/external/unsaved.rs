@@ -1,5 +1,5 @@
-//! libvirtd that ends in the middle of a capture of a running domain: QEMU is on the new overlay, and libvirt, or what it stored for the
-//! next start, is on the image below.
+//! libvirtd that ends in the middle of a capture of a running domain: QEMU is on the new overlay, and libvirt, or what
+//! it stored for the next start, is on the image below.
 
 use serde_json::json;
 
@@ -13,8 +13,8 @@ use crate::support::tools::{self, text};
 
 const EXTERNAL: &str = "    - {name: new, capture: {content: disks, location: external}}\n";
 
-/// The disk of a running domain with these snapshots goes on to an overlay that libvirt does not know: what a capture does first, and
-/// notes then. The overlay is where snapward would put that of a snapshot `new`.
+/// The disk of a running domain with these snapshots goes on to an overlay that libvirt does not know: what a capture
+/// does first, and notes then. The overlay is where snapward would put that of a snapshot `new`.
 fn on_an_overlay_of_its_own<'a>(root: &'a EmbedRoot, names: &[&str]) -> (Chain<'a>, Lab<'a>, Monitor) {
     let socket = root.path().join("second.sock");
     let guest = root.guest("vm").head(&monitor::xml(&socket)).disk("vda", "qcow2", "8M").define();
@@ -47,7 +47,8 @@ fn shut_down(chain: &Chain<'_>, monitor: &mut Monitor) {
     wait_until("libvirt to see it", || !chain.guest.is_active());
 }
 
-/// What libvirt makes of it: as far as it knows all is well, and with the domain stopped what was written since is gone.
+/// What libvirt makes of it: as far as it knows all is well, and with the domain stopped what was written since is
+/// gone.
 #[test]
 fn libvirt_starts_the_domain_without_what_was_written_since() {
     let root = EmbedRoot::new();
@@ -96,8 +97,8 @@ fn sees_the_overlay(first: bool) {
     assert!(tools::qemu_io_check(&chain.disk("vda"), "qcow2", 7, 0, 65_536), "nothing that was written is lost");
 }
 
-/// The running definition is saved first, the stored one after it: libvirtd that ends between the two leaves the next start on an
-/// image that a snapshot froze.
+/// The running definition is saved first, the stored one after it: libvirtd that ends between the two leaves the next
+/// start on an image that a snapshot froze.
 #[test]
 fn the_next_start_would_write_into_what_was_captured() {
     let root = EmbedRoot::new();
