@@ -238,7 +238,10 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
     match chain {
         Chain::Broken(_, path) => Err(broken(
             format!("disk {shown} needs the image {}, and there is no such file", printable(&path)),
-            format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+            live::of_an_interrupted_revert(domain, target, &path).map_or_else(
+                || format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
+            ),
         )),
         chain => Ok(chain),
     }

@@ -3,8 +3,9 @@
 //! definition, then the stored one.
 
 use super::Fault;
-use super::files::orphans;
+use super::files::{Bystanders, orphans};
 use super::layout::chain_of;
+use super::repair::is_named_by_a_revert;
 use crate::model::image::{Backing, Image, ImageState};
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
@@ -52,7 +53,7 @@ pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
 /// An overlay on a disk's active image that a QEMU has open and libvirt does not name.
 fn unknown_overlay<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Option<&'d str> {
     let active = disk.source.as_deref()?;
-    orphans(domain, &Default::default()).into_iter().map(|(path, _)| path).find(|path| {
+    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).find(|path| {
         match domain.files.images.get(*path) {
             Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
                 domain.files.same(below, active)
@@ -90,4 +91,31 @@ pub(super) fn not_noted(domain: &ObservedDomain) -> Option<String> {
              '{name}'), and remove it"
         ))
     })
+}
+
+/// The way back where a disk's own image is gone and one that a revert made for it is there: libvirt removes the old image
+/// before it saves that the disk is on the new one.
+pub(super) fn of_an_interrupted_revert(domain: &ObservedDomain, target: &str, missing: &str) -> Option<String> {
+    let disk = domain.disks.iter().find(|disk| disk.target == target)?;
+    if disk.source.as_deref() != Some(missing) {
+        return None;
+    }
+    let frozen = |below: &str| {
+        let mut bases = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.bases.get(target));
+        bases.any(|base| domain.files.same(base, below))
+    };
+    let made = orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path);
+    let mut made = made.filter(|path| match domain.files.images.get(*path) {
+        Some(ImageState::Present(Image { backing: Backing::File(below), .. })) => {
+            frozen(below) && is_named_by_a_revert(path, below)
+        }
+        _ => false,
+    });
+    // Of several nobody can say which it was.
+    let (overlay, None) = (made.next()?, made.next()) else { return None };
+    let [name, target, overlay] = [domain.name.as_str(), target, overlay].map(printable);
+    Some(format!(
+        "a revert was interrupted, which had made {overlay} for disk {target}: give the disk that image (virsh edit \
+         '{name}'). What was there before the revert is in its guard snapshot"
+    ))
 }

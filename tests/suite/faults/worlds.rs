@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use snapward::model::desired::DesiredState;
 use snapward::model::outcome::{ActionResult, DomainResult, Outcome};
-use snapward::model::plan::Plan;
+use snapward::model::plan::{BlockCode, Plan};
 
 use crate::support::chain::{Chain, backing_chain, source};
 use crate::support::embed::EmbedRoot;
@@ -166,6 +166,11 @@ impl<'a> Site<'a> {
             let (now, next) =
                 (between(text, "an image below ", ", which the guest"), between(text, " on ", ", an image"));
             guest.redefine_with(next, now);
+        } else if way_out.contains("set the pointer to the snapshot whose overlay is the active image") {
+            let active = source(&guest.xml(), "vda");
+            let on_it = |name: &&String| guest.snapshot_xml(name).contains(tools::text(&active));
+            let snapshots = guest.snapshots();
+            guest.set_current(snapshots.iter().find(on_it).expect("a snapshot with that overlay"));
         } else if text.contains("is there already") {
             std::fs::remove_file(between(text, "the file ", " is there already")).expect("it is there");
         } else {
@@ -195,10 +200,8 @@ impl<'a> Site<'a> {
         for name in guest.snapshots() {
             used.extend(backing_chain(&source(&guest.snapshot_xml(&name), "vda")));
         }
-        // While a revert's outcome is unknown, that is all a plan says.
-        let unknown = blocks(plan) == ["OutcomeUnknown e1"];
         let warned = |image: &String| plan.warnings.iter().any(|warning| warning.text.contains(image.as_str()));
-        let told = |image: &String| self.mends && (unknown || warned(image));
+        let told = |image: &String| self.mends && warned(image);
         let orphans: Vec<_> = self.images().into_iter().filter(|image| !used.contains(image) && !told(image)).collect();
         assert_eq!(orphans, Vec::<String>::new(), "beside {used:?}, and not in {:?}", plan.warnings);
     }
@@ -430,12 +433,18 @@ fn check_revert(site: &Site<'_>) -> Ended {
     let mut planned = plan();
     assert_blocks_are_told(&planned.plan);
     let mut mended = Vec::new();
-    if site.mends && blocks(&planned.plan) != ["OutcomeUnknown e1"] {
-        mended = blocks(&planned.plan);
-        // The same is told of the request and of the domain.
-        if let Some(item) = planned.plan.blocked.first() {
-            site.mend(&item.text, &item.way_out);
+    // One step after the other: what is the matter next shows when the first is put right.
+    while site.mends {
+        // The same is told of the request and of the domain. Of a revert that libvirt did not live to end, a person sees to
+        // all that is told.
+        if planned.plan.blocked.iter().any(|item| item.code == BlockCode::OutcomeUnknown) {
+            assert_eq!((actions(&planned.plan), attempted && !done), (vec![], true), "nothing is done meanwhile");
+            return Ended::Blocked(blocks(&planned.plan));
         }
+        let Some(item) = planned.plan.blocked.first() else { break };
+        assert!(mended.len() < 4, "it does not end: {mended:?}, {item:?}");
+        mended.push(format!("{:?}", item.code));
+        site.mend(&item.text, &item.way_out);
         planned = plan();
     }
     let wanted = usize::from(!done && !attempted);

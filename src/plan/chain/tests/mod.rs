@@ -402,3 +402,16 @@ fn a_capture_that_was_not_noted_says_how_its_overlay_is_merged() {
     let fault = prove(&moved, &Neighbours::default(), STRICT, Step::Create).expect_err("refused");
     assert!(fault.way_out.contains("find the snapshot whose overlay /i/vda.e3 is"), "{fault:?}");
 }
+
+#[test]
+fn a_revert_that_was_not_noted_says_which_image_it_made() {
+    let mut world = World::line(&["e1", "guard"]).without_image("/i/vda.guard");
+    world.image("/i/vda.1795802371", Backing::File("/i/vda".into()));
+    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
+    let told = way_out(world.clone());
+    assert!(told.contains("/i/vda.1795802371") && told.contains("virsh edit 'vm'"), "{told}");
+    // Two of them, and none.
+    world.image("/i/vda.1795802372", Backing::File("/i/vda".into()));
+    assert!(way_out(world).contains("from a backup"));
+    assert!(way_out(World::line(&["e1", "guard"]).without_image("/i/vda.guard")).contains("from a backup"));
+}
