@@ -110,6 +110,13 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
                  the guest down and start it again, then run again",
             )
         }
+        _ if matches!(operation, Operation::Create(..))
+            && error.message().contains("Duplicate nodes with node-name=") =>
+        {
+            Some(
+                "QEMU has the name from a capture in whose middle libvirt ended: run again, libvirt takes another name each time",
+            )
+        }
         _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
             Some("where the domain was started or stopped since it was read, run again")
         }
