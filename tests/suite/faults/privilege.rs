@@ -63,7 +63,7 @@ const VERBS: &[(&str, Asks)] = &[
     ("snapshot revert vm a --yes", Write),
     ("snapshot delete vm c --yes", Write),
     ("export vm --dir DIR/exported", Read),
-    ("detach vm --export DIR/detached", Write),
+    ("detach vm --export DIR/detached --manifests APART --yes", Write),
     ("apply --yes FILE", Write),
     // Continuous: it is at work in the tests of the agent.
     ("agent", Write),
@@ -81,8 +81,14 @@ fn arguments(root: &EmbedRoot, line: &str, file: &str) -> Vec<String> {
     let policy = "apiVersion: snapward/v1\nkind: RetentionPolicy\nmetadata: {name: p}\nspec: {keep: {last: 1}}\n";
     let policy = root.file("policy.yaml", policy);
     let list = root.file("list.json", r#"[{"name": "a", "time": "2026-11-23T04:00:00Z"}]"#);
+    // The set of the snapshots, which the domain has left.
+    let apart = root.file("apart.yaml", &set("lab", "  domains: {include: [other]}\n"));
     let with = |word: &str| {
-        word.replace("FILE", file).replace("POLICY", &policy).replace("LIST", &list).replace("DIR", text(root.path()))
+        word.replace("APART", &apart)
+            .replace("FILE", file)
+            .replace("POLICY", &policy)
+            .replace("LIST", &list)
+            .replace("DIR", text(root.path()))
     };
     line.split(' ').map(with).collect()
 }
