@@ -55,8 +55,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         key: "killed inside",
-        fault: "snapward is killed with libvirt's driver in its process, before each change of a file and each command to QEMU, \
-                libvirt's own too",
+        fault: "snapward is killed with libvirt's driver in its process, before each change of a lock or an image; of a stopped \
+                domain in `make proof` before each change of any file, libvirt's own too",
         says: &[],
         next: Told("completes it, or is blocked with what a person has to do; the tests do that"),
         then: "as after a kill; the plan names a file that libvirt left over",
