@@ -150,6 +150,8 @@ fn no_verb_shows_a_secret() {
         for (editor, level) in [("true", "-vv"), ("sed -i s/domainsnapshot/nonsense/", "-vvv")] {
             let ran = snapward(["-c".to_owned(), root.uri(), level.to_owned()].into_iter().chain(args.clone()))
                 .env("EDITOR", editor)
+                // What an edit that failed leaves for its user.
+                .env("TMPDIR", root.path())
                 .env("RUST_BACKTRACE", "full")
                 .run();
             assert!(!ran.to_string().contains("s3cret"), "{line}: {ran}");
