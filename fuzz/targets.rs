@@ -1,5 +1,5 @@
-//! What is read from outside, each with what must hold whatever it says: no panic, and nothing printed that a terminal would
-//! obey. `scripts/fuzz` runs them under libFuzzer, the tests over the corpus.
+//! What is read from outside, each with what must hold whatever it says: no panic, and nothing printed that a terminal
+//! would obey. `scripts/fuzz` runs them under libFuzzer, the tests over the corpus.
 
 use jiff::Timestamp;
 use snapward::libvirt;

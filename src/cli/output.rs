@@ -48,8 +48,8 @@ impl Output {
         }
     }
 
-    /// Prints a text of libvirt's byte by byte for a program; on a terminal with what that could act on made visible, which XML
-    /// can hold (C1 controls, overrides of the writing direction).
+    /// Prints a text of libvirt's byte by byte for a program; on a terminal with what that could act on made visible,
+    /// which XML can hold (C1 controls, overrides of the writing direction).
     ///
     /// # Errors
     /// As [`Self::data`].

@@ -92,11 +92,31 @@ fn hint(error: &Error, class: ErrorClass, operation: Operation<'_>) -> Option<&'
         {
             Some("the filesystem of its images may be full, or its storage fails")
         }
-        _ if matches!(operation, Operation::Delete(..)) && error.message().contains("active block job") => Some(
-            "it may be left of a deletion that was interrupted: libvirt starts a stopped domain, paused, to merge its images, \
+        // Two words for it: that of the check before, and that of the merge.
+        _ if matches!(operation, Operation::Delete(..))
+            && ["active block job", "has a blockjob assigned"].iter().any(|words| error.message().contains(words)) =>
+        {
+            Some(
+                "it may be left of a deletion that was interrupted: libvirt starts a stopped domain, paused, to merge its images, \
              and where libvirt ends meanwhile, the domain and the job stay. Where nobody uses the paused domain, virsh destroy \
              ends both and loses nothing; else virsh blockjob --abort ends the job",
-        ),
+            )
+        }
+        _ if matches!(operation, Operation::Delete(..))
+            && error.message().contains("Cannot find device='' nor node-name=") =>
+        {
+            Some(
+                "libvirt ended in the middle of an earlier merge, and knows no more how the images of the running domain lie: shut \
+                 the guest down and start it again, then run again",
+            )
+        }
+        _ if matches!(operation, Operation::Create(..))
+            && error.message().contains("Duplicate nodes with node-name=") =>
+        {
+            Some(
+                "QEMU has the name from a capture in whose middle libvirt ended: run again, libvirt takes another name each time",
+            )
+        }
         _ if matches!(operation, Operation::Create(..)) && error.message().contains("memory state") => {
             Some("where the domain was started or stopped since it was read, run again")
         }

@@ -33,6 +33,9 @@ pub struct Image {
     pub allocated: u64,
     /// Whether it is a qcow2 image that holds no data of its own: no table of clusters is in use.
     pub empty: bool,
+    /// Whether a QEMU process has it open, by the locks that QEMU takes on its images. Where a filesystem has no such
+    /// locks, never.
+    pub open: bool,
 }
 
 /// An internal snapshot in an image's own table.

@@ -194,6 +194,8 @@ pub struct ObservedDomain {
     pub agent: Agent,
     /// What stands in the way of a revert; none where none was asked for.
     pub revert: Option<RevertFacts>,
+    /// The source of each disk at the next start, by target; of a running domain with external snapshots, else empty.
+    pub next_sources: BTreeMap<String, String>,
     /// SHA-256, in hex, over the snapshots' XML without secrets, the current pointer, the run state and the disks.
     pub fingerprint: String,
 }

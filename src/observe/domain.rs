@@ -17,10 +17,11 @@ use crate::model::tree::SnapshotTree;
 /// that is at work on it; the domain is then reported as unreadable for this run.
 const ATTEMPTS: usize = 3;
 
-/// Reads one domain. Only where a declared snapshot is missing is the stored definition read (one more call, for its copy
-/// of the ledger), and only there, or where a series may capture or a revert come, are the images' own snapshots looked at;
-/// only where there is, or may come, an external snapshot or a revert, the files. What a revert is refused for takes two calls
-/// more, and one for each disk of a running domain.
+/// Reads one domain. Only where a declared snapshot is missing, or where there are or may come external ones, is the
+/// stored definition of a running domain read (one more call, for its copy of the ledger, and for the disks of its next
+/// start). Only where one is missing, or where a series may capture or a revert come, are the images' own snapshots
+/// looked at; only where there is, or may come, an external snapshot or a revert, the files. What a revert is refused
+/// for takes two calls more, and one for each disk of a running domain.
 ///
 /// # Errors
 /// When a call fails, or the snapshots keep changing while they are read.
@@ -47,15 +48,18 @@ pub fn read_domain(
     live.into_iter().chain(embedded).for_each(|copy| merge(&mut ledger, copy));
     tree.forget_ledgers();
 
-    // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as after
-    // a start from a managed save.
+    // A capture is to come, unless a copy of the ledger knows it was made: the stored copy may be the only one, as
+    // after a start from a managed save.
     let unknown =
         |name: &&&SnapshotName| tree.get(name).is_none() && ledger.as_ref().is_none_or(|l| l.made(name).is_none());
     let capture_expected = wanted.declared.iter().any(|name| unknown(&name));
-    let stored = if capture_expected && domain.state.is_active() {
-        host.definition(domain, true)?.ledger.filter(|ledger| ledger.domain == domain.uuid)
+    let external = wanted.external || tree.external().next().is_some();
+    let (stored, next_sources) = if (capture_expected || external) && domain.state.is_active() {
+        let stored = host.definition(domain, true)?;
+        let sources = stored.disks.into_iter().filter_map(|disk| Some((disk.target, disk.source?)));
+        (stored.ledger.filter(|ledger| ledger.domain == domain.uuid), sources.collect())
     } else {
-        live.cloned()
+        (live.cloned(), BTreeMap::new())
     };
     stored.iter().for_each(|copy| merge(&mut ledger, copy));
 
@@ -81,12 +85,13 @@ pub fn read_domain(
         memory_kib: definition.memory_kib,
         agent: definition.agent,
         revert: None,
+        next_sources,
         fingerprint,
     };
     if wanted.revert {
         observed.revert = Some(revert_facts(host, domain, &observed.disks)?);
     }
-    if wanted.external || wanted.revert || observed.tree.external().next().is_some() {
+    if external || wanted.revert {
         observed.files = files::all(host.files(), &observed, wanted);
     } else if missing || wanted.scheduled {
         observed.files.space = files::space(host.files(), &observed);

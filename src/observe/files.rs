@@ -188,7 +188,7 @@ mod tests {
             };
             let below = below.filter(|_| format != Some("raw"));
             let backing = below.map_or(Backing::None, |below| Backing::File(below.to_owned()));
-            let image = Image { id: FileId { device: 1, inode: 1 }, backing, allocated: 0, empty: false };
+            let image = Image { id: FileId { device: 1, inode: 1 }, backing, allocated: 0, empty: false, open: false };
             ProbedImage { state: ImageState::Present(image), backing_format: backing_format.map(str::to_owned) }
         }
 
@@ -243,6 +243,7 @@ mod tests {
             memory_kib: None,
             agent: Agent::None,
             revert: None,
+            next_sources: BTreeMap::new(),
             fingerprint: String::new(),
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Planner<'a> {
     pub(super) host: &'a HostInfo,
     pub(super) observed_host: &'a ObservedHost,
     pub(super) domain: &'a ObservedDomain,
-    /// Where the first of its sets selects the domain.
+    /// Where the first of its sets, or else of its requests, selects the domain.
     pub(super) origin: Option<Origin>,
     /// The snapshot that each claim names, where there is one.
     found: Vec<Option<&'a ObservedSnapshot>>,
@@ -84,7 +84,10 @@ pub(super) fn plan_domain<'a>(
         host,
         observed_host: observed,
         domain,
-        origin: sets.first().map(|set| set.origin("/spec/domains")),
+        origin: sets
+            .first()
+            .map(|set| set.origin("/spec/domains"))
+            .or_else(|| requests.first().map(revert::Claim::origin)),
         found: claims.found_in(&domain.tree),
         external: None,
         pointed_at: pointed_at.clone(),

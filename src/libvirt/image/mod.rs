@@ -1,6 +1,7 @@
 //! Image files, read without a tool: qcow2 headers, identity, size. A guest may have written what is read here. Nothing is
 //! changed but the mode of a new overlay.
 
+mod lock;
 mod mode;
 mod probe;
 mod qcow2;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::qcow2::{self, MAGIC};
-use super::{invalid, open};
+use super::{invalid, lock, open};
 use crate::host::{Probe, ProbedImage};
 use crate::model::image::{self, Backing, FileId, Image, ImageState, Space};
 use crate::model::text::printable;
@@ -27,8 +27,8 @@ pub(in crate::libvirt) fn image(path: &str, format: Option<&str>) -> ProbedImage
 
 fn read(path: &str, format: Option<&str>) -> io::Result<(Image, Option<String>)> {
     let (file, metadata) = open(Path::new(path))?;
-    let mut image =
-        Image { id: identity(&metadata), backing: Backing::None, allocated: metadata.blocks() * BLOCK, empty: false };
+    let (id, allocated) = (identity(&metadata), metadata.blocks() * BLOCK);
+    let mut image = Image { id, backing: Backing::None, allocated, empty: false, open: lock::is_held(&file) };
     let mut file = BufReader::new(file);
     let format = match format {
         Some(format) => format,

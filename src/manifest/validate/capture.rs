@@ -70,7 +70,8 @@ pub(super) fn check(entry: &Entry<'_>, pointer: &str, capture: &Capture, when: W
     disks(entry, pointer, capture, out);
 }
 
-/// What to do about a path that climbs. Who reviews a manifest reads where a file goes, and libvirt compares paths as they are.
+/// What to do about a path that climbs. Who reviews a manifest reads where a file goes, and libvirt compares paths as
+/// they are.
 const CLIMBS: &str = "write the path that it leads to";
 
 /// Whether a path leads up on its way.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::chain::{Neighbours, unused_leftover};
+use super::super::chain::{Neighbours, live, unused_leftover};
 use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
 use crate::model::image::{directory, file_name};
 use crate::model::kinds::{Capture, CaptureDisk, Consistency, Content, DiskLocation, MemoryFile, SourceType};
@@ -31,6 +31,8 @@ pub(super) fn prepare(
     if let Some(obstacle) = unknown_disk(domain, wanted) {
         return Err(obstacle);
     }
+    // Where there are external snapshots already, the proof has asked.
+    live::agrees(domain).map_err(|fault| Obstacle { code: fault.code, text: fault.text, way_out: fault.way_out })?;
     let active = domain.state.is_active();
     if wanted.content == Content::Memory && !active {
         let text = "the domain is shut off, and has no memory to capture".to_owned();

@@ -243,6 +243,7 @@ pub(super) fn needed_by_others(domain: &ObservedDomain, removed: &[&str], trust:
 }
 
 /// Whether other domains of the host use a file.
+#[derive(Default)]
 pub(in crate::plan) struct Bystanders(BTreeSet<String>);
 
 impl Bystanders {

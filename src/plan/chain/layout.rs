@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fault, Rules};
+use super::{Fault, Rules, live};
 use crate::model::image::{Backing, DomainFiles, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
@@ -128,6 +128,7 @@ impl<'a> Layout<'a> {
 
     fn check(domain: &'a ObservedDomain, trust: Trust, deleting: Option<&SnapshotName>) -> Result<Self, Fault> {
         parents_are_listed(domain)?;
+        live::agrees(domain)?;
         let path = path(domain)?;
         let (mut chains, mut merged) = (BTreeMap::new(), BTreeSet::new());
         for target in path.iter().filter_map(|snapshot| snapshot.files.as_deref()).flat_map(|f| f.overlays.keys()) {
@@ -199,8 +200,14 @@ fn path(domain: &ObservedDomain) -> Result<Vec<&ObservedSnapshot>, Fault> {
         return Err(broken(
             "the domain has external snapshots and no current one: libvirt then deletes files that are in use, and crashes on \
              a revert",
-            format!(
-                "set the pointer to the snapshot whose overlay is the active image (virsh snapshot-current). {TOUCH_NOTHING}"
+            live::not_noted(domain).map_or_else(
+                || {
+                    format!(
+                        "set the pointer to the snapshot whose overlay is the active image (virsh snapshot-current). \
+                         {TOUCH_NOTHING}"
+                    )
+                },
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         ));
     };
@@ -229,7 +236,10 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
     match chain {
         Chain::Broken(_, path) => Err(broken(
             format!("disk {shown} needs the image {}, and there is no such file", printable(&path)),
-            format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+            live::of_an_interrupted_revert(domain, target, &path).map_or_else(
+                || format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
+            ),
         )),
         chain => Ok(chain),
     }
@@ -262,9 +272,12 @@ fn agrees(
                 printable(overlay),
                 printable(active)
             ),
-            format!(
-                "find the snapshot whose overlay {} is, and set the pointer to it. {TOUCH_NOTHING}",
-                printable(active)
+            live::not_noted(domain).map_or_else(
+                || {
+                    let active = printable(active);
+                    format!("find the snapshot whose overlay {active} is, and set the pointer to it. {TOUCH_NOTHING}")
+                },
+                |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         ));
     }

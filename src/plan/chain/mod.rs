@@ -7,6 +7,7 @@
 
 mod files;
 mod layout;
+pub(in crate::plan) mod live;
 mod order;
 mod repair;
 mod revert;

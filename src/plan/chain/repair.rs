@@ -65,7 +65,7 @@ fn candidate(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Rep
 
 /// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert
 /// (`virDomainSnapshotDefAssignExternalNames`).
-fn is_named_by_a_revert(overlay: &str, base: &str) -> bool {
+pub(super) fn is_named_by_a_revert(overlay: &str, base: &str) -> bool {
     let name = file_name(base);
     let stem = name.rfind('.').map_or(name, |dot| &name[..dot]);
     let epoch = file_name(overlay).strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));

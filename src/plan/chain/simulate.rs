@@ -1,4 +1,5 @@
-//! What a domain looks like after a proven step: so that the next one of the same pass is planned on what will be there.
+//! What a domain looks like after a proven step: so that the next one of the same pass is planned on what will be
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::model::tree::SnapshotTree;
 
 /// The domain after a deletion: children move to the parent, the pointer too, and what was merged has the older name.
 pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
-    let mut after = domain.clone();
+    let mut after = running_on(domain);
     let parent = domain.tree.get(name).and_then(|gone| gone.parent.clone());
     let gone = domain.tree.get(name).and_then(|gone| gone.files.as_deref());
     let mut rest: Vec<_> = domain.tree.iter().filter(|snapshot| snapshot.name != *name).cloned().collect();
@@ -65,6 +66,12 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
     after
 }
 
+/// The domain to change. libvirt moves the disks of its next start along where they are those in use: that they are was
+/// asked of the domain as it was read.
+fn running_on(domain: &ObservedDomain) -> ObservedDomain {
+    ObservedDomain { next_sources: BTreeMap::new(), ..domain.clone() }
+}
+
 /// The domain after a capture whose files the plan has chosen.
 pub(in crate::plan) fn after_create(
     domain: &ObservedDomain,
@@ -72,7 +79,7 @@ pub(in crate::plan) fn after_create(
     capture: &Capture,
     created: i64,
 ) -> ObservedDomain {
-    let mut after = domain.clone();
+    let mut after = running_on(domain);
     let mut files = SnapshotFiles { memory: capture.memory.as_ref().map(|m| m.file.clone()), ..Default::default() };
     let mut disks = BTreeMap::new();
     for disk in &mut after.disks {
@@ -85,7 +92,7 @@ pub(in crate::plan) fn after_create(
         files.overlays.insert(disk.target.clone(), overlay.clone());
         // No file of this machine has this identity yet.
         let id = FileId { device: u64::MAX, inode: after.files.images.len() as u64 };
-        let image = Image { id, backing: Backing::File(source.clone()), allocated: 0, empty: true };
+        let image = Image { id, backing: Backing::File(source.clone()), allocated: 0, empty: true, open: false };
         after.files.images.insert(overlay.clone(), ImageState::Present(image));
         if let Some(below) = &mut disk.backing {
             below.insert(0, source);
@@ -110,7 +117,8 @@ pub(in crate::plan) fn after_create(
     after
 }
 
-/// The domain after libvirt dropped its record of a snapshot: children move to the parent, the pointer too; no file changes.
+/// The domain after libvirt dropped its record of a snapshot: children move to the parent, the pointer too; no file
+/// changes.
 pub(in crate::plan) fn after_forget(domain: &ObservedDomain, name: &SnapshotName) -> ObservedDomain {
     after_delete(domain, name, &Effect::default())
 }
@@ -124,12 +132,12 @@ pub(in crate::plan) fn after_redefine(
     let others = domain.tree.iter().filter(|snapshot| snapshot.name != record.name).cloned();
     let pointer = if current { Some(record.name.clone()) } else { domain.tree.current().cloned() };
     let tree = SnapshotTree::new(others.chain([record.clone()]), pointer);
-    ObservedDomain { tree, ..domain.clone() }
+    ObservedDomain { tree, ..running_on(domain) }
 }
 
 /// The domain after a revert: the disks are on new overlays on what the snapshot froze, and the pointer is on it.
 pub(super) fn after_revert(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
-    let mut after = domain.clone();
+    let mut after = running_on(domain);
     let target = domain.tree.get(name);
     if let Some(definition) = target.and_then(|target| target.definition.as_deref()) {
         after.disks.clone_from(&definition.disks);
@@ -140,7 +148,7 @@ pub(super) fn after_revert(domain: &ObservedDomain, name: &SnapshotName, effect:
         // libvirt puts the second of the revert in the place of this word.
         let overlay = format!("{}.reverted", super::revert::overlay_stem(base));
         let id = FileId { device: u64::MAX, inode: after.files.images.len() as u64 };
-        let image = Image { id, backing: Backing::File(base.clone()), allocated: 0, empty: true };
+        let image = Image { id, backing: Backing::File(base.clone()), allocated: 0, empty: true, open: false };
         after.files.images.insert(overlay.clone(), ImageState::Present(image));
         overlays.insert(disk.target.clone(), overlay.clone());
         disk.source = Some(overlay);
@@ -169,7 +177,7 @@ pub(super) fn after_revert(domain: &ObservedDomain, name: &SnapshotName, effect:
 
 /// The domain after a repair of its pointer.
 pub(in crate::plan) fn after_repair(domain: &ObservedDomain, repair: &Repair) -> ObservedDomain {
-    let mut after = domain.clone();
+    let mut after = running_on(domain);
     let old = domain.tree.current().filter(|old| **old != repair.target);
     let snapshots = domain.tree.iter().cloned().map(|mut snapshot| {
         let moved_off = old == Some(&snapshot.name);

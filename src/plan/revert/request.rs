@@ -46,7 +46,7 @@ impl<'a> Claim<'a> {
         format!("RevertRequest {}", self.id())
     }
 
-    fn origin(&self) -> Origin {
+    pub(in crate::plan) fn origin(&self) -> Origin {
         let field = if self.request.value.spec.token.is_some() { "/spec/token" } else { "/spec/schedule" };
         self.request.origin(field)
     }

@@ -56,7 +56,7 @@ fn with_free(mut domain: ObservedDomain, percent: u64) -> ObservedDomain {
 /// An overlay on another image, `empty` or written to.
 fn overlay(on: &str, empty: bool) -> ImageState {
     let id = FileId { device: 1, inode: 77 };
-    ImageState::Present(Image { id, backing: Backing::File(on.into()), allocated: 4096, empty })
+    ImageState::Present(Image { id, backing: Backing::File(on.into()), allocated: 4096, empty, open: false })
 }
 
 #[test]

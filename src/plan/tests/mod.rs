@@ -95,6 +95,7 @@ fn domain() -> ObservedDomain {
         memory_kib: Some(1024),
         agent: Agent::None,
         revert: None,
+        next_sources: BTreeMap::new(),
         fingerprint: "f".into(),
     }
 }

@@ -1,5 +1,6 @@
-//! Faults of the machine, of its storage and of other hands, on the real driver: full and read-only filesystems, images that
-//! cannot be read, files in the way, domains that somebody changed since the plan was made, and a clock that jumps.
+//! Faults of the machine, of its storage and of other hands, on the real driver: full and read-only filesystems, images
+//! that cannot be read, files in the way, domains that somebody changed since the plan was made, and a clock that
+//! jumps.
 
 use std::fs;
 
@@ -128,7 +129,8 @@ fn a_full_filesystem_under_a_merge() {
     assert!(holds(), "nothing is lost");
 }
 
-/// Case X, by a filesystem that is full and by one that is read-only. Each run is a process of its own, as a restarted libvirtd.
+/// Case X, by a filesystem that is full and by one that is read-only. Each run is a process of its own, as a restarted
+/// libvirtd.
 #[rstest::rstest]
 #[case("full, metadata", SmallDisk::fill, SmallDisk::make_room)]
 #[case("read-only, metadata", SmallDisk::read_only, SmallDisk::writable)]

@@ -1,5 +1,5 @@
-//! Least privilege: which verb asks libvirt for more than to read, an agent that is not root, who may read what snapward writes, and a
-//! planted secret that nothing shows.
+//! Least privilege: which verb asks libvirt for more than to read, an agent that is not root, who may read what
+//! snapward writes, and a planted secret that nothing shows.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,8 +30,8 @@ enum Asks {
 
 use Asks::{Nothing, Read, Write};
 
-/// Every verb with arguments that make it do what it does, on a domain `vm` with the snapshots `a` and `b`; `FILE`, `DIR` and `POLICY`
-/// stand for paths.
+/// Every verb with arguments that make it do what it does, on a domain `vm` with the snapshots `a` and `b`; `FILE`,
+/// `DIR` and `POLICY` stand for paths.
 const VERBS: &[(&str, Asks)] = &[
     ("validate FILE", Nothing),
     ("schema SnapshotSet", Nothing),
@@ -63,7 +63,7 @@ const VERBS: &[(&str, Asks)] = &[
     ("snapshot revert vm a --yes", Write),
     ("snapshot delete vm c --yes", Write),
     ("export vm --dir DIR/exported", Read),
-    ("detach vm --export DIR/detached", Write),
+    ("detach vm --export DIR/detached --manifests APART --yes", Write),
     ("apply --yes FILE", Write),
     // Continuous: it is at work in the tests of the agent.
     ("agent", Write),
@@ -81,8 +81,14 @@ fn arguments(root: &EmbedRoot, line: &str, file: &str) -> Vec<String> {
     let policy = "apiVersion: snapward/v1\nkind: RetentionPolicy\nmetadata: {name: p}\nspec: {keep: {last: 1}}\n";
     let policy = root.file("policy.yaml", policy);
     let list = root.file("list.json", r#"[{"name": "a", "time": "2026-11-23T04:00:00Z"}]"#);
+    // The set of the snapshots, which the domain has left.
+    let apart = root.file("apart.yaml", &set("lab", "  domains: {include: [other]}\n"));
     let with = |word: &str| {
-        word.replace("FILE", file).replace("POLICY", &policy).replace("LIST", &list).replace("DIR", text(root.path()))
+        word.replace("APART", &apart)
+            .replace("FILE", file)
+            .replace("POLICY", &policy)
+            .replace("LIST", &list)
+            .replace("DIR", text(root.path()))
     };
     line.split(' ').map(with).collect()
 }
@@ -144,6 +150,8 @@ fn no_verb_shows_a_secret() {
         for (editor, level) in [("true", "-vv"), ("sed -i s/domainsnapshot/nonsense/", "-vvv")] {
             let ran = snapward(["-c".to_owned(), root.uri(), level.to_owned()].into_iter().chain(args.clone()))
                 .env("EDITOR", editor)
+                // What an edit that failed leaves for its user.
+                .env("TMPDIR", root.path())
                 .env("RUST_BACKTRACE", "full")
                 .run();
             assert!(!ran.to_string().contains("s3cret"), "{line}: {ran}");
@@ -154,7 +162,8 @@ fn no_verb_shows_a_secret() {
     assert!(ran.stdout.contains("s3cret") || ran.code != Some(0), "it was there to be told: {ran}");
 }
 
-/// The files below a directory that others than their owner may read or write, and the directories they could reach them by.
+/// The files below a directory that others than their owner may read or write, and the directories they could reach
+/// them by.
 fn open_to_others(dir: &Path) -> Vec<PathBuf> {
     let mode = |path: &Path| fs::symlink_metadata(path).expect("there").permissions().mode();
     let mut open = Vec::new();

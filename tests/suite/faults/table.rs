@@ -1,5 +1,7 @@
-//! The table of faults and outcomes in docs/reliability.md: written from the rows, and each row held by its tests against what a
-//! run really said. `UPDATE=1 cargo nextest run -E 'test(faults::table)'` rewrites it.
+//! The table of faults and outcomes in docs/reliability.md: written from the rows, and each row held by its tests
+//! against what a run really said. `UPDATE=1 cargo nextest run -E 'test(faults::table)'` rewrites it.
+
+use std::path::Path;
 
 use snapward::model::plan::Plan;
 
@@ -50,6 +52,57 @@ const ROWS: &[Row] = &[
             "faults::crash::external_snapshots_of_a_running_domain",
             "faults::crash::a_revert_with_a_guard",
         ],
+    },
+    Row {
+        key: "killed inside",
+        fault: "snapward is killed with libvirt's driver in its process, before each change of a lock or an image; of a stopped \
+                domain in `make proof` before each change of any file, libvirt's own too",
+        says: &[],
+        next: Told("completes it, or is blocked with what a person has to do; the tests do that"),
+        then: "as after a kill; the plan names a file that libvirt left over",
+        tests: &[
+            "faults::crash::declared_snapshots_of_a_stopped_domain_at_every_write",
+            "faults::crash::a_series_of_a_running_domain_at_every_write",
+            "faults::crash::external_snapshots_of_a_running_domain_at_every_write",
+            "faults::crash::a_revert_with_a_guard_at_every_write",
+        ],
+    },
+    Row {
+        key: "not noted",
+        fault: "libvirtd ends in the middle of a capture of a running domain: QEMU is on the overlay, libvirt or its stored \
+                definition on the image below",
+        says: &[],
+        next: Told("`ChainInconsistent`, with how to bring them together"),
+        then: "goes on, with all that the guest wrote",
+        tests: &[
+            "scenarios::external::unsaved::snapward_sees_the_overlay_that_the_guest_writes_to",
+            "scenarios::external::unsaved::snapward_sees_the_overlay_of_a_first_capture",
+            "scenarios::external::unsaved::snapward_sees_that_the_next_start_is_on_an_image_that_was_captured",
+        ],
+    },
+    Row {
+        key: "two runs",
+        fault: "two snapward processes act on one domain at once, 2,000 times in `make proof`",
+        says: &[],
+        next: Told("does what the run that came second left: it was locked, or its plan stale"),
+        then: "each snapshot is captured and deleted once, and the ledger has what both did",
+        tests: &["faults::writers::two_runs_at_once_lose_no_update_and_do_nothing_twice"],
+    },
+    Row {
+        key: "killed beside",
+        fault: "one of two runs is killed at any instant",
+        says: &[],
+        next: Told("finds the lock free, and completes what both were to do"),
+        then: "as above",
+        tests: &["faults::writers::a_killed_run_leaves_no_lock_and_the_other_goes_on"],
+    },
+    Row {
+        key: "virsh",
+        fault: "virsh captures and deletes in the same domain at the same time",
+        says: &[],
+        next: Told("completes it, and reports what was captured by hand as not managed"),
+        then: "nothing captured by hand is touched, and every content is as captured",
+        tests: &["faults::writers::beside_virsh_no_content_is_lost_and_what_happened_is_reported"],
     },
     Row {
         key: "calls",
@@ -165,7 +218,7 @@ const ROWS: &[Row] = &[
     Row {
         key: "libvirtd killed, stopped",
         fault: "libvirtd is killed in the middle of a merge of a stopped domain",
-        says: &["another active block job", "virsh destroy ends both and loses nothing"],
+        says: &["it may be left of a deletion that was interrupted", "virsh destroy ends both and loses nothing"],
         next: Told("fails in that domain until the process that libvirt started for the merge is ended"),
         then: "merged, with all that was written",
         tests: &["scenarios::external_interrupted::libvirtd_dies_while_it_merges_for_a_stopped_guest"],
@@ -284,6 +337,16 @@ fn every_row_names_tests_that_are_there() {
     }
 }
 
+/// In the text around the table too.
+#[test]
+fn every_test_that_the_page_names_is_there() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reliability.md");
+    let page = std::fs::read_to_string(page).expect("docs/reliability.md");
+    let named: Vec<_> = page.split('`').filter(|words| words.contains("::") && !words.contains(' ')).collect();
+    assert!(named.len() > ROWS.len(), "{named:?}");
+    assert_tests_are_there(named);
+}
+
 #[test]
 fn the_table_is_fresh() {
     assert_fresh("docs/reliability.md", &mut |what| {
@@ -295,7 +358,7 @@ fn the_table_is_fresh() {
         for row in ROWS {
             let quoted = |words: &&str| format!("\"{}\"", words.trim());
             let says: Vec<_> = row.says.iter().map(quoted).collect();
-            let says = if says.is_empty() { "depends on the call".to_owned() } else { says.join(" ... ") };
+            let says = if says.is_empty() { "as the call that failed".to_owned() } else { says.join(" ... ") };
             let next = match row.next {
                 Blocked(codes) => {
                     let code = |code: &&str| format!("`{}`", code.split(' ').next().unwrap_or_default());

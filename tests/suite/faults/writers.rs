@@ -1,5 +1,5 @@
-//! Two hands at once for many rounds, on a daemon that all of them see: two snapward processes, one that is killed, and virsh.
-//! No update is lost, nothing is done twice, no content is lost, and no lock outlives its holder.
+//! Two hands at once for many rounds, on a daemon that all of them see: two snapward processes, one that is killed, and
+//! virsh. No update is lost, nothing is done twice, no content is lost, and no lock outlives its holder.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};

@@ -277,7 +277,7 @@ impl Drop for PrivateDaemon {
 }
 
 /// Whether a process runs; a dead one that nobody has waited for does not.
-fn alive(pid: u32) -> bool {
+pub(super) fn alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 

@@ -181,7 +181,8 @@ impl EmbedRoot {
         // It may have ended by itself since.
         let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
         let end = Instant::now() + GUEST_DEATH;
-        while ours() && Instant::now() < end {
+        // A process loses its command line first, and the locks on its images when it is through.
+        while super::daemon::alive(process.as_raw_nonzero().get().unsigned_abs()) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

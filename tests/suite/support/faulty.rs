@@ -1,5 +1,5 @@
-//! A host on which chosen calls go wrong: they fail with any class of error, hang, are done without an answer, or are the last
-//! that the process gets to see.
+//! A host on which chosen calls go wrong: they fail with any class of error, hang, are done without an answer, or are
+//! the last that the process gets to see.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};

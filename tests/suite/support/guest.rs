@@ -228,9 +228,11 @@ impl Guest<'_> {
         Self { root: self.root, name: name.to_owned() }
     }
 
-    /// Defines it anew with this text of its XML replaced.
+    /// Defines it anew with this text of its stored XML replaced; a running domain goes on as it is.
     pub(crate) fn redefine_with(&self, old: &str, new: &str) {
-        let xml = self.xml().replace(old, new);
+        let stored = sys::VIR_DOMAIN_XML_SECURE | sys::VIR_DOMAIN_XML_INACTIVE;
+        let virsh = ["dumpxml", "--security-info", "--inactive", &self.name];
+        let xml = self.drive(|domain| domain.xml_desc(stored), &virsh).replace(old, new);
         match self.root.held() {
             Some(side) => drop(side.define_domain_xml(&xml).expect("it is defined")),
             None => drop(self.root.virsh_ok(&["define", &self.root.file("domain.xml", &xml)])),

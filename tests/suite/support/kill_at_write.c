@@ -1,9 +1,9 @@
 /*
- * Loaded before the C library of a process under test: kills that process right before its n-th change of a file below a
- * directory, or the n-th command to a monitor. Counting begins when the process makes a directory named "kill-at-write".
+ * Loaded before the C library of a process under test: kills that process right before its n-th change of a file below given
+ * directories, or command to a monitor below them. Counting begins when the process makes a directory named "kill-at-write".
  *
- * KILL_AT_WRITE is n, from 0 (none: only count), KILL_AT_WRITE_BELOW the directory, KILL_AT_WRITE_LOG a file that gets one
- * line for each change. Programs that the process starts are left alone.
+ * KILL_AT_WRITE is n, from 0 (none: only count), KILL_AT_WRITE_BELOW the directories with a colon between each two,
+ * KILL_AT_WRITE_LOG a file that gets one line for each change. Programs that the process starts are left alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,9 +48,17 @@ __attribute__((constructor)) static void begin(void)
 /* Logs are written by the clock, and nobody reads them again. */
 static int counts(const char *path)
 {
-    size_t length = strlen(below);
-    const char *end = strrchr(path, '.');
-    return length && !strncmp(path, below, length) && path[length] == '/' && !(end && !strcmp(end, ".log"));
+    const char *end = strrchr(path, '.'), *dir = below;
+    if (end && !strcmp(end, ".log"))
+        return 0;
+    while (*dir) {
+        size_t length = strcspn(dir, ":");
+        /* The directory itself, or something below it. */
+        if (length && !strncmp(path, dir, length) && (path[length] == '/' || !path[length]))
+            return 1;
+        dir += length + (dir[length] == ':');
+    }
+    return 0;
 }
 
 static void change(const char *what, const char *path)
@@ -61,7 +69,7 @@ static void change(const char *what, const char *path)
     if (atomic_load(&armed) != getpid() || !counts(path))
         return;
     number = atomic_fetch_add(&count, 1);
-    length = snprintf(line, sizeof line, "%s %s\n", what, path + strlen(below) + 1);
+    length = snprintf(line, sizeof line, "%s %s\n", what, path);
     if (log_to >= 0)
         syscall(SYS_write, log_to, line, (size_t)length);
     if (number == at)

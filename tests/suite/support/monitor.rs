@@ -43,7 +43,8 @@ impl Monitor {
         assert_eq!(said["return"], "", "{line}");
     }
 
-    fn run(&mut self, command: &serde_json::Value) -> serde_json::Value {
+    /// Runs a command of QMP, which must succeed.
+    pub(crate) fn run(&mut self, command: &serde_json::Value) -> serde_json::Value {
         writeln!(self.stream.get_mut(), "{command}").expect("sent");
         loop {
             let answer = self.line();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::model::image::{Backing, ImageState};
 use crate::model::names::DomainUuid;
+use crate::model::observed::RunState;
 use crate::model::snapshot::Storage;
 use world::{World, name};
 
@@ -338,4 +339,79 @@ fn a_disk_that_was_captured_by_other_means_is_left_alone() {
     let effect = delete_of(&manual.domain(), "e1").expect("libvirt merges its own");
     assert_eq!(effect.merges, [merge("vda", "/i/vda.e1", "/i/vda")]);
     assert_eq!(effect.disks.keys().collect::<Vec<_>>(), ["vda"]);
+}
+
+/// A running domain of two captures whose process was left elsewhere than libvirt thinks.
+fn running(change: impl FnOnce(&mut ObservedDomain)) -> ObservedDomain {
+    let mut domain =
+        World::line(&["e1", "e2"]).with(|world| world.image("/i/vda.e3", Backing::File("/i/vda.e2".into()))).domain();
+    domain.state = RunState::Running;
+    change(&mut domain);
+    domain
+}
+
+fn open_by_qemu(domain: &mut ObservedDomain, path: &str) {
+    let Some(ImageState::Present(image)) = domain.files.images.get_mut(path) else { panic!("{path} is there") };
+    image.open = true;
+}
+
+#[test]
+fn an_overlay_that_a_guest_uses_and_libvirt_does_not_know_holds_everything() {
+    let domain = running(|domain| open_by_qemu(domain, "/i/vda.e3"));
+    for step in [Step::Create, Step::Delete(&name("e1")), Step::Delete(&name("e2")), Step::Revert(&name("e1"))] {
+        let result = prove(&domain, &Neighbours::default(), STRICT, step);
+        refused(result, BlockCode::ChainInconsistent, &["/i/vda.e3", "the guest writes to it"]);
+    }
+    for whole in [
+        // A leftover that nobody has open, what the guest uses as libvirt knows, and a domain that is off.
+        running(|_| ()),
+        running(|domain| open_by_qemu(domain, "/i/vda.e2")),
+        running(|domain| {
+            open_by_qemu(domain, "/i/vda.e3");
+            domain.state = RunState::ShutOff;
+        }),
+    ] {
+        assert!(prove(&whole, &Neighbours::default(), STRICT, Step::Create).is_ok());
+    }
+}
+
+#[test]
+fn a_next_start_on_an_image_below_holds_everything() {
+    let next = |path: &str| running(|domain| drop(domain.next_sources.insert("vda".into(), path.into())));
+    for below in ["/i/vda", "/i/vda.e1"] {
+        for step in [Step::Create, Step::Delete(&name("e1")), Step::Revert(&name("e1"))] {
+            let result = prove(&next(below), &Neighbours::default(), STRICT, step);
+            refused(result, BlockCode::ChainInconsistent, &["the next start has disk vda on", below]);
+        }
+    }
+    // The same image, and another one that its user means to have then.
+    for path in ["/i/vda.e2", "/i/other"] {
+        assert!(delete_of(&next(path), "e1").is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_capture_that_was_not_noted_says_how_its_overlay_is_merged() {
+    let mut world = World::line(&["e1"]);
+    world.image("/i/vda.e2", Backing::File("/i/vda.e1".into()));
+    world.disks.insert("vda".into(), "/i/vda.e2".into());
+    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
+    assert!(way_out(world.clone()).contains("qemu-img commit '/i/vda.e2'"), "{}", way_out(world));
+    // A snapshot has it, and the pointer is elsewhere.
+    let moved = World::line(&["e1", "e2", "e3"]).pointing_at(Some("e1")).domain();
+    let fault = prove(&moved, &Neighbours::default(), STRICT, Step::Create).expect_err("refused");
+    assert!(fault.way_out.contains("find the snapshot whose overlay /i/vda.e3 is"), "{fault:?}");
+}
+
+#[test]
+fn a_revert_that_was_not_noted_says_which_image_it_made() {
+    let mut world = World::line(&["e1", "guard"]).without_image("/i/vda.guard");
+    world.image("/i/vda.1795802371", Backing::File("/i/vda".into()));
+    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
+    let told = way_out(world.clone());
+    assert!(told.contains("/i/vda.1795802371") && told.contains("virsh edit 'vm'"), "{told}");
+    // Two of them, and none.
+    world.image("/i/vda.1795802372", Backing::File("/i/vda".into()));
+    assert!(way_out(world).contains("from a backup"));
+    assert!(way_out(World::line(&["e1", "guard"]).without_image("/i/vda.guard")).contains("from a backup"));
 }

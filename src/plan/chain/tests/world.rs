@@ -42,7 +42,8 @@ impl World {
 
     pub(in crate::plan) fn image(&mut self, path: &str, backing: Backing) {
         self.made += 1;
-        let image = Image { id: FileId { device: 1, inode: self.made }, backing, allocated: 1000, empty: false };
+        let image =
+            Image { id: FileId { device: 1, inode: self.made }, backing, allocated: 1000, empty: false, open: false };
         self.images.insert(path.to_owned(), ImageState::Present(image));
     }
 
@@ -170,6 +171,7 @@ impl World {
             memory_kib: None,
             agent: Agent::None,
             revert: Some(RevertFacts { persistent: true, ..RevertFacts::default() }),
+            next_sources: BTreeMap::new(),
             fingerprint: "f".into(),
         }
     }

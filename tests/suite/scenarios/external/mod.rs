@@ -11,6 +11,7 @@ mod reverts;
 mod seen;
 mod shared;
 mod trees;
+mod unsaved;
 mod writes;
 
 use crate::support::chain::Chain;
