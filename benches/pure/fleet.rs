@@ -130,6 +130,7 @@ fn domain(kind: Kind, number: usize, snapshots: usize, text_bytes: &mut usize) -
         tree: SnapshotTree::new(all, parent),
         ledger: Some(ledger),
         ledger_is_current: true,
+        next_sources: BTreeMap::new(),
         image_snapshots: BTreeMap::new(),
         files: DomainFiles::default(),
         memory_kib: Some(2_097_152),
