@@ -21,6 +21,7 @@ use virt::connect::Connect;
 
 use super::capabilities;
 use super::guest::GuestBuilder;
+use super::reaper;
 use super::tools;
 
 /// Where the driver keeps what QEMU can do, below its root.
@@ -66,6 +67,7 @@ impl EmbedRoot {
         fs::create_dir(dir.path().join("images")).expect("made");
         // Before the first open: the driver reads it once.
         fs::write(dir.path().join("etc/qemu.conf"), config).expect("written");
+        reaper::bury(dir.path().join("run/qemu"));
         Self { path: dir.path().to_owned(), dir: Some(dir), side: OnceLock::new() }
     }
 

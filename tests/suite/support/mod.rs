@@ -14,6 +14,7 @@ pub(crate) mod kill_at_write;
 pub(crate) mod lab;
 pub(crate) mod linux;
 pub(crate) mod monitor;
+pub(crate) mod reaper;
 pub(crate) mod remote;
 pub(crate) mod slow;
 pub(crate) mod small_disk;
