@@ -94,7 +94,8 @@ pub fn read_domain(
     if external || wanted.revert {
         observed.files = files::all(host.files(), &observed, wanted);
     } else if missing || wanted.scheduled {
-        observed.files.space = files::space(host.files(), &observed);
+        observed.files =
+            DomainFiles { space: files::space(host.files(), &observed), ..files::chains(host.files(), &observed) };
     }
     Ok((observed, refs))
 }

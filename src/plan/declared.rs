@@ -1,5 +1,7 @@
 //! One declared snapshot against what the domain has: the decision table of DESIGN.md, "Declared snapshot".
 
+use std::collections::BTreeMap;
+
 use super::capture::{self, Request};
 use super::captures::Wish;
 use super::claims::Claim;
@@ -147,7 +149,7 @@ impl<'a> Planner<'a> {
             ))
         } else if !known {
             Some(format!("the declared parent {parent} does not exist"))
-        } else if self.domain.tree.is_within(parent, name) {
+        } else if self.will_hang_below(parent, name) {
             Some(format!("the declared parent {parent} hangs below the snapshot itself"))
         } else {
             None
@@ -166,6 +168,32 @@ impl<'a> Planner<'a> {
             risk: metadata_only(),
             definition: None,
         });
+    }
+
+    /// Whether a snapshot hangs below another one, or is the same, once this pass has captured and placed what it did so far.
+    fn will_hang_below(&self, name: &SnapshotName, above: &SnapshotName) -> bool {
+        let tree = &self.domain.tree;
+        let mut parents: BTreeMap<&SnapshotName, Option<SnapshotName>> =
+            tree.iter().map(|snapshot| (&snapshot.name, snapshot.parent.clone())).collect();
+        let mut pointer = tree.current().cloned();
+        for made in self.creates.iter().filter_map(|action| action.address.snapshot.as_ref()) {
+            parents.insert(made, pointer.replace(made.clone()));
+        }
+        for placed in &self.placements {
+            let parent = placed.after.as_ref().and_then(|after| after.parent.as_deref());
+            if let Some(name) = &placed.address.snapshot {
+                parents.insert(name, parent.map(SnapshotName::observed));
+            }
+        }
+        let mut at = Some(name);
+        for _ in 0..=parents.len() {
+            match at {
+                Some(name) if name == above => return true,
+                Some(name) => at = parents.get(name).and_then(Option::as_ref),
+                None => return false,
+            }
+        }
+        true
     }
 
     fn present(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {

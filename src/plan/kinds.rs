@@ -65,6 +65,15 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: 
             way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
         });
     }
+    if wants_internal && wants_external {
+        return Some(KindProblem {
+            code: BlockCode::MixedKinds,
+            text: "an internal and an external capture are declared for it, by sets that meet in this domain; the two kinds \
+                   must not meet in one domain. Nothing was touched"
+                .to_owned(),
+            way_out: "exclude the domain from one of the sets (spec.domains.exclude), or declare one location".to_owned(),
+        });
+    }
     // A tree of external snapshots is proven as a whole, with its images.
     let fault = chain::parents_are_listed(domain).err().filter(|_| external.is_empty())?;
     Some(KindProblem { code: fault.code, text: fault.text, way_out: fault.way_out })

@@ -20,7 +20,7 @@ use crate::retention::{self, Candidate, Code, Decision, SetAside, Wording};
 pub(super) struct SeriesDeletes {
     /// `series hourly of set default/web`.
     pub(super) label: String,
-    /// How many snapshots it has, with the one captured in the same pass.
+    /// How many snapshots it has, with the one captured in the same pass where that is sure.
     pub(super) total: usize,
     /// What retention deletes.
     pub(super) names: BTreeSet<SnapshotName>,
@@ -151,7 +151,8 @@ impl<'a> Planner<'a> {
             doomed.insert(name.clone(), text);
         }
         let names = self.delete_all(claim, ReasonCode::Retention, doomed, "/retention");
-        let total = candidates.len();
+        // A capture that waits for these deletions may not come: it makes the share of what goes no smaller.
+        let total = if self.captures_are_sure { candidates.len() } else { claim.members.len() };
         self.series_deletes.push(SeriesDeletes { label: claim.label(), total, names });
     }
 

@@ -296,7 +296,10 @@ fn neighbours_are_read_where_a_selected_domain_is_external_and_only_there() {
         (state.hosts.remove(0), counting.calls())
     };
     let (seen, calls) = observed("one", "internal");
-    assert!(seen.others.is_empty() && seen.domains[0].files.images.is_empty());
+    assert!(
+        seen.others.is_empty() && seen.domains[0].files.images.keys().eq([text(&one.vda())]),
+        "whether it is there"
+    );
     assert_eq!(calls, 4 + 2, "no snapshot, no question for the current one");
     // Declared, but not there yet: its own files, and nobody else's.
     let (seen, _) = observed("one", "external");
@@ -312,6 +315,6 @@ fn neighbours_are_read_where_a_selected_domain_is_external_and_only_there() {
     // Both domains with all they have.
     assert_eq!(calls, 4 + 2 * 3 + 2);
     let (seen, calls) = observed("two", "internal");
-    assert!(seen.others.is_empty() && seen.domains[0].files.images.is_empty());
+    assert!(seen.others.is_empty() && seen.domains[0].files.images.keys().eq([text(&two.vda())]));
     assert_eq!(calls, 4 + 3 + 1);
 }

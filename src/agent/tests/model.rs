@@ -16,7 +16,7 @@ use crate::host::{
 };
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
-use crate::model::image::{ImageSnapshot, ImageState, Space};
+use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
 use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
@@ -427,7 +427,7 @@ impl Files for Model {
     }
 
     fn image(&self, _: &str, _: Option<&str>) -> ProbedImage {
-        ProbedImage { state: ImageState::Absent, backing_format: None }
+        ProbedImage::unknown("the model has no images".to_owned())
     }
 
     fn directory(&self, _: &str) -> Probe<Vec<String>> {

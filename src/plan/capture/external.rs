@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::chain::{Neighbours, live, unused_leftover};
-use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
+use super::{Obstacle, Prepared, Request, missing_image, not_possible, takes_part, unknown_disk};
 use crate::model::image::{directory, file_name};
 use crate::model::kinds::{Capture, CaptureDisk, Consistency, Content, DiskLocation, MemoryFile, SourceType};
 use crate::model::names::SnapshotName;
@@ -144,6 +144,9 @@ fn one_disk(
     if !matches!(disk.source_type.as_str(), "file" | "block") {
         let text = format!("disk {target} is of type {}, not a file or a block device", printable(&disk.source_type));
         return Err(not_possible(text, format!("declare {target} with location: no, or exclude the domain")));
+    }
+    if let Some(obstacle) = missing_image(domain, disk) {
+        return Err(obstacle);
     }
     let format = chosen.and_then(|chosen| chosen.format.clone()).unwrap_or_else(|| "qcow2".to_owned());
     let file = match chosen.and_then(|chosen| chosen.file.clone()) {

@@ -1,7 +1,7 @@
 //! Internal captures and their deletion: what libvirt or QEMU would refuse (qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
 use super::super::abilities::{ANY_NAME, UEFI_OFF, UEFI_RUNNING, version};
-use super::{Obstacle, Prepared, Request, not_possible, takes_part, unknown_disk};
+use super::{Obstacle, Prepared, Request, missing_image, not_possible, takes_part, unknown_disk};
 use crate::model::kinds::{Capture, Content, DiskLocation};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, Nvram, ObservedDisk, ObservedDomain, RunState};
@@ -37,6 +37,9 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
     if !host.is_test_driver()
         && let Some(obstacle) = disks.iter().find_map(|disk| disk_obstacle(disk))
     {
+        return Some(obstacle);
+    }
+    if let Some(obstacle) = disks.iter().find_map(|disk| missing_image(domain, disk)) {
         return Some(obstacle);
     }
     if let Some(obstacle) = unknown_disk(domain, capture) {
@@ -174,8 +177,20 @@ pub(in crate::plan) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnap
     images.find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
 }
 
+/// A disk that is on another image than the one that holds the snapshot: target, image now, image then.
+fn moved_disk<'d>(domain: &'d ObservedDomain, snapshot: &'d ObservedSnapshot) -> Option<(&'d str, &'d str, &'d str)> {
+    let then = snapshot.definition.iter().flat_map(|definition| &definition.disks);
+    let held = then.filter(|disk| snapshot.disks.get(&disk.target) == Some(&Storage::Internal));
+    held.filter_map(|then| {
+        let now = domain.disks.iter().find(|disk| disk.target == then.target)?.source.as_deref()?;
+        let then_source = then.source.as_deref()?;
+        (!domain.files.same(now, then_source)).then_some((then.target.as_str(), now, then_source))
+    })
+    .next()
+}
+
 /// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
-/// snapshot's disks unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
+/// snapshot's disks on another image, or unplugged, libvirt refuses ("disk referenced by snapshot not found in the current definition"). Offline it goes by the disks of the snapshot's own time.
 pub(in crate::plan) fn deletion_obstacle(
     host: &HostInfo,
     domain: &ObservedDomain,
@@ -196,6 +211,15 @@ pub(in crate::plan) fn deletion_obstacle(
     let unplugged = |(target, storage): &(&String, &Storage)| {
         **storage == Storage::Internal && !domain.disks.iter().any(|disk| disk.target == **target)
     };
+    if let Some((target, now, then)) = moved_disk(domain, snapshot) {
+        let (target, now, then) = (printable(target), printable(now), printable(then));
+        return Some(not_possible(
+            format!(
+                "it holds state of disk {target} in {then}, and the running domain has {now} there; libvirt refuses to delete it"
+            ),
+            "shut the domain down and run again",
+        ));
+    }
     let (target, _) = snapshot.disks.iter().find(unplugged)?;
     let target = printable(target);
     Some(not_possible(

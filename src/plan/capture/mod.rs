@@ -6,12 +6,13 @@ mod internal;
 
 pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
 
-use super::chain::Neighbours;
+use super::chain::{Neighbours, is_broken};
 use crate::model::kinds::{Capture, Location, When};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::stamp::ConsistencyReached;
+use crate::model::text::printable;
 
 /// Why a capture is not possible, and what to do about it.
 pub(super) struct Obstacle {
@@ -85,13 +86,24 @@ fn takes_part(disk: &ObservedDisk) -> bool {
     !disk.is_empty_drive() && !disk.readonly
 }
 
+/// An image that is known to be gone, or one below it. A running QEMU still has it open: what it would capture goes when it
+/// stops, and an overlay would stand on nothing.
+fn missing_image(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<Obstacle> {
+    let source = disk.source.as_deref().filter(|source| is_broken(&domain.files, source))?;
+    let (source, target) = (printable(source), printable(&disk.target));
+    Some(not_possible(
+        format!("the image {source} of disk {target}, or one below it, is not there"),
+        "bring the file back from where it was moved, or from a backup",
+    ))
+}
+
 /// A disk that the capture names and the domain does not have.
 fn unknown_disk(domain: &ObservedDomain, capture: &Capture) -> Option<Obstacle> {
     let known = |target: &str| domain.disks.iter().any(|disk| disk.target == target);
     let unknown = capture.disks.iter().find(|disk| !known(&disk.target))?;
     let targets: Vec<_> = domain.disks.iter().map(|disk| disk.target.as_str()).collect();
     Some(not_possible(
-        format!("the domain has no disk `{}`", crate::model::text::printable(&unknown.target)),
+        format!("the domain has no disk `{}`", printable(&unknown.target)),
         format!("name one of its disks: {}", targets.join(", ")),
     ))
 }

@@ -86,18 +86,32 @@ pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
     matches!(follow(files, path), Chain::Broken(..))
 }
 
-/// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers.
+/// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers. QEMU goes on with an image
+/// that was removed, and would merge into it what is lost when it stops.
 pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain> {
     let source = disk.source.as_ref()?;
     Some(match &disk.backing {
-        Some(below) => Chain::Known(std::iter::once(source).chain(below).cloned().collect()),
+        Some(below) => {
+            let mut images: Vec<String> = std::iter::once(source).chain(below).cloned().collect();
+            match images.iter().position(|image| files.image(image) == ImageState::Absent) {
+                Some(at) => {
+                    let missing = images[at].clone();
+                    images.truncate(at);
+                    Chain::Broken(images, missing)
+                }
+                None => Chain::Known(images),
+            }
+        }
         None => follow(files, source),
     })
 }
 
-/// How many images a disk's chain has, as far as it can be read.
+/// How many images a disk's chain has, as far as it can be read; where it cannot, at least as many as the tree says.
 pub(in crate::plan) fn images(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<usize> {
-    chain_of(&domain.files, disk).map(|chain| chain.images().len())
+    let chain = chain_of(&domain.files, disk)?;
+    let by_tree = || path(domain).map_or(0, |path| holders(&path, &disk.target).count() + 1);
+    let seen = chain.images().len();
+    Some(if matches!(chain, Chain::Cut(..)) { seen.max(by_tree()) } else { seen })
 }
 
 /// The snapshots and chains of a domain whose tree was found whole.

@@ -140,7 +140,15 @@ fn delete(
         return Err(hold);
     }
     let layout = Layout::whole_but_for(domain, trust, name)?;
+    if let Some(hold) = order::unfinished(&domain.tree, name) {
+        return Err(hold);
+    }
     let effect = files::effect_of_delete(domain, &layout, name)?;
+    if !effect.merges.is_empty()
+        && let Some(hold) = order::images_wait(domain)
+    {
+        return Err(hold);
+    }
     files::nobody_needs(domain, &layout, name, &effect, neighbours, trust)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.
     let afterwards = simulate::after_delete(domain, name, &effect);

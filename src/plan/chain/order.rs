@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use super::{Effect, Fault, Neighbours, Rules, Step, prove, simulate};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
+use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::tree::SnapshotTree;
 
 /// How many names a message lists before it counts the rest.
@@ -53,6 +54,36 @@ pub(super) fn held(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
         return None;
     };
     Some(Fault::new(BlockCode::TreeHolds, text, way_out))
+}
+
+/// Why a snapshot into which a deletion began to merge, and failed before it merged anything, cannot go.
+pub(super) fn unfinished(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
+    let files = tree.get(name)?.files.as_deref()?;
+    (!files.unfinished.is_empty()).then(|| {
+        Fault::new(
+            BlockCode::TreeHolds,
+            "a deletion that failed was to merge into it, and left libvirt's mark on it (snapshotDeleteInProgress)",
+            "delete the snapshot that stands on it first: libvirt takes its mark away then",
+        )
+    })
+}
+
+/// Why nothing can be merged in a domain that may have given its images up; none where it has not. A guest that was paused
+/// when its memory was captured, or was reverted to memory and left paused, gets them back when it is resumed. Until then QEMU
+/// 10.0 refuses every merge ("Inactive 'libvirt-1-format' can't be a backing child of active"), and libvirt leaves its mark on
+/// the snapshot below. Whether the capture was in this pause cannot be seen.
+pub(super) fn images_wait(domain: &ObservedDomain) -> Option<Fault> {
+    let memory = |snapshot: &&ObservedSnapshot| snapshot.memory == Storage::External;
+    let captured = domain.tree.iter().find(memory).filter(|_| domain.state == RunState::Paused)?;
+    Some(Fault::new(
+        BlockCode::TreeHolds,
+        format!(
+            "the domain is paused, and the memory of {} was captured: QEMU may have given the images up since, and merges none \
+             then",
+            captured.name
+        ),
+        "let the domain run on (virsh resume), or switch it off",
+    ))
 }
 
 /// The snapshots below one in the chain in use that are not in that chain themselves.

@@ -188,6 +188,14 @@ fn internal(
                 "bring the disk back to the image it had (virsh blockcommit merges an overlay), or keep the domain as it is",
             ));
         }
+        // With the domain running QEMU may have it open all the same; it is stopped before libvirt finds out.
+        if let Some(Chain::Broken(_, path)) = then.source.as_deref().map(|source| follow(&domain.files, source)) {
+            return Err(Fault::new(
+                BlockCode::ChainInconsistent,
+                format!("its disk {shown} needs the image {}, and there is no such file", printable(&path)),
+                "bring the file back from where it was moved, or from a backup",
+            ));
+        }
         let tags = domain.image_snapshots.get(&then.target);
         if tags.is_some_and(|tags| !tags.iter().any(|tag| tag == target.name.as_str())) {
             return Err(Fault::new(

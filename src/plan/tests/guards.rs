@@ -2,6 +2,7 @@
 //! that plans are stable.
 
 use super::*;
+use crate::model::image::ImageState;
 use ActionKind::Create;
 use BlockCode as B;
 use ReasonCode as R;
@@ -52,6 +53,19 @@ fn when_waits_for_its_run_state() {
 }
 
 #[test]
+fn nothing_is_captured_over_an_image_that_is_gone() {
+    let gone = |disk: &ObservedDisk| (disk.source.clone().expect("a file"), ImageState::Absent);
+    for state in [RunState::ShutOff, RunState::Running] {
+        let mut domain = ObservedDomain { state, ..domain() };
+        domain.files.images.extend(domain.disks.iter().map(gone));
+        for list in [declared("a", ""), "{name: a, capture: {content: disks, location: external}}".to_owned()] {
+            let plan = run(&snapshots(&list), domain.clone());
+            assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::NotPossible, "a")]), "{state:?} {list}");
+        }
+    }
+}
+
+#[test]
 fn kinds_never_meet() {
     let mut external = foreign("e");
     external.disks.insert("vda".into(), Storage::External);
@@ -67,6 +81,15 @@ fn kinds_never_meet() {
     let outside = snapshots("{name: a, capture: {content: disks, location: external}}");
     assert_eq!(blocks(&run(&outside, domain_with(vec![foreign("i")], &[]))), [block(B::MixedKinds, "a")]);
     assert_eq!(run(&outside, domain()).actions.len(), 1);
+    let globs = |list: &str| format!("{{domains: {{include: ['v*']}}, snapshots: [{list}]}}");
+    let both =
+        [("web", declared("a", "")), ("db", "{name: e, capture: {content: disks, location: external}}".to_owned())];
+    for sets in [[&both[0], &both[1]], [&both[1], &both[0]]] {
+        let sets = sets.map(|(name, list)| set_named(name, &globs(list)));
+        let plan = plan_at(&desired(sets.to_vec()), &observed(vec![domain()]), NOW);
+        assert_eq!(actions(&plan), [], "sets that meet by globs alone, in a domain that has none");
+        assert_eq!(blocks(&plan).iter().filter(|(code, _)| *code == B::MixedKinds).count(), 2);
+    }
     let suspended = one.replace("{domains:", "{suspend: {reason: audit}, domains:");
     assert_eq!(blocks(&run(&suspended, domain_with(vec![external.clone()], &[]))), [], "a suspended set wants nothing");
 }
@@ -118,6 +141,24 @@ fn too_many_deletions_by_age_stop_all_of_them() {
     assert_eq!(plan.blocked[0].code, B::TooManyDeletes);
     let plan = run(&snapshots(&list.join(", ")), domain_with(present(10), &made));
     assert_eq!((plan.actions.len(), plan.blocked.len()), (10, 0), "the limit itself is allowed");
+}
+
+#[test]
+fn the_breaker_counts_over_all_domains_of_a_host() {
+    let spec = |per_host: u32| {
+        let list = declared("a", "deleteAfter: 30m");
+        let sets = format!("{{domains: {{include: ['*']}}, snapshots: [{list}]}}");
+        with_safety(&sets, &format!("{{maxDeletes: {{perHost: {per_host}}}}}"))
+    };
+    let two = ["vm", "vn"].map(|name| {
+        let domain = domain_with(vec![ours("a")], &["a"]);
+        ObservedDomain { name: name.into(), uuid: uuid_of(name), ledger: None, ..domain }
+    });
+    let deletes = |per_host| {
+        let plan = plan_at(&spec(per_host), &observed(two.to_vec()), NOW);
+        plan.actions.iter().filter(|action| action.action == ActionKind::Delete).count()
+    };
+    assert_eq!((deletes(2), deletes(1)), (2, 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::model::desired::Definition;
 use crate::model::desired::SavedSnapshot;
 use crate::model::kinds::SafetyPolicy;
 use crate::model::names::SetId;
+use crate::model::snapshot::KeptDefinition;
 use crate::model::stamp::StampHold;
 use ActionKind::{Delete, Redefine, SetCurrent};
 use BlockCode as B;
@@ -224,4 +225,17 @@ fn an_image_that_cannot_be_read_is_said_to_be_unknown() {
     assert!(run(&one, domain()).warnings.is_empty());
     let running = ObservedDomain { state: RunState::Running, ..unseen() };
     assert!(run(&one, running).warnings.is_empty(), "QEMU itself refuses a second one there");
+}
+
+#[test]
+fn a_running_domain_on_another_image_is_not_asked_to_delete_what_the_first_one_holds() {
+    let mut held = ours("a");
+    let then = KeptDefinition { disks: vec![disk("vda", "qcow2")], memory_kib: None };
+    held.definition = Some(then.into());
+    let swapped = ObservedDisk { source: Some("/images/other.qcow2".into()), ..disk("vda", "qcow2") };
+    let there = ObservedDomain { disks: vec![swapped], ..domain_with(vec![held], &["a"]) };
+    let list = snapshots("{name: a, state: absent}");
+    let plan = run(&list, ObservedDomain { state: RunState::Running, ..there.clone() });
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::NotPossible, "a")]));
+    assert_eq!(run(&list, there).actions.len(), 1, "off, it goes by the disks of its own time");
 }

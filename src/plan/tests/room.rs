@@ -97,6 +97,9 @@ fn the_only_snapshot_of_a_series_does_not_make_room_for_one_that_may_fail() {
     assert_eq!(limited("last: 2", 2), (actions_of(&[(Create, 0), (Delete, 2)]), vec![]));
     // What it supersedes goes first, because nothing else makes room.
     assert_eq!(limited("last: 3", 3), (actions_of(&[(Delete, 3), (Create, 0)]), vec![]));
+    // One of three is too large a share, and the one that may yet come does not make it one of four.
+    let share = with_safety(&disks_hourly("last: 3"), "{chainLimit: 4, maxDeletes: {percent: 30}}");
+    assert_eq!(actions(&plan_at(&share, &observed(vec![external(3)]), NOW)), []);
     // It would take two.
     assert_eq!(limited("last: 4", 4), (vec![], vec![block(BlockCode::ChainLimit, &slot(0))]));
 }

@@ -255,6 +255,33 @@ fn a_parent_is_repaired_or_reported() {
 }
 
 #[test]
+fn a_parent_that_will_hang_below_its_child_is_refused() {
+    // The capture hangs under the current snapshot, which is the one that shall hang under it.
+    let list = format!("{}, {}", declared("new", ""), declared("a", "parent: new"));
+    let mut current = domain_with(vec![ours("a")], &["a"]);
+    current.tree = SnapshotTree::new(current.tree.iter().cloned(), Some(name("a")));
+    let plan = run(&snapshots(&list), current);
+    assert_eq!(actions(&plan), [action(Create, "new", R::Declared)]);
+    assert_eq!(blocks(&plan), [block(B::ParentDiffers, "a")]);
+    // Each move fits the tree as it is, and both together make a circle.
+    let child = |text: &str, parent: &str| ObservedSnapshot { parent: Some(name(parent)), ..ours(text) };
+    let tree = vec![ours("x"), child("below-x", "x"), ours("y"), child("below-y", "y")];
+    let list = format!("{}, {}", declared("x", "parent: below-y"), declared("y", "parent: below-x"));
+    let plan = run(&snapshots(&list), domain_with(tree, &["x", "y"]));
+    assert_eq!(actions(&plan), [action(Redefine, "x", R::ParentDiffers)]);
+    assert_eq!(blocks(&plan), [block(B::ParentDiffers, "y")]);
+}
+
+#[test]
+fn captures_come_before_deletions_and_another_sets_is_never_deleted() {
+    let list = format!("{{name: old, state: absent}}, {}", declared("new", ""));
+    let plan = run(&snapshots(&list), domain_with(vec![ours("old")], &["old"]));
+    assert_eq!(actions(&plan), [action(Create, "new", R::Declared), action(Delete, "old", R::Absent)]);
+    let plan = run(&snapshots(&list), domain_with(vec![owned_by("db", "old")], &[]));
+    assert!(!actions(&plan).iter().any(|(kind, _, _)| *kind == Delete), "{:?}", actions(&plan));
+}
+
+#[test]
 fn removed_from_the_manifest_is_kept_as_orphaned() {
     let plan = run(&snapshots(""), domain_with(vec![ours("a"), foreign("b"), owned_by("db", "c")], &["a"]));
     assert_eq!(actions(&plan), []);

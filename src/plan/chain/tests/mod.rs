@@ -415,3 +415,52 @@ fn a_revert_that_was_not_noted_says_which_image_it_made() {
     assert!(way_out(world).contains("from a backup"));
     assert!(way_out(World::line(&["e1", "guard"]).without_image("/i/vda.guard")).contains("from a backup"));
 }
+
+#[test]
+fn an_image_that_is_gone_under_a_running_domain_breaks_its_chain() {
+    let mut domain = World::line(&["e1", "e2"]).without_image("/i/vda").domain();
+    domain.state = RunState::Running;
+    domain.disks[0].backing = Some(vec!["/i/vda.e1".into(), "/i/vda".into()]);
+    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["disk vda needs the image /i/vda"]);
+    let capture = prove(&domain, &Neighbours::default(), STRICT, Step::Create);
+    refused(capture, BlockCode::ChainInconsistent, &["/i/vda"]);
+}
+
+#[test]
+fn nothing_is_merged_in_a_paused_domain_whose_memory_was_captured() {
+    let with_memory = |state| {
+        let mut domain =
+            World::line(&["e1", "e2"]).with(|world| world.snapshots[0].memory = Storage::External).domain();
+        domain.state = state;
+        domain
+    };
+    refused(delete_of(&with_memory(RunState::Paused), "e1"), BlockCode::TreeHolds, &["paused", "memory of e1"]);
+    for state in [RunState::Running, RunState::ShutOff] {
+        assert!(delete_of(&with_memory(state), "e1").is_ok(), "{state:?}");
+    }
+    let mut without = World::line(&["e1", "e2"]).domain();
+    without.state = RunState::Paused;
+    assert!(delete_of(&without, "e1").is_ok());
+    let dead = World::line(&["e1", "e2"]).revert("e1").capture("f");
+    let mut dead = dead.with(|world| world.snapshots[0].memory = Storage::External).domain();
+    dead.state = RunState::Paused;
+    assert!(delete_of(&dead, "e2").is_ok(), "a branch that is not in use is only unlinked");
+}
+
+#[test]
+fn what_an_unfinished_deletion_merges_into_stays_until_that_is_done() {
+    let domain = World::line(&["e1", "e2", "e3"]).with(|world| {
+        world.files("e1").unfinished.insert("vda".into());
+    });
+    let domain = domain.domain();
+    refused(delete_of(&domain, "e1"), BlockCode::TreeHolds, &["failed", "snapshotDeleteInProgress"]);
+    assert!(delete_of(&domain, "e2").is_ok(), "that finishes it");
+}
+
+#[test]
+fn a_chain_that_cannot_be_read_is_as_long_as_the_tree_says() {
+    let all = World::line(&["e1", "e2", "e3", "e4"]);
+    for (domain, length) in [(all.clone().domain(), 5), (all.unreadable("/i/vda.e3").domain(), 5)] {
+        assert_eq!(images(&domain, &domain.disks[0]), Some(length));
+    }
+}

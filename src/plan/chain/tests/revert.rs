@@ -166,3 +166,14 @@ fn an_internal_revert_writes_only_where_it_was_captured_and_nobody_else_reads() 
         refused(revert_to(&mixed.clone().domain(), text), BlockCode::MixedKinds, &["internal and external"]);
     }
 }
+
+#[test]
+fn an_internal_revert_needs_every_image() {
+    // QEMU goes on with a file that was removed, and is stopped before libvirt looks.
+    let mut domain = internal(World::line(&["s1"]).with(|world| {
+        world.disks.insert("vda".into(), "/i/vda".into());
+        world.images.insert("/i/vda".into(), ImageState::Absent);
+    }));
+    domain.state = RunState::Running;
+    refused(revert_to(&domain, "s1"), BlockCode::ChainInconsistent, &["vda", "/i/vda", "no such file"]);
+}

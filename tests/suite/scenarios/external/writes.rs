@@ -170,3 +170,44 @@ fn snapward_deletes_nothing_in_a_tree_with_a_hole() {
         &["e2", "restart libvirtd"],
     );
 }
+
+/// e1-e2 on a paused guest, whose first image somebody removed while QEMU has it open.
+fn with_a_removed_image(root: &EmbedRoot) -> Chain<'_> {
+    let chain = linear(root, &["e1", "e2"]);
+    chain.guest.start_paused();
+    fs::remove_file(chain.guest.vda()).expect("removed");
+    chain
+}
+
+/// QEMU goes on with a file that was removed: the merge succeeds, into what is gone when the domain stops, and with it goes
+/// what the overlay held.
+#[test]
+fn a_merge_into_a_removed_image_loses_what_the_overlay_held() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = with_a_removed_image(&root);
+    assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2"]);
+    chain.guest.delete_snapshot("e1");
+    assert_eq!(root.images(), ["vm-vda.e2"], "what was written between e1 and e2 is in no file any more");
+    chain.guest.destroy();
+    assert_chain_is_broken(&chain, "vm-vda.qcow2");
+}
+
+#[test]
+fn snapward_merges_nothing_into_a_removed_image() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = linear(&root, &["e1", "e2"]);
+    chain.guest.start_paused();
+    let lab = adopt(&root, &["e1", "e2"]);
+    fs::remove_file(chain.guest.vda()).expect("removed");
+    let planned = lab.plan(&declared(&["e2"], &absent("e1")));
+    assert_eq!(crate::support::lab::actions(&planned.plan), Vec::<String>::new());
+    assert!(
+        planned.plan.blocked.iter().any(|item| item.text.contains("vm-vda.qcow2, and there is no such file")),
+        "{:#?}",
+        planned.plan.blocked
+    );
+    lab.carry_out(&planned);
+    assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2"]);
+}
