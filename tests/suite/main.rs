@@ -7,6 +7,7 @@ mod agent_hosts;
 mod agent_systemd;
 mod asking;
 mod cli;
+mod differential;
 mod docs;
 mod embed;
 mod examples;

@@ -171,8 +171,13 @@ impl Guest<'_> {
 
     /// Starts it paused, where QEMU counts and not what the guest does: its firmware takes seconds of a core.
     pub(crate) fn start_paused(&self) {
+        self.try_start_paused().expect("it starts");
+    }
+
+    /// Starts it paused, or says why not.
+    pub(crate) fn try_start_paused(&self) -> Result<(), String> {
         let paused = sys::VIR_DOMAIN_START_PAUSED;
-        self.act(|domain| domain.create_with_flags(paused).map(drop), &["start", "--paused", &self.name]);
+        self.tries(|domain| domain.create_with_flags(paused).map(drop), &["start", "--paused", &self.name])
     }
 
     /// Whether it runs or is paused.
@@ -193,7 +198,12 @@ impl Guest<'_> {
 
     /// Switches it off at once.
     pub(crate) fn destroy(&self) {
-        self.act(Domain::destroy, &["destroy", &self.name]);
+        self.try_destroy().expect("it is active");
+    }
+
+    /// Switches it off at once, or says why not.
+    pub(crate) fn try_destroy(&self) -> Result<(), String> {
+        self.tries(Domain::destroy, &["destroy", &self.name])
     }
 
     /// Removes it with the metadata of its snapshots.

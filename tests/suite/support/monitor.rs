@@ -35,9 +35,21 @@ impl Monitor {
 
     /// Fills `len` bytes of the first disk from `offset` with a pattern.
     pub(crate) fn write(&mut self, pattern: u8, offset: u64, len: u64) {
-        let line = format!(
-            "qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \"write -q -P {pattern} {offset} {len}\""
-        );
+        self.write_to(0, pattern, offset, len);
+    }
+
+    /// Fills `len` bytes of a disk, the first being 0, from `offset` with a pattern.
+    pub(crate) fn write_to(&mut self, disk: usize, pattern: u8, offset: u64, len: u64) {
+        self.qemu_io(disk, &format!("write -q -P {pattern} {offset} {len}"));
+    }
+
+    /// Has QEMU write what it holds of a disk into the image.
+    pub(crate) fn flush(&mut self, disk: usize) {
+        self.qemu_io(disk, "flush");
+    }
+
+    fn qemu_io(&mut self, disk: usize, command: &str) {
+        let line = format!("qemu-io -d /machine/peripheral/virtio-disk{disk}/virtio-backend \"{command}\"");
         let said =
             self.run(&serde_json::json!({"execute": "human-monitor-command", "arguments": {"command-line": line}}));
         assert_eq!(said["return"], "", "{line}");

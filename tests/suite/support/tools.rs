@@ -41,6 +41,15 @@ pub(crate) fn qemu_io_write(path: &Path, format: &str, pattern: u8, offset: u64,
     run("qemu-io", &["-f", format, "-c", &format!("write -q -P {pattern} {offset} {len}"), text(path)]);
 }
 
+/// As [`qemu_io_write`], at several places with one process.
+pub(crate) fn qemu_io_fill(path: &Path, format: &str, pattern: u8, offsets: &[u64], len: u64) {
+    let writes: Vec<String> = offsets.iter().map(|offset| format!("write -q -P {pattern} {offset} {len}")).collect();
+    let mut args = vec!["-f", format, "-t", "unsafe"];
+    args.extend(writes.iter().flat_map(|write| ["-c", write.as_str()]));
+    args.push(text(path));
+    run("qemu-io", &args);
+}
+
 /// Writes to this many clusters of a qcow2 image, each apart from the next: a merge takes them one by one.
 pub(crate) fn scatter(path: &Path, clusters: u64) {
     const CLUSTER: u64 = 65_536;
