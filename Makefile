@@ -22,10 +22,9 @@ test: ## Install what is missing, build, run all tests
 	@scripts/install-deps test
 	cargo nextest run --locked $(ARGS)
 
-proof: ## Run three months of an hourly series hour by hour, on a running guest; takes half an hour on busy cores
+proof: ## Run the proofs at full size, for an hour or more, and write what they counted to docs/proof.txt
 	@scripts/install-deps test
-	SNAPWARD_PROOF=1 cargo nextest run --locked --profile proof --no-capture -E 'test(three_months)'
-	scripts/proof-faults
+	@scripts/proof
 
 demo: ## See snapward at work on a throwaway domain
 	@scripts/install-deps run

@@ -1,0 +1,12 @@
+//! The planner proved on the model of libvirt: random hosts, manifests, other hands and accidents; observe, plan, apply and
+//! verify as they are, and what snapward promises held against what became of every snapshot.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
+
+mod cases;
+mod hands;
+mod promises;
+mod wish;
+
+#[path = "../model/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the differential test uses the rest")]
+mod model;
