@@ -75,13 +75,14 @@ fn image_below_of_next_start<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk
 /// the pointer off the snapshot before it, and notes the new one last.
 pub(super) fn not_noted(domain: &ObservedDomain) -> Option<String> {
     let has = |target: &str, path: &str| {
-        let overlays = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.overlay(target));
-        overlays.into_iter().any(|overlay| domain.files.same(overlay, path))
+        let mut overlays = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.overlay(target));
+        overlays.any(|overlay| domain.files.same(overlay, path))
     };
     domain.disks.iter().find_map(|disk| {
         let (target, chain) = (disk.target.as_str(), chain_of(&domain.files, disk)?);
         let (active, below) = (chain.images().first()?, chain.images().get(1)?);
-        if has(target, active) || !has(target, below) {
+        // Where a snapshot captured the image below, this is its overlay under a name that somebody gave it.
+        if has(target, active) || !has(target, below) || is_captured(domain, target, below) {
             return None;
         }
         let [name, target, active, below] = [domain.name.as_str(), target, active, below].map(printable);
@@ -100,14 +101,10 @@ pub(super) fn of_an_interrupted_revert(domain: &ObservedDomain, target: &str, mi
     if disk.source.as_deref() != Some(missing) {
         return None;
     }
-    let frozen = |below: &str| {
-        let mut bases = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.bases.get(target));
-        bases.any(|base| domain.files.same(base, below))
-    };
     let made = orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path);
     let mut made = made.filter(|path| match domain.files.images.get(*path) {
         Some(ImageState::Present(Image { backing: Backing::File(below), .. })) => {
-            frozen(below) && is_named_by_a_revert(path, below)
+            is_captured(domain, target, below) && is_named_by_a_revert(path, below)
         }
         _ => false,
     });
@@ -118,4 +115,10 @@ pub(super) fn of_an_interrupted_revert(domain: &ObservedDomain, target: &str, mi
         "a revert was interrupted, which had made {overlay} for disk {target}: give the disk that image (virsh edit \
          '{name}'). What was there before the revert is in its guard snapshot"
     ))
+}
+
+/// Whether a snapshot captured a disk in this image.
+fn is_captured(domain: &ObservedDomain, target: &str, image: &str) -> bool {
+    let mut captured = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.bases.get(target));
+    captured.any(|base| domain.files.same(base, image))
 }
