@@ -406,6 +406,13 @@ pub enum ReasonCode {
     RevertTarget,
 }
 
+impl ReasonCode {
+    /// Whether a deletion for this reason comes by a rule, and counts for the breaker; else its snapshot is named.
+    pub fn is_by_age(self) -> bool {
+        matches!(self, Self::Expired | Self::Retention | Self::Drained | Self::Guard)
+    }
+}
+
 /// What an action may cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Risk {

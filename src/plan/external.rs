@@ -138,7 +138,7 @@ impl<'a> Planner<'a> {
         if let Some((_, why)) = fault_of(external) {
             return wanted.iter().map(|name| (name.clone(), why.clone())).collect();
         }
-        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted);
+        let arranged = chain::arrange(&external.now, &external.neighbours, external.rules, wanted, &BTreeSet::new());
         arranged.held.into_iter().map(|(name, fault)| (name, format!("{}; {}", fault.text, fault.way_out))).collect()
     }
 
@@ -175,7 +175,7 @@ impl<'a> Planner<'a> {
     /// Whether they do after these deletions, as far as the tree lets them go.
     pub(super) fn deletions_make_room(&self, wanted: &BTreeSet<SnapshotName>) -> bool {
         self.external.as_ref().is_none_or(|external| {
-            let left = chain::arrange(&external.start, &external.neighbours, external.rules, wanted);
+            let left = chain::arrange(&external.start, &external.neighbours, external.rules, wanted, &BTreeSet::new());
             self.within_limits(external, Some(&left))
         })
     }
@@ -242,7 +242,10 @@ impl<'a> Planner<'a> {
     fn order_external(&mut self, external: &External<'_>, deletes: Vec<Action>) -> bool {
         let names = deletes.iter().filter_map(|action| action.address.snapshot.clone());
         let wanted: BTreeSet<SnapshotName> = names.collect();
-        let arrange = |domain| chain::arrange(domain, &external.neighbours, external.rules, &wanted);
+        // What is declared goes before what is old: the breaker can hold back the latter, and all that comes after it.
+        let declared = deletes.iter().filter(|action| !action.reason.code.is_by_age());
+        let declared: BTreeSet<_> = declared.filter_map(|action| action.address.snapshot.clone()).collect();
+        let arrange = |domain| chain::arrange(domain, &external.neighbours, external.rules, &wanted, &declared);
         let first = !self.within_limits(external, None) && {
             let before = arrange(&external.start);
             self.within_limits(external, Some(&before))
@@ -261,7 +264,7 @@ impl<'a> Planner<'a> {
         }
         for (name, fault) in arranged.held {
             let Some(action) = by_name.remove(&name) else { continue };
-            let by_age = action.reason.code != ReasonCode::Absent;
+            let by_age = action.reason.code.is_by_age();
             if fault.code == BlockCode::TreeHolds && by_age {
                 let text = format!("{}; {}; {}", action.reason.text, fault.text, fault.way_out);
                 let reason = Reason { code: ReasonCode::Tree, text };

@@ -1,14 +1,14 @@
 //! Guards over what one plan may delete: the breaker of the SafetyPolicies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use super::retain::SeriesDeletes;
 use crate::model::desired::Document;
 use crate::model::kinds::{FreeSpace, MaxDeletes, SafetySpec, SnapshotSet, TimeSpan};
 use crate::model::names::{DomainUuid, SetId};
-use crate::model::observed::ObservedHost;
-use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan, ReasonCode};
+use crate::model::observed::{ObservedDomain, ObservedHost};
+use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan};
 
 /// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
 /// deletions by age in that scope wait for a person.
@@ -20,10 +20,8 @@ pub(super) fn limit_deletes(
     from: usize,
     series: &[(&str, SeriesDeletes)],
 ) {
-    let by_age = |action: &&Action| {
-        let by_age = [ReasonCode::Expired, ReasonCode::Retention, ReasonCode::Drained, ReasonCode::Guard];
-        action.action == ActionKind::Delete && by_age.contains(&action.reason.code)
-    };
+    let is_delete = |action: &Action| action.action == ActionKind::Delete;
+    let by_age = |action: &&Action| is_delete(action) && action.reason.code.is_by_age();
     if !plan.actions[from..].iter().any(|action| by_age(&action)) {
         return;
     }
@@ -48,6 +46,11 @@ pub(super) fn limit_deletes(
     for action in actions.iter().filter(by_age) {
         *domain_totals.entry(action.address.domain.clone()).or_default() += 1;
     }
+    // Each deletion in an external tree is proven on what the ones before it leave: behind one that waits, all wait.
+    let has_external = |domain: &&ObservedDomain| domain.tree.external().next().is_some();
+    let external: BTreeSet<&str> =
+        host.domains.iter().filter(has_external).map(|domain| domain.name.as_str()).collect();
+    let mut waiting: BTreeSet<String> = BTreeSet::new();
     for action in actions {
         let limit = limits.get(action.address.domain.as_str());
         let domain_total = domain_totals.get(&action.address.domain).copied().unwrap_or_default();
@@ -65,7 +68,8 @@ pub(super) fn limit_deletes(
         } else {
             None
         };
-        match item {
+        let waits = || (is_delete(&action) && waiting.contains(&action.address.domain)).then(|| in_turn(&action));
+        match item.or_else(waits) {
             None => plan.actions.push(action),
             Some((code, text, way_out)) => {
                 plan.blocked.push(Blocked {
@@ -75,9 +79,10 @@ pub(super) fn limit_deletes(
                     way_out: way_out.to_owned(),
                     origins: vec![action.origin.clone()],
                 });
-                if code == BlockCode::TooManyDeletes {
-                    plan.held_back.push(HeldBack { before: plan.actions.len(), action });
+                if external.contains(action.address.domain.as_str()) {
+                    waiting.insert(action.address.domain.clone());
                 }
+                plan.held_back.push(HeldBack { before: plan.actions.len(), action });
             }
         }
     }
@@ -107,6 +112,11 @@ fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCod
     let way_out = "check the clock and the manifests; if all of them shall go, approve exactly this plan: \
                    snapward apply --expect-plan with its id, or approve in a SafetyPolicy";
     (BlockCode::TooManyDeletes, text, way_out)
+}
+
+fn in_turn(action: &Action) -> (BlockCode, String, &'static str) {
+    let (code, _, way_out) = too_many(action, 0, "", 0);
+    (code, format!("{}; deletions that were to go before it wait, so it does", action.reason.text), way_out)
 }
 
 fn too_large_a_share(action: &Action, deletes: &SeriesDeletes, percent: u8) -> (BlockCode, String, &'static str) {

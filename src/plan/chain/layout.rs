@@ -87,7 +87,7 @@ pub(in crate::plan) fn is_broken(files: &DomainFiles, path: &str) -> bool {
 }
 
 /// A disk's real chain: as QEMU has it open where the domain runs, else by the images' headers. QEMU goes on with an image
-/// that was removed, and would merge into it what is lost when it stops.
+/// that was removed, until it stops.
 pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain> {
     let source = disk.source.as_ref()?;
     Some(match &disk.backing {

@@ -131,15 +131,18 @@ pub(in crate::plan) struct Arranged {
     pub(in crate::plan) left: ObservedDomain,
 }
 
-/// Orders deletions, each proven on the state that the ones before it leave.
+/// Orders deletions, each proven on the state that the ones before it leave. Of those that may go, one in `first` goes before
+/// any other.
 pub(in crate::plan) fn arrange(
     domain: &ObservedDomain,
     neighbours: &Neighbours<'_>,
     rules: Rules,
     wanted: &BTreeSet<SnapshotName>,
+    first: &BTreeSet<SnapshotName>,
 ) -> Arranged {
     let mut now = domain.clone();
     let mut rest = by_cost(domain, wanted);
+    rest.sort_by_key(|name| !first.contains(name));
     let mut order = Vec::new();
     loop {
         let proven = |name: &SnapshotName| prove(&now, neighbours, rules, Step::Delete(name)).ok();

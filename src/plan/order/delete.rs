@@ -99,7 +99,7 @@ fn external(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, 
         );
         return Err(vec![Refusal::new(None, text, "update libvirt on the host")]);
     }
-    let arranged = chain::arrange(scene.domain, &scene.neighbours, Rules::default(), wanted);
+    let arranged = chain::arrange(scene.domain, &scene.neighbours, Rules::default(), wanted, &BTreeSet::new());
     if !arranged.held.is_empty() {
         return Err(arranged.held.into_iter().map(|(name, fault)| Refusal::fault(Some(&name), fault)).collect());
     }

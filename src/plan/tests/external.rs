@@ -359,3 +359,28 @@ fn a_host_that_cannot_delete_external_snapshots_says_so_beforehand() {
     assert_eq!(actions(&plan), [action(Create, "new", R::Declared)]);
     assert!(plan.warnings[0].text.contains("can neither delete them nor revert to them"), "{:?}", plan.warnings);
 }
+
+/// Deletions are proven in a row, and the breaker takes some out of it.
+#[test]
+fn what_is_proven_behind_a_deletion_that_waits_waits_too() {
+    let aged = |name: &str| disks_with(name, "deleteAfter: 1m");
+    let planned =
+        |world: World, snapshots: &[String]| run_safely(snapshots, "{maxDeletes: {perDomain: 1}}", owned(world));
+    // By name first: what is old may stay.
+    let line = World::line(&["a1", "a2", "named", "top"]);
+    let plan = planned(line, &[aged("a1"), aged("a2"), absent("named"), disks("top")]);
+    assert_eq!(actions(&plan), [action(Delete, "named", R::Absent)]);
+    assert_eq!(blocks(&plan), ["a1", "a2"].map(|name| block(B::TooManyDeletes, name)));
+    let merges = plan.actions[0].after.as_ref().and_then(|after| after.merges.as_ref()).expect("a merge");
+    assert_eq!((merges[0].from.as_str(), merges[0].into.as_str()), ("/i/vda.named", "/i/vda.a2"));
+
+    // e1 goes once the branch below it is gone, of which every snapshot is old.
+    let forked = World::line(&["e1", "e2", "d1", "d2"]).revert("e2").capture("e3");
+    let mut plan = planned(forked, &[absent("e1"), disks("e2"), aged("d1"), aged("d2"), disks("e3")]);
+    assert_eq!(actions(&plan), []);
+    assert_eq!(blocks(&plan), ["d2", "d1", "e1"].map(|name| block(B::TooManyDeletes, name)));
+    assert!(plan.blocked[2].text.contains("were to go before it"), "{:?}", plan.blocked[2]);
+    crate::plan::release(&mut plan);
+    let all = [action(Delete, "d2", R::Expired), action(Delete, "d1", R::Expired), action(Delete, "e1", R::Absent)];
+    assert_eq!((actions(&plan), blocks(&plan)), (all.to_vec(), vec![]));
+}

@@ -53,7 +53,7 @@ fn every_keep_set_of_a_line_has_an_order() {
     for kept in 0..32_u32 {
         let wanted: BTreeSet<_> =
             all.iter().enumerate().filter(|(bit, _)| kept & (1 << bit) == 0).map(|(_, text)| name(text)).collect();
-        let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
+        let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
         assert_eq!((arranged.order.len(), arranged.held), (wanted.len(), vec![]), "{wanted:?}");
         assert_eq!(arranged.left.tree.len(), 5 - wanted.len());
         let order: Vec<_> = arranged.order.iter().map(|(name, _)| name.clone()).collect();
@@ -146,10 +146,10 @@ fn a_dead_branch_goes_from_its_tip() {
     let effect = delete_of(&domain, "e4").expect("the tip");
     assert_eq!((effect.merges, effect.unlinks), (vec![], vec!["/i/vda.e3".to_owned()]));
     let wanted = ["e1", "e2", "e3", "e4"].map(name).into();
-    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
     assert_eq!(arranged.order.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["e4", "e3", "e2", "e1"]);
     let wanted = ["e1", "e2", "e3"].map(name).into();
-    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
     assert_eq!((arranged.order.len(), arranged.held.len()), (0, 3), "e4 is kept and holds them");
 }
 
@@ -158,7 +158,7 @@ fn a_dead_branch_goes_from_its_tip() {
 fn nothing_is_merged_above_a_dead_branch() {
     let domain = World::line(&["e1", "e2", "e3"]).revert("e2").capture("e4").domain();
     refused(delete_of(&domain, "e1"), BlockCode::TreeHolds, &["e3 stands further down"]);
-    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &["e1", "e3"].map(name).into());
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &["e1", "e3"].map(name).into(), &BTreeSet::new());
     assert_eq!(arranged.order.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["e3", "e1"]);
 }
 
@@ -167,7 +167,7 @@ fn a_current_snapshot_with_children_stays() {
     let domain = World::line(&["e1", "e2"]).revert("e1").domain();
     refused(delete_of(&domain, "e1"), BlockCode::TreeHolds, &["the current snapshot", "e2 stands on it"]);
     let wanted = ["e1", "e2"].map(name).into();
-    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
     assert_eq!(arranged.order.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["e2", "e1"]);
 }
 
@@ -309,7 +309,7 @@ fn several_disks_merge_each_in_its_own_chain() {
     let effect = delete_of(&domain, "e1").expect("both");
     assert_eq!(effect.merges, [merge("vda", "/i/vda.e1", "/i/vda"), merge("vdb", "/i/vdb.e1", "/i/vdb")]);
     let wanted = ["e1", "e2", "e3"].map(name).into();
-    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted);
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
     assert_eq!(arranged.order.len(), 3, "{:?}", arranged.held);
     assert_eq!(arranged.left.disks[1].source.as_deref(), Some("/i/vdb"));
 }
@@ -397,6 +397,12 @@ fn a_capture_that_was_not_noted_says_how_its_overlay_is_merged() {
     world.disks.insert("vda".into(), "/i/vda.e2".into());
     let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
     assert!(way_out(world.clone()).contains("qemu-img commit '/i/vda.e2'"), "{}", way_out(world));
+    // The overlay of e2 under another name: what is below is what e2 captured.
+    let mut moved = World::line(&["e1", "e2"]).without_image("/i/vda.e2");
+    moved.image("/i/moved", Backing::File("/i/vda.e1".into()));
+    moved.disks.insert("vda".into(), "/i/moved".into());
+    let told = way_out(moved);
+    assert!(!told.contains("commit") && told.contains("whose overlay /i/moved is"), "{told}");
     // A snapshot has it, and the pointer is elsewhere.
     let moved = World::line(&["e1", "e2", "e3"]).pointing_at(Some("e1")).domain();
     let fault = prove(&moved, &Neighbours::default(), STRICT, Step::Create).expect_err("refused");
