@@ -19,7 +19,7 @@ use crate::support::slow::Slowed;
 use crate::support::tools;
 
 /// Clusters to merge: seconds for a QEMU at a crawl.
-const CLUSTERS: u64 = 400;
+const CLUSTERS: u64 = 800;
 
 /// A guest with the chain `e1-e2-e3` on a daemon of its own, adopted; e2 shall go.
 struct Merging {

@@ -119,10 +119,11 @@ fn one_failing_domain_does_not_stop_the_others() {
     let lab = Lab::new(&root);
     let broken = root.guest("broken").define();
     let whole = root.guest("whole").define();
-    std::fs::remove_file(broken.vda()).expect("removed");
     let spec =
         format!("  domains: {{include: [broken, whole]}}\n  snapshots:\n{}{}", snapshot("a", &[]), snapshot("b", &[]));
-    let outcome = lab.carry_out(&lab.plan(&set("lab", &spec)));
+    let planned = lab.plan(&set("lab", &spec));
+    std::fs::write(broken.vda(), "no image").expect("written");
+    let outcome = lab.carry_out(&planned);
     assert_eq!(outcome.domains[0].result, DomainResult::Failed);
     let results: Vec<_> = outcome.domains[0].actions.iter().map(|action| action.result).collect();
     assert_eq!(results, [ActionResult::Failed, ActionResult::Skipped], "a failed write ends the domain's pass");

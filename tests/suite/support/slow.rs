@@ -1,10 +1,11 @@
 //! A guest's QEMU at a crawl, so that a merge takes as long as a test wants on any machine and storage. `<iotune>` does not
 //! do it: the block job is not throttled by it.
 
+use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,7 +30,11 @@ impl Slowed {
                 sleep(STANDS);
                 // It may have ended.
                 let _ = kill_process(pid, Signal::CONT);
-                sleep(RUNS);
+                // Not asleep: on a busy machine it would be woken late, with the merge done.
+                let end = Instant::now() + RUNS;
+                while Instant::now() < end {
+                    spin_loop();
+                }
             }
         });
         Self { over, thread: Some(thread) }
