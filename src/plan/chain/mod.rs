@@ -12,6 +12,7 @@ mod order;
 mod repair;
 mod revert;
 mod simulate;
+mod unnoted;
 
 #[cfg(test)]
 pub(in crate::plan) mod tests;

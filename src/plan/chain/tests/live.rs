@@ -1,0 +1,62 @@
+//! A running domain whose process, or whose next start, is elsewhere than libvirt thinks.
+
+use super::*;
+
+/// A running domain of two captures whose process was left elsewhere than libvirt thinks.
+fn running(change: impl FnOnce(&mut ObservedDomain)) -> ObservedDomain {
+    let mut domain =
+        World::line(&["e1", "e2"]).with(|world| world.image("/i/vda.e3", Backing::File("/i/vda.e2".into()))).domain();
+    domain.state = RunState::Running;
+    change(&mut domain);
+    domain
+}
+
+fn open_by_qemu(domain: &mut ObservedDomain, path: &str) {
+    let Some(ImageState::Present(image)) = domain.files.images.get_mut(path) else { panic!("{path} is there") };
+    image.open = true;
+}
+
+#[test]
+fn an_overlay_that_a_guest_uses_and_libvirt_does_not_know_holds_everything() {
+    let domain = running(|domain| open_by_qemu(domain, "/i/vda.e3"));
+    for step in [Step::Create, Step::Delete(&name("e1")), Step::Delete(&name("e2")), Step::Revert(&name("e1"))] {
+        let result = prove(&domain, &Neighbours::default(), STRICT, step);
+        refused(result, BlockCode::ChainInconsistent, &["/i/vda.e3", "the guest writes to it"]);
+    }
+    for whole in [
+        // A leftover that nobody has open, what the guest uses as libvirt knows, and a domain that is off.
+        running(|_| ()),
+        running(|domain| open_by_qemu(domain, "/i/vda.e2")),
+        running(|domain| {
+            open_by_qemu(domain, "/i/vda.e3");
+            domain.state = RunState::ShutOff;
+        }),
+    ] {
+        assert!(prove(&whole, &Neighbours::default(), STRICT, Step::Create).is_ok());
+    }
+}
+
+#[test]
+fn a_next_start_on_an_image_below_holds_everything() {
+    let next = |path: &str| running(|domain| drop(domain.next_sources.insert("vda".into(), path.into())));
+    for below in ["/i/vda", "/i/vda.e1"] {
+        for step in [Step::Create, Step::Delete(&name("e1")), Step::Revert(&name("e1"))] {
+            let result = prove(&next(below), &Neighbours::default(), STRICT, step);
+            refused(result, BlockCode::ChainInconsistent, &["the next start has disk vda on", below]);
+        }
+    }
+    // The same image, and another one that its user means to have then.
+    for path in ["/i/vda.e2", "/i/other"] {
+        assert!(delete_of(&next(path), "e1").is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn an_image_that_is_gone_under_a_running_domain_breaks_its_chain() {
+    let mut domain = World::line(&["e1", "e2"]).without_image("/i/vda").domain();
+    domain.state = RunState::Running;
+    domain.disks[0].backing = Some(vec!["/i/vda.e1".into(), "/i/vda".into()]);
+    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["disk vda needs the image /i/vda"]);
+    let capture = prove(&domain, &Neighbours::default(), STRICT, Step::Create);
+    refused(capture, BlockCode::ChainInconsistent, &["/i/vda"]);
+}
