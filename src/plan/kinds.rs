@@ -3,10 +3,9 @@
 use super::chain;
 use super::claims::Claim;
 use crate::model::kinds::{Location, Presence};
-use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
-use crate::model::text::count;
+use crate::model::text::{count, some};
 
 /// Why nothing may be done in a domain because of the kinds of its snapshots.
 pub(super) struct KindProblem {
@@ -14,9 +13,6 @@ pub(super) struct KindProblem {
     pub(super) text: String,
     pub(super) way_out: String,
 }
-
-/// How many names a message lists before it counts the rest; more would hide the sentence around them.
-const NAMES_SHOWN: usize = 3;
 
 /// Looks for external snapshots, existing or declared, and for both kinds together.
 ///
@@ -77,12 +73,4 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: 
     // A tree of external snapshots is proven as a whole, with its images.
     let fault = chain::parents_are_listed(domain).err().filter(|_| external.is_empty())?;
     Some(KindProblem { code: fault.code, text: fault.text, way_out: fault.way_out })
-}
-
-fn some(names: &[&SnapshotName]) -> String {
-    let shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
-    match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::layout::{Layout, Trust, chain_of, follow};
 use super::{Effect, Fault, Rules, simulate};
-use crate::model::image::{directory, file_name};
+use crate::model::image::{directory, file_name, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
@@ -63,12 +63,9 @@ fn candidate(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Rep
     Some(Repair { target: snapshot.name.clone(), moves_pointer, overlays: Some(overlays) })
 }
 
-/// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert
-/// (`virDomainSnapshotDefAssignExternalNames`).
+/// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert.
 pub(super) fn is_named_by_a_revert(overlay: &str, base: &str) -> bool {
-    let name = file_name(base);
-    let stem = name.rfind('.').map_or(name, |dot| &name[..dot]);
-    let epoch = file_name(overlay).strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
+    let epoch = file_name(overlay).strip_prefix(stem(base)).and_then(|rest| rest.strip_prefix('.'));
     directory(overlay) == directory(base)
         && epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::files::{needed_by_others, other_domains};
 use super::layout::{Chain, Layout, Trust, follow};
 use super::{Effect, Fault, Neighbours, Rules, simulate};
-use crate::model::image::{ImageState, directory, file_name};
+use crate::model::image::{ImageState, directory, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
@@ -126,14 +126,9 @@ fn bases(
     Ok(bases)
 }
 
-/// What libvirt's name for the overlay on an image begins with: the image's path without its last suffix; a dot and the
-/// second of the revert follow (`virDomainSnapshotDefAssignExternalNames`).
+/// What libvirt's path for the overlay on an image begins with; a dot and the second of the revert follow.
 pub fn overlay_stem(base: &str) -> String {
-    let name = file_name(base);
-    match name.rsplit_once('.') {
-        Some((stem, _)) => format!("{}/{stem}", directory(base).trim_end_matches('/')),
-        None => base.to_owned(),
-    }
+    format!("{}/{}", directory(base).trim_end_matches('/'), stem(base))
 }
 
 fn memory(domain: &ObservedDomain, target: &ObservedSnapshot, trust: Trust) -> Result<(), Fault> {
