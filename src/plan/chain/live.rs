@@ -15,51 +15,78 @@ pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
     if !domain.state.is_active() {
         return Ok(());
     }
-    for disk in &domain.disks {
-        if let Some(path) = unknown_overlay(domain, disk) {
-            let (target, path) = (printable(&disk.target), printable(path));
-            return Err(Fault::new(
-                BlockCode::ChainInconsistent,
-                format!(
-                    "a process has {path} open, which stands on the image of disk {target} and which libvirt does not know: where \
-                     libvirtd ended in the middle of a capture, the guest writes to it, and loses that when it is next started"
-                ),
-                format!(
-                    "do not remove it. If a backup runs, wait for its end. Else shut the guest down, merge the file into the \
-                     image below (qemu-img commit '{path}'), remove it, and start the guest again"
-                ),
-            ));
-        }
-        if let Some(next) = image_below_of_next_start(domain, disk) {
-            let active = printable(disk.source.as_deref().unwrap_or_default());
-            let (target, next, name) = (printable(&disk.target), printable(next), printable(&domain.name));
-            return Err(Fault::new(
-                BlockCode::ChainInconsistent,
-                format!(
-                    "the next start has disk {target} on {next}, an image below {active}, which the guest uses now: it would lose \
-                     what was written since, and write into what a snapshot captured"
-                ),
-                format!(
-                    "do not restart the domain before its stored definition has {active} again: virsh edit '{name}', and there \
-                     the source of disk {target}"
-                ),
-            ));
-        }
-    }
-    Ok(())
+    // All at once: a capture is of all disks, and whoever stops the guest for one of them loses the others.
+    let faults = [next_start(domain), on_unknown_overlays(domain)];
+    let all = |first: Fault, second: Fault| {
+        let text = format!("{}. Besides, {}", first.text, second.text);
+        Fault::new(first.code, text, format!("{}. Then: {}", first.way_out, second.way_out))
+    };
+    faults.into_iter().flatten().reduce(all).map_or(Ok(()), Err)
 }
 
-/// An overlay on a disk's active image that a QEMU has open and libvirt does not name.
-fn unknown_overlay<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Option<&'d str> {
-    let active = disk.source.as_deref()?;
-    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).find(|path| {
-        match domain.files.images.get(*path) {
-            Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
-                domain.files.same(below, active)
-            }
-            _ => false,
+/// Overlays that are in use and libvirt does not know.
+fn on_unknown_overlays(domain: &ObservedDomain) -> Option<Fault> {
+    let (mut files, mut commits) = (Vec::new(), Vec::new());
+    for disk in &domain.disks {
+        for path in unknown_overlays(domain, disk) {
+            let path = printable(path);
+            files.push(format!("{path} on the image of disk {}", printable(&disk.target)));
+            commits.push(format!("qemu-img commit '{path}'"));
         }
+    }
+    (!files.is_empty()).then(|| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!(
+                "a process has open what libvirt does not know: {}. Where libvirtd ended in the middle of a capture, the guest \
+                 writes to it, and loses that when it is next started",
+                files.join(", ")
+            ),
+            format!(
+                "do not remove it. If a backup runs, wait for its end. Else shut the guest down, and merge it into the image below: \
+                 {}. Start the guest only when all are merged and the files removed",
+                commits.join("; ")
+            ),
+        )
     })
+}
+
+/// Disks whose next start is on an image below the one in use.
+fn next_start(domain: &ObservedDomain) -> Option<Fault> {
+    let (mut lost, mut sources) = (Vec::new(), Vec::new());
+    for disk in &domain.disks {
+        let Some(next) = image_below_of_next_start(domain, disk) else { continue };
+        let active = printable(disk.source.as_deref().unwrap_or_default());
+        let (target, next) = (printable(&disk.target), printable(next));
+        lost.push(format!("disk {target} on {next}, an image below {active}, which the guest uses now"));
+        sources.push(format!("disk {target} on {active}"));
+    }
+    (!lost.is_empty()).then(|| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!(
+                "the next start has {}: it would lose what was written since, and write into what a snapshot captured",
+                lost.join("; ")
+            ),
+            format!(
+                "do not restart the domain before its stored definition has again {} (virsh edit '{}')",
+                sources.join(", "),
+                printable(&domain.name)
+            ),
+        )
+    })
+}
+
+/// The overlays on a disk's active image that a QEMU has open and libvirt does not name.
+fn unknown_overlays<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Vec<&'d str> {
+    let Some(active) = disk.source.as_deref() else { return Vec::new() };
+    let on_active = |path: &&str| match domain.files.images.get(*path) {
+        Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
+            domain.files.same(below, active)
+        }
+        _ => false,
+    };
+    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).filter(on_active).collect()
 }
 
 /// The source of a disk at the next start, where that is an image below the one in use.

@@ -15,19 +15,27 @@ pub(super) fn capture(domain: &ObservedDomain) -> Option<String> {
         let mut overlays = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.overlay(target));
         overlays.any(|overlay| domain.files.same(overlay, path))
     };
-    domain.disks.iter().find_map(|disk| {
+    let unnoted = domain.disks.iter().filter_map(|disk| {
         let (target, chain) = (disk.target.as_str(), chain_of(&domain.files, disk)?);
         let (active, below) = (chain.images().first()?, chain.images().get(1)?);
         // Where a snapshot captured the image below, this is its overlay under a name that somebody gave it.
         if has(target, active) || !has(target, below) || is_captured(domain, target, below) {
             return None;
         }
-        let [name, target, active, below] = [domain.name.as_str(), target, active, below].map(printable);
-        Some(format!(
-            "no snapshot has {active}: a capture was interrupted before it was noted. With the domain shut off, merge it \
-             into the image below (qemu-img commit '{active}'), give disk {target} that one again ({below}; virsh edit \
-             '{name}'), and remove it"
-        ))
+        let [target, active, below] = [target, active, below].map(printable);
+        Some((active.clone(), format!("qemu-img commit '{active}', and disk {target} on {below}")))
+    });
+    // All at once: a capture is of all disks, and the domain must not start on a part of them.
+    let (overlays, merges): (Vec<_>, Vec<_>) = unnoted.unzip();
+    (!overlays.is_empty()).then(|| {
+        format!(
+            "no snapshot has {}: a capture was interrupted before it was noted. If a backup runs, wait for its end. Else, with the \
+             domain shut off, merge each into the image below and give its disk that one again (virsh edit '{}'): {}. Start the domain \
+             only when all are done and the merged files removed",
+            overlays.join(", "),
+            printable(&domain.name),
+            merges.join("; ")
+        )
     })
 }
 

@@ -60,3 +60,42 @@ fn an_image_that_is_gone_under_a_running_domain_breaks_its_chain() {
     let capture = prove(&domain, &Neighbours::default(), STRICT, Step::Create);
     refused(capture, BlockCode::ChainInconsistent, &["/i/vda"]);
 }
+
+/// Two disks after one capture, whose process was left elsewhere than libvirt thinks.
+fn running_two(change: impl FnOnce(&mut ObservedDomain)) -> ObservedDomain {
+    let world = World::new(&["vda", "vdb"]).capture("e1").with(|world| {
+        for target in ["vda", "vdb"] {
+            world.image(&format!("/i/{target}.e2"), Backing::File(format!("/i/{target}.e1")));
+        }
+    });
+    let mut domain = ObservedDomain { state: RunState::Running, ..world.domain() };
+    change(&mut domain);
+    domain
+}
+
+/// A capture is of all disks at once: whoever follows a way out that names one of them loses the others.
+#[test]
+fn the_way_out_names_every_disk() {
+    let told = |domain: &ObservedDomain| {
+        prove(domain, &Neighbours::default(), STRICT, Step::Create).expect_err("refused").way_out
+    };
+    let overlays = told(&running_two(|domain| {
+        open_by_qemu(domain, "/i/vda.e2");
+        open_by_qemu(domain, "/i/vdb.e2");
+    }));
+    for words in ["qemu-img commit '/i/vda.e2'", "qemu-img commit '/i/vdb.e2'", "only when all are merged"] {
+        assert!(overlays.contains(words), "{words} is not in {overlays}");
+    }
+    let next = told(&running_two(|domain| {
+        domain.next_sources = [("vda".into(), "/i/vda".into()), ("vdb".into(), "/i/vdb".into())].into();
+    }));
+    for words in ["disk vda", "/i/vda.e1", "disk vdb", "/i/vdb.e1"] {
+        assert!(next.contains(words), "{words} is not in {next}");
+    }
+    let both = told(&running_two(|domain| {
+        domain.next_sources = [("vda".into(), "/i/vda".into())].into();
+        open_by_qemu(domain, "/i/vdb.e2");
+    }));
+    assert!(both.contains("virsh edit") && both.contains("qemu-img commit '/i/vdb.e2'"), "{both}");
+}
+

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::model::image::{Backing, ImageState};
+use crate::model::names::DomainUuid;
 use crate::model::observed::RunState;
 use crate::model::snapshot::Storage;
 use world::{World, name};

@@ -1,7 +1,6 @@
 //! Files that another domain, snapshot or disk needs.
 
 use super::*;
-use crate::model::names::DomainUuid;
 
 #[test]
 fn a_file_that_another_domain_uses_stays() {
@@ -109,3 +108,4 @@ fn a_file_that_another_snapshot_or_disk_needs_stays() {
     });
     refused(delete_of(&memory.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/m", "snapshot e1"]);
 }
+

@@ -33,3 +33,24 @@ fn a_revert_that_was_not_noted_says_which_image_it_made() {
     assert!(way_out(world).contains("from a backup"));
     assert!(way_out(World::line(&["e1", "guard"]).without_image("/i/vda.guard")).contains("from a backup"));
 }
+
+#[test]
+fn every_disk_of_a_capture_that_was_not_noted_is_named() {
+    let domain = World::new(&["vda", "vdb"]).capture("e1").with(|world| {
+        for target in ["vda", "vdb"] {
+            let overlay = format!("/i/{target}.e2");
+            world.image(&overlay, Backing::File(format!("/i/{target}.e1")));
+            world.disks.insert(target.into(), overlay);
+        }
+    });
+    let told = delete_of(&domain.domain(), "e1").expect_err("refused").way_out;
+    for words in [
+        "qemu-img commit '/i/vda.e2'",
+        "qemu-img commit '/i/vdb.e2'",
+        "only when all are done",
+        // A backup of another tool makes such overlays too, and merges them when it is through.
+        "If a backup runs, wait for its end",
+    ] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+}
