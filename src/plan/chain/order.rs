@@ -80,7 +80,7 @@ pub(super) fn images_wait(domain: &ObservedDomain) -> Option<Fault> {
              then",
             captured.name
         ),
-        "let the domain run on (virsh resume), or switch it off",
+        "let it run on (virsh resume), or shut it down after that",
     ))
 }
 

@@ -246,6 +246,9 @@ fn nothing_is_merged_in_a_paused_domain_whose_memory_was_captured() {
         domain
     };
     refused(delete_of(&with_memory(RunState::Paused), "e1"), BlockCode::TreeHolds, &["paused", "memory of e1"]);
+    // Switched off as it is, it would lose its memory.
+    let way_out = delete_of(&with_memory(RunState::Paused), "e1").expect_err("held").way_out;
+    assert!(way_out.contains("virsh resume") && !way_out.contains("switch it off"), "{way_out}");
     for state in [RunState::Running, RunState::ShutOff] {
         assert!(delete_of(&with_memory(state), "e1").is_ok(), "{state:?}");
     }
