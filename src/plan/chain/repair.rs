@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::layout::{Layout, Trust, chain_of, follow};
-use super::{Effect, Fault, Rules, simulate};
+use super::{Effect, Fault, Rules, live, simulate};
 use crate::model::image::{directory, file_name, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
@@ -24,8 +24,10 @@ pub(in crate::plan) struct Repair {
     pub(in crate::plan) overlays: Option<BTreeMap<String, String>>,
 }
 
-/// The repair of a domain that is not whole, where exactly one is proven.
+/// The repair of a domain that is not whole, where exactly one is proven. A running domain that is elsewhere than libvirt
+/// thinks has none: with the pointer right that would not be seen any more.
 pub(in crate::plan) fn find(domain: &ObservedDomain, rules: Rules) -> Option<Repair> {
+    live::agrees(domain).ok()?;
     let candidates = domain.tree.iter().filter_map(|snapshot| candidate(domain, snapshot));
     let mut proven = candidates.filter(|repair| {
         let old_ones_unused =
@@ -112,6 +114,7 @@ pub(super) fn prove_pointer(domain: &ObservedDomain, rules: Rules, name: &Snapsh
                 .to_owned(),
         ));
     }
+    live::agrees(domain)?;
     unused_overlays(domain, domain.tree.current(), name)?;
     let repair = Repair { target: name.clone(), moves_pointer: true, overlays: None };
     match Layout::whole(&simulate::after_repair(domain, &repair), Trust::of(rules)) {
@@ -130,6 +133,7 @@ pub(super) fn prove_overlays(
     name: &SnapshotName,
     overlays: &BTreeMap<String, String>,
 ) -> Result<Effect, Fault> {
+    live::agrees(domain)?;
     let found = domain.tree.get(name).and_then(|snapshot| candidate(domain, snapshot));
     match found.and_then(|repair| repair.overlays) {
         Some(wanted) if wanted == *overlays => Ok(Effect::default()),
