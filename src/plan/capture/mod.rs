@@ -6,7 +6,7 @@ mod internal;
 
 pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
 
-use super::chain::{Neighbours, is_broken};
+use super::chain::{Neighbours, is_broken, live};
 use crate::model::kinds::{Capture, Location, When};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
@@ -93,7 +93,7 @@ fn missing_image(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<Obstacl
     let (source, target) = (printable(source), printable(&disk.target));
     Some(not_possible(
         format!("the image {source} of disk {target}, or one below it, is not there"),
-        "bring the file back from where it was moved, or from a backup",
+        live::bring_back(domain),
     ))
 }
 

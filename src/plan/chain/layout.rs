@@ -17,7 +17,7 @@ use crate::model::text::printable;
 /// Chains longer than this are cut off: libvirt follows 200 images (`VIR_STORAGE_MAX_CHAIN_LENGTH`).
 const CHAIN_END: usize = 200;
 
-const TOUCH_NOTHING: &str = "Delete and revert nothing in this domain until then";
+pub(super) const TOUCH_NOTHING: &str = "Delete and revert nothing in this domain until then";
 
 /// What counts where an image cannot be read from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +251,7 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
         Chain::Broken(_, path) => Err(broken(
             format!("disk {shown} needs the image {}, and there is no such file", printable(&path)),
             unnoted::revert(domain, target, &path).map_or_else(
-                || format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+                || format!("{}. {TOUCH_NOTHING}", live::bring_back(domain)),
                 |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         )),

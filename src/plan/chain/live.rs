@@ -4,19 +4,20 @@
 
 use super::Fault;
 use super::files::{Bystanders, orphans};
-use super::layout::chain_of;
+use super::layout::{TOUCH_NOTHING, chain_of};
 use crate::model::image::{Backing, Image, ImageState};
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
 use crate::model::text::printable;
 
-/// Checks that no disk is on an overlay that libvirt does not know, and that the next start is on no image below.
+/// Checks that no disk is on an overlay that libvirt does not know, that the next start is on no image below, and that the
+/// images below are those that QEMU has open.
 pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
     if !domain.state.is_active() {
         return Ok(());
     }
     // All at once: a capture is of all disks, and whoever stops the guest for one of them loses the others.
-    let faults = [next_start(domain), on_unknown_overlays(domain)];
+    let faults = [next_start(domain), on_unknown_overlays(domain), replaced_image(domain)];
     let all = |first: Fault, second: Fault| {
         let text = format!("{}. Besides, {}", first.text, second.text);
         Fault::new(first.code, text, format!("{}. Then: {}", first.way_out, second.way_out))
@@ -75,6 +76,45 @@ fn next_start(domain: &ObservedDomain) -> Option<Fault> {
             ),
         )
     })
+}
+
+/// An image in a chain in use whose path leads to another file than the one that QEMU has open: a copy in the place of one
+/// that was removed. QEMU goes on with the removed one, and the next start is on the copy.
+fn replaced_image(domain: &ObservedDomain) -> Option<Fault> {
+    let (disk, path) = domain.disks.iter().find_map(|disk| Some((disk, unused_image(domain, disk)?)))?;
+    let (target, path) = (printable(&disk.target), printable(path));
+    Some(Fault::new(
+        BlockCode::ChainInconsistent,
+        format!(
+            "the file {path} is not the file that the guest uses under that name for disk {target}: nobody has it open, while the \
+             active image is"
+        ),
+        format!("{}. {TOUCH_NOTHING}", bring_back(domain)),
+    ))
+}
+
+/// An image below a disk's active one that no QEMU has open, while one has the active one. Asked only of images on the
+/// filesystem of the active one, where locks are seen as they are on it: of block devices libvirt gives QEMU nodes of its own,
+/// and other filesystems may know no locks.
+fn unused_image<'d>(domain: &'d ObservedDomain, disk: &'d ObservedDisk) -> Option<&'d str> {
+    let seen = |path: &str| match domain.files.images.get(path) {
+        Some(ImageState::Present(image)) => Some(image),
+        _ => None,
+    };
+    let active = seen(disk.source.as_deref()?).filter(|image| image.open)?;
+    let unused = |image: &Image| !image.open && image.id.device == active.id.device;
+    disk.backing.iter().flatten().find(|path| seen(path).is_some_and(unused)).map(String::as_str)
+}
+
+/// How an image that is gone comes back. QEMU goes on with a file that was removed: a copy in its place would be taken for it
+/// by everybody else, and what the guest wrote since would go when it stops.
+pub(in crate::plan) fn bring_back(domain: &ObservedDomain) -> &'static str {
+    if domain.state.is_active() {
+        "if the file was moved, move the same one back (mv, not a copy: QEMU has it open). If it was removed, do not stop the guest: \
+         copy the disk out while it runs (virsh blockcopy)"
+    } else {
+        "bring the file back from where it was moved, or from a backup"
+    }
 }
 
 /// The overlays on a disk's active image that a QEMU has open and libvirt does not name.

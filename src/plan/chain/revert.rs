@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::files::{needed_by_others, other_domains};
 use super::layout::{Chain, Layout, Trust, follow};
-use super::{Effect, Fault, Neighbours, Rules, simulate};
+use super::{Effect, Fault, Neighbours, Rules, live, simulate};
 use crate::model::image::{ImageState, directory, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
@@ -188,7 +188,7 @@ fn internal(
             return Err(Fault::new(
                 BlockCode::ChainInconsistent,
                 format!("its disk {shown} needs the image {}, and there is no such file", printable(&path)),
-                "bring the file back from where it was moved, or from a backup",
+                live::bring_back(domain),
             ));
         }
         let tags = domain.image_snapshots.get(&then.target);

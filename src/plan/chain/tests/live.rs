@@ -1,6 +1,7 @@
 //! A running domain whose process, or whose next start, is elsewhere than libvirt thinks.
 
 use super::*;
+use crate::model::image::Image;
 
 /// A running domain of two captures whose process was left elsewhere than libvirt thinks.
 fn running(change: impl FnOnce(&mut ObservedDomain)) -> ObservedDomain {
@@ -99,3 +100,52 @@ fn the_way_out_names_every_disk() {
     assert!(both.contains("virsh edit") && both.contains("qemu-img commit '/i/vdb.e2'"), "{both}");
 }
 
+/// A running domain whose QEMU has its whole chain open.
+fn open_chain() -> ObservedDomain {
+    let mut domain = World::line(&["e1", "e2"]).domain();
+    domain.state = RunState::Running;
+    domain.disks[0].backing = Some(vec!["/i/vda.e1".into(), "/i/vda".into()]);
+    for path in ["/i/vda.e2", "/i/vda.e1", "/i/vda"] {
+        open_by_qemu(&mut domain, path);
+    }
+    domain
+}
+
+fn change_image(domain: &mut ObservedDomain, path: &str, change: impl FnOnce(&mut Image)) {
+    let Some(ImageState::Present(image)) = domain.files.images.get_mut(path) else { panic!("{path} is there") };
+    change(image);
+}
+
+/// A copy in the place of an image that was removed: QEMU has the removed one open.
+#[test]
+fn an_image_that_is_not_the_one_in_use_breaks_the_chain() {
+    assert!(delete_of(&open_chain(), "e1").is_ok());
+    let mut copied = open_chain();
+    change_image(&mut copied, "/i/vda.e1", |image| image.open = false);
+    for step in [Step::Create, Step::Delete(&name("e1")), Step::Revert(&name("e1"))] {
+        let result = prove(&copied, &Neighbours::default(), STRICT, step);
+        refused(result, BlockCode::ChainInconsistent, &["/i/vda.e1", "is not the file that the guest uses"]);
+    }
+    // On another filesystem locks may not be seen; and a guest that gave its images up holds none.
+    change_image(&mut copied, "/i/vda.e1", |image| image.id.device = 2);
+    assert!(delete_of(&copied, "e1").is_ok());
+    let mut given_up = open_chain();
+    for path in ["/i/vda.e2", "/i/vda.e1", "/i/vda"] {
+        change_image(&mut given_up, path, |image| image.open = false);
+    }
+    assert!(delete_of(&given_up, "e1").is_ok());
+}
+
+#[test]
+fn a_file_that_a_guest_has_open_is_not_brought_back_from_a_backup() {
+    let way_out = |state| {
+        let mut domain = open_chain();
+        domain.state = state;
+        domain.files.images.insert("/i/vda".into(), ImageState::Absent);
+        delete_of(&domain, "e2").expect_err("refused").way_out
+    };
+    let running = way_out(RunState::Running);
+    assert!(running.contains("mv, not a copy") && running.contains("do not stop the guest"), "{running}");
+    assert!(!running.contains("from a backup"), "{running}");
+    assert!(way_out(RunState::ShutOff).contains("from a backup"));
+}
