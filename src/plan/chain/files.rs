@@ -8,7 +8,7 @@ use crate::model::image::{Backing, DomainFiles, Image, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{BlockCode, ImageMerge};
-use crate::model::snapshot::ObservedSnapshot;
+use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};
 use crate::model::text::printable;
 
 /// What libvirt does to files when it deletes the snapshot (`qemuSnapshotDiscardImpl`). On the path of the current
@@ -138,20 +138,24 @@ fn own_domain(
     let depth = layout.path.iter().position(|on_path| on_path.name == *name);
     let above: BTreeSet<_> = layout.path[..depth.unwrap_or(0)].iter().map(|snapshot| &snapshot.name).collect();
     let others = domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name));
-    no_snapshot_needs(domain, others, hit, fault, trust)
+    let removed = |image: &String| effect.unlinks.iter().any(|path| domain.files.same(path, image));
+    let hurts = |image: &String, captured: bool| if captured { hit(image) } else { removed(image) };
+    no_snapshot_needs(domain, others, hurts, fault, trust)
 }
 
-/// Checks that none of these snapshots froze an image, or has a memory image, that a step touches.
+/// Checks that none of these snapshots names an image, or has a memory image, that a step hurts. `hurts` is asked of a path,
+/// and whether the snapshot captured what is in it.
 fn no_snapshot_needs<'s>(
     domain: &ObservedDomain,
     snapshots: impl Iterator<Item = &'s ObservedSnapshot>,
-    hit: impl Fn(&String) -> bool,
+    hurts: impl Fn(&String, bool) -> bool,
     fault: impl Fn(&str, String) -> Fault,
     trust: Trust,
 ) -> Result<(), Fault> {
     for snapshot in snapshots {
         let Some(files) = snapshot.files.as_deref() else { continue };
-        for base in files.bases.values() {
+        for (target, base) in &files.bases {
+            let captured = !left_out(snapshot, files, target);
             let chain = follow(&domain.files, base);
             if let Chain::Cut(_, why) = &chain
                 && trust == Trust::Nothing
@@ -163,15 +167,23 @@ fn no_snapshot_needs<'s>(
                      SafetyPolicy",
                 ));
             }
-            if let Some(image) = chain.images().iter().find(|image| hit(image)) {
+            if let Some(image) = chain.images().iter().find(|image| hurts(image, captured)) {
                 return Err(fault(image, format!("snapshot {}", snapshot.name)));
             }
         }
-        if let Some(memory) = files.memory.as_ref().filter(|memory| hit(memory)) {
+        if let Some(memory) = files.memory.as_ref().filter(|memory| hurts(memory, true)) {
             return Err(fault(memory, format!("snapshot {}", snapshot.name)));
         }
     }
     Ok(())
+}
+
+/// Whether a snapshot captured nothing of a disk that its definition names: the guest went on writing to that image. Memory
+/// fits the disks of its time alone, so beside it no disk counts as left out.
+fn left_out(snapshot: &ObservedSnapshot, files: &SnapshotFiles, target: &str) -> bool {
+    files.memory.is_none()
+        && files.overlay(target).is_none()
+        && matches!(snapshot.disks.get(target), None | Some(Storage::No | Storage::Manual))
 }
 
 pub(super) fn other_domains(
@@ -239,7 +251,7 @@ pub(super) fn needed_by_others(domain: &ObservedDomain, removed: &[&str], trust:
             return Err(fault(image, format!("disk {}", printable(&disk.target))));
         }
     }
-    no_snapshot_needs(domain, domain.tree.iter(), hit, fault, trust)
+    no_snapshot_needs(domain, domain.tree.iter(), |image, _| hit(image), fault, trust)
 }
 
 /// Whether other domains of the host use a file.

@@ -109,3 +109,21 @@ fn a_file_that_another_snapshot_or_disk_needs_stays() {
     refused(delete_of(&memory.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/m", "snapshot e1"]);
 }
 
+/// e1 captured vda alone, e2 both: what vdb held then went on being written to.
+#[test]
+fn a_disk_that_a_snapshot_left_out_is_merged_into() {
+    let partial = || World::new(&["vda", "vdb"]).capture_some("e1", &["vda"]).capture("e2");
+    let effect = delete_of(&partial().domain(), "e2").expect("nobody captured /i/vdb");
+    assert_eq!(effect.merges, [merge("vda", "/i/vda.e2", "/i/vda.e1"), merge("vdb", "/i/vdb.e2", "/i/vdb")]);
+    // What its definition names must stay there all the same.
+    let unlinked = partial().with(|world| drop(world.files("e1").bases.insert("vdb".into(), "/i/vdb.e2".into())));
+    refused(delete_of(&unlinked.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/vdb.e2", "snapshot e1 needs"]);
+    // Memory fits the disks of its time alone, and an image can hold a snapshot itself.
+    let memory = partial().with(|world| world.files("e1").memory = Some("/i/m".into()));
+    let internal = partial().with(|world| {
+        world.snapshots[0].disks.insert("vdb".into(), Storage::Internal);
+    });
+    for world in [memory, internal] {
+        refused(delete_of(&world.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/vdb", "snapshot e1 needs"]);
+    }
+}
