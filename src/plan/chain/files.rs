@@ -94,7 +94,8 @@ pub(super) fn nobody_needs(
         return Ok(());
     }
     own_domain(domain, layout, name, effect, &touched, trust)?;
-    other_domains(domain, &touched, neighbours, trust)
+    other_domains(domain, &touched, neighbours, trust)?;
+    no_unknown_overlay_needs(domain, &touched, neighbours)
 }
 
 /// Whether two paths are one file, by what either domain saw of them.
@@ -279,6 +280,53 @@ pub(in crate::plan) fn orphans<'d>(domain: &'d ObservedDomain, bystanders: &Byst
         !bystanders.0.contains(*path) && !used.iter().any(|other| domain.files.same(other, path))
     };
     domain.files.images.iter().filter_map(overlay).filter(unused).collect()
+}
+
+/// Overlays that nothing uses, and that hold data or are open: each with the image of the domain's that it stands on. What a
+/// guest wrote after a capture that libvirt did not live to note is in such a one alone.
+pub(in crate::plan) fn unknown_overlays<'d>(
+    domain: &'d ObservedDomain,
+    bystanders: &Bystanders,
+) -> Vec<(&'d str, &'d str)> {
+    let (used, _) = frozen_in_use(domain);
+    let stands = |(path, _): (&'d str, u64)| match domain.files.images.get(path) {
+        Some(ImageState::Present(Image { backing: Backing::File(below), empty, open, .. })) if !empty || *open => {
+            used.iter().any(|(image, _)| domain.files.same(image, below)).then_some((path, below.as_str()))
+        }
+        _ => None,
+    };
+    orphans(domain, bystanders).into_iter().filter_map(stands).collect()
+}
+
+/// Checks that no such overlay stands on what a step removes or writes to.
+pub(super) fn no_unknown_overlay_needs(
+    domain: &ObservedDomain,
+    touched: &[&str],
+    neighbours: &Neighbours<'_>,
+) -> Result<(), Fault> {
+    let overlays = unknown_overlays(domain, &Bystanders::new(neighbours));
+    let needs = |(_, below): &(&str, &str)| touched.iter().any(|path| domain.files.same(path, below));
+    let Some((overlay, below)) = overlays.into_iter().find(needs) else { return Ok(()) };
+    let is_active =
+        domain.disks.iter().filter_map(|disk| disk.source.as_deref()).any(|on| domain.files.same(on, below));
+    let (overlay, below) = (printable(overlay), printable(below));
+    let copy = "copy what is needed out of it (qemu-img convert), and remove it";
+    let way_out = if is_active {
+        format!(
+            "find out what it is. Where the domain was not started since, merge it with the domain shut off (qemu-img commit \
+             '{overlay}'), and remove it; else {copy}"
+        )
+    } else {
+        format!("find out what it is, {copy}")
+    };
+    Err(Fault::new(
+        BlockCode::ChainInconsistent,
+        format!(
+            "libvirt would remove or overwrite {below}, which {overlay} stands on: that holds data and no snapshot and no disk uses it, so \
+             it may be what the guest wrote after a capture that was not noted"
+        ),
+        way_out,
+    ))
 }
 
 /// Whether a file is the overlay that an interrupted capture left: it stands on the disk's active image, holds no data, and

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
-pub(super) use files::{Bystanders, orphans};
+pub(super) use files::{Bystanders, orphans, unknown_overlays};
 pub(super) use layout::{Layout, Trust, images, is_broken, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{needed_by_others, other_domains};
+use super::files::{needed_by_others, no_unknown_overlay_needs, other_domains};
 use super::layout::{Chain, Layout, Trust, follow};
 use super::{Effect, Fault, Neighbours, Rules, live, simulate};
 use crate::model::image::{ImageState, directory, stem};
@@ -50,6 +50,7 @@ pub(super) fn prove(
     let removed: Vec<&str> = effect.unlinks.iter().map(String::as_str).collect();
     needed_by_others(domain, &removed, trust)?;
     other_domains(domain, &removed, neighbours, trust)?;
+    no_unknown_overlay_needs(domain, &removed, neighbours)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.
     let afterwards = simulate::after_revert(domain, name, &effect);
     match Layout::whole(&afterwards, trust) {

@@ -1,6 +1,7 @@
 //! Files that another domain, snapshot or disk needs.
 
 use super::*;
+use crate::model::image::Image;
 
 #[test]
 fn a_file_that_another_domain_uses_stays() {
@@ -107,6 +108,42 @@ fn a_file_that_another_snapshot_or_disk_needs_stays() {
         world.files("e2").memory = Some("/i/m".into());
     });
     refused(delete_of(&memory.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/m", "snapshot e1"]);
+}
+
+/// An overlay on an image, which no snapshot and no disk names: libvirtd ended in a capture, the guest wrote on, and was
+/// shut down.
+fn with_unknown_overlay(on: &str, change: impl FnOnce(&mut Image)) -> ObservedDomain {
+    let mut domain =
+        World::line(&["e1", "e2"]).with(|world| world.image("/i/vda.e3", Backing::File(on.into()))).domain();
+    let Some(ImageState::Present(image)) = domain.files.images.get_mut("/i/vda.e3") else { panic!("it is there") };
+    change(image);
+    domain
+}
+
+#[test]
+fn what_an_unknown_overlay_stands_on_stays() {
+    let revert = |domain: &ObservedDomain| prove(domain, &Neighbours::default(), STRICT, Step::Revert(&name("e1")));
+    let domain = with_unknown_overlay("/i/vda.e2", |_| ());
+    for result in [delete_of(&domain, "e2"), revert(&domain)] {
+        refused(result, BlockCode::ChainInconsistent, &["/i/vda.e2", "/i/vda.e3 stands on", "not noted"]);
+    }
+    assert!(delete_of(&domain, "e1").is_ok(), "that touches nothing below it");
+    assert!(prove(&domain, &Neighbours::default(), STRICT, Step::Create).is_ok());
+    // The merge would write into what it stands on.
+    refused(delete_of(&with_unknown_overlay("/i/vda", |_| ()), "e1"), BlockCode::ChainInconsistent, &["/i/vda.e3"]);
+    // A leftover that nothing was written to, unless a process has it open.
+    let empty = with_unknown_overlay("/i/vda.e2", |image| image.empty = true);
+    assert!(delete_of(&empty, "e2").is_ok() && revert(&empty).is_ok());
+    let open = with_unknown_overlay("/i/vda.e2", |image| (image.empty, image.open) = (true, true));
+    refused(delete_of(&open, "e2"), BlockCode::ChainInconsistent, &["/i/vda.e3"]);
+    // A neighbour's, which is told by its name.
+    let mut clone = World { made: 1000, ..World::new(&[]) };
+    clone.disks.insert("vdx".into(), "/i/vda.e3".into());
+    clone.image("/i/vda.e3", Backing::File("/i/vda.e2".into()));
+    let clone = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), name: "clone".into(), ..clone.domain() };
+    let neighbours = Neighbours { domains: vec![&clone], unread: Vec::new() };
+    let shared = prove(&domain, &neighbours, STRICT, Step::Delete(&name("e2")));
+    refused(shared, BlockCode::SharedBase, &["domain clone"]);
 }
 
 /// e1 captured vda alone, e2 both: what vdb held then went on being written to.
