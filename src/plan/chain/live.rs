@@ -111,7 +111,7 @@ fn unused_image<'d>(domain: &'d ObservedDomain, disk: &'d ObservedDisk) -> Optio
 pub(in crate::plan) fn bring_back(domain: &ObservedDomain) -> &'static str {
     if domain.state.is_active() {
         "if the file was moved, move the same one back (mv, not a copy: QEMU has it open). If it was removed, do not stop the guest: \
-         copy the disk out while it runs (virsh blockcopy)"
+         copy the disk out while it runs (virsh blockcopy DOMAIN DISK FILE --transient-job --wait --finish)"
     } else {
         "bring the file back from where it was moved, or from a backup"
     }

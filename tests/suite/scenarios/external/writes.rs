@@ -200,14 +200,23 @@ fn snapward_merges_nothing_into_a_removed_image() {
     let chain = linear(&root, &["e1", "e2"]);
     chain.guest.start_paused();
     let lab = adopt(&root, &["e1", "e2"]);
-    fs::remove_file(chain.guest.vda()).expect("removed");
-    let planned = lab.plan(&declared(&["e2"], &absent("e1")));
-    assert_eq!(crate::support::lab::actions(&planned.plan), Vec::<String>::new());
-    assert!(
-        planned.plan.blocked.iter().any(|item| item.text.contains("vm-vda.qcow2, and there is no such file")),
-        "{:#?}",
-        planned.plan.blocked
-    );
-    lab.carry_out(&planned);
+    let (image, moved) = (chain.guest.vda(), root.path().join("moved"));
+    fs::rename(&image, &moved).expect("moved");
+    let asked = declared(&["e2"], &absent("e1"));
+    let refuses = |words: &str| {
+        let planned = lab.plan(&asked);
+        assert_eq!(crate::support::lab::actions(&planned.plan), Vec::<String>::new());
+        let told = planned.plan.blocked.iter().find(|item| item.text.contains(words));
+        let told = told.unwrap_or_else(|| panic!("{words} is not in {:#?}", planned.plan.blocked));
+        assert!(told.way_out.contains("mv, not a copy"), "{told:?}");
+        lab.carry_out(&planned);
+    };
+    refuses("vm-vda.qcow2, and there is no such file");
     assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2"]);
+    // A copy is another file: QEMU has the one that was there open.
+    fs::copy(&moved, &image).expect("copied");
+    refuses("vm-vda.qcow2 is not the file that the guest uses");
+    fs::rename(&moved, &image).expect("moved back");
+    lab.apply(&asked);
+    assert_eq!(chain.guest.snapshots(), ["e2"]);
 }
