@@ -106,6 +106,11 @@ impl Fault {
     pub(in crate::plan) fn new(code: BlockCode, text: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { code, text: text.into(), way_out: way_out.into() }
     }
+
+    /// What libvirt or QEMU cannot do.
+    pub(in crate::plan) fn not_possible(text: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self::new(BlockCode::NotPossible, text, way_out)
+    }
 }
 
 /// Proves that a step on a domain with external snapshots destroys nothing but what it names, and says what it does to

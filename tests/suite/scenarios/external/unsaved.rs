@@ -92,7 +92,11 @@ fn sees_the_overlay(first: bool) {
     if !first {
         let plan = lab.plan(&declared(&["e1"], &absent("e2"))).plan;
         assert_eq!(actions(&plan), Vec::<String>::new(), "{:#?}", plan.blocked);
-        assert!(plan.blocked.iter().any(|item| item.text.contains("vm.vda.new.qcow2 stands on")), "{:#?}", plan.blocked);
+        assert!(
+            plan.blocked.iter().any(|item| item.text.contains("vm.vda.new.qcow2 stands on")),
+            "{:#?}",
+            plan.blocked
+        );
         let warned = plan.warnings.iter().any(|warning| warning.text.contains("may hold what the guest wrote"));
         assert!(warned, "{:#?}", plan.warnings);
     }
