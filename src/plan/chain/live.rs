@@ -10,14 +10,13 @@ use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
 use crate::model::text::printable;
 
-/// Checks that no disk is on an overlay that libvirt does not know, that the next start is on no image below, and that the
-/// images below are those that QEMU has open.
+/// Checks that no disk is on an overlay that libvirt does not know, and that the next start is on no image below.
 pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
     if !domain.state.is_active() {
         return Ok(());
     }
     // All at once: a capture is of all disks, and whoever stops the guest for one of them loses the others.
-    let faults = [next_start(domain), on_unknown_overlays(domain), replaced_image(domain)];
+    let faults = [next_start(domain), on_unknown_overlays(domain)];
     let all = |first: Fault, second: Fault| {
         let text = format!("{}. Besides, {}", first.text, second.text);
         Fault::new(first.code, text, format!("{}. Then: {}", first.way_out, second.way_out))
@@ -78,12 +77,14 @@ fn next_start(domain: &ObservedDomain) -> Option<Fault> {
     })
 }
 
-/// An image in a chain in use whose path leads to another file than the one that QEMU has open: a copy in the place of one
-/// that was removed. QEMU goes on with the removed one, and the next start is on the copy.
-fn replaced_image(domain: &ObservedDomain) -> Option<Fault> {
-    let (disk, path) = domain.disks.iter().find_map(|disk| Some((disk, unused_image(domain, disk)?)))?;
+/// Checks that the images in the chains in use are those that QEMU has open, and no copies in the place of some that were
+/// removed. QEMU opens what it merges into anew, by its path: the guest would go on with what the copy holds. Not asked where
+/// nothing is opened: while a guest takes its images up, some can be locked and others not yet.
+pub(super) fn images_are_those_in_use(domain: &ObservedDomain) -> Result<(), Fault> {
+    let replaced = domain.disks.iter().find_map(|disk| Some((disk, unused_image(domain, disk)?)));
+    let Some((disk, path)) = replaced.filter(|_| domain.state.is_active()) else { return Ok(()) };
     let (target, path) = (printable(&disk.target), printable(path));
-    Some(Fault::new(
+    Err(Fault::new(
         BlockCode::ChainInconsistent,
         format!(
             "the file {path} is not the file that the guest uses under that name for disk {target}: nobody has it open, while the \

@@ -150,10 +150,11 @@ fn delete(
         return Err(hold);
     }
     let effect = files::effect_of_delete(domain, &layout, name)?;
-    if !effect.merges.is_empty()
-        && let Some(hold) = order::images_wait(domain)
-    {
-        return Err(hold);
+    if !effect.merges.is_empty() {
+        if let Some(hold) = order::images_wait(domain) {
+            return Err(hold);
+        }
+        live::images_are_those_in_use(domain)?;
     }
     files::nobody_needs(domain, &layout, name, &effect, neighbours, trust)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.

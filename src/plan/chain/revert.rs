@@ -43,6 +43,7 @@ pub(super) fn prove(
     }
     let trust = Trust::of(rules);
     Layout::whole(domain, trust)?;
+    live::images_are_those_in_use(domain)?;
     let overlays_on = bases(domain, definition, trust)?;
     memory(domain, target, trust)?;
     let unlinks = discarded(domain);

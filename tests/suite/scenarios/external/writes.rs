@@ -9,7 +9,7 @@ use virt::sys;
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::gate::Gate;
-use crate::support::tools::text;
+use crate::support::tools::{self, text};
 
 use super::{absent, adopt, assert_chain_is_broken, assert_refused, declared, linear};
 use crate::support::cmd::snapward;
@@ -191,6 +191,25 @@ fn a_merge_into_a_removed_image_is_refused_and_the_domain_does_not_start_again()
     assert_eq!((chain.guest.snapshots(), root.images().len()), (vec!["e1".to_owned(), "e2".to_owned()], 2));
     chain.guest.destroy();
     assert_chain_is_broken(&chain, "vm-vda.qcow2");
+}
+
+/// A file under the path of an image that QEMU has open is taken for that image: QEMU opens what it merges into by its path.
+/// What the guest reads is the file's content from then on.
+#[test]
+fn a_merge_takes_another_file_for_the_image_in_use() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = linear(&root, &["e1", "e2"]);
+    chain.guest.start_paused();
+    const PAGE: u64 = 65_536;
+    let (image, moved) = (chain.guest.vda(), root.path().join("moved"));
+    fs::rename(&image, &moved).expect("moved");
+    fs::copy(&moved, &image).expect("copied");
+    tools::qemu_io_write(&image, "qcow2", 99, PAGE, PAGE);
+    chain.guest.delete_snapshot("e1");
+    chain.guest.destroy();
+    assert!(tools::qemu_io_check(&image, "qcow2", 2, 2 * PAGE, PAGE), "e1's overlay was merged into that file");
+    assert!(tools::qemu_io_check(&chain.disk("vda"), "qcow2", 99, PAGE, PAGE), "the disk is what the file holds");
 }
 
 #[test]
