@@ -111,6 +111,13 @@ pub fn directory(path: &str) -> &str {
     }
 }
 
+/// The name of a file without its last suffix: what libvirt's names for overlays on it begin with, before a dot and the
+/// snapshot's name or the second of a revert (`virDomainSnapshotDefAssignExternalNames`).
+pub fn stem(path: &str) -> &str {
+    let name = file_name(path);
+    name.rfind('.').map_or(name, |dot| &name[..dot])
+}
+
 /// The part of a path behind its last `/`.
 pub fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)

@@ -79,6 +79,18 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// How many things a message lists before it counts the rest; more would hide the sentence around them.
+const LISTED: usize = 3;
+
+/// `a, b, c and 2 more`.
+pub fn some<T: std::fmt::Display>(things: &[T]) -> String {
+    let listed: Vec<_> = things.iter().take(LISTED).map(T::to_string).collect();
+    match things.len().saturating_sub(LISTED) {
+        0 => listed.join(", "),
+        more => format!("{} and {more} more", listed.join(", ")),
+    }
+}
+
 /// A size as people read it, in binary units: `512 B`, `1.5 MiB`.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -114,6 +126,12 @@ mod tests {
         assert_eq!(suggestion("Name", fields), Some("name"));
         assert_eq!(suggestion("mode", fields), None);
         assert_eq!(suggestion("xyz", fields), None);
+    }
+
+    #[test]
+    fn of_many_things_some_are_listed() {
+        assert_eq!(some(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(some(&[1, 2, 3, 4, 5]), "1, 2, 3 and 2 more");
     }
 
     #[test]

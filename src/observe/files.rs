@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Interest;
 use crate::host::{Files, Probe};
-use crate::model::image::{Backing, DomainFiles, Image, ImageState, Space, directory, file_name};
+use crate::model::image::{Backing, DomainFiles, Image, ImageState, Space, directory, stem};
 use crate::model::observed::ObservedDomain;
 
 /// libvirt follows no longer chain (`virStorageSourceGetMetadata`).
@@ -59,10 +59,8 @@ fn disk_files(domain: &ObservedDomain) -> impl Iterator<Item = &str> {
     domain.disks.iter().filter(|disk| disk.source_type == "file").filter_map(|disk| disk.source.as_deref())
 }
 
-/// What the names of a domain's files begin with: its own name, and those of its images without their last suffix, as
-/// libvirt names overlays (`virDomainSnapshotDefAssignExternalNames`).
+/// What the names of a domain's files begin with: its own name, and what libvirt names overlays on its images by.
 fn prefixes(domain: &ObservedDomain) -> BTreeSet<String> {
-    let stem = |path| file_name(path).rsplit_once('.').map_or(file_name(path), |(stem, _)| stem);
     disk_files(domain).map(stem).chain([domain.name.as_str()]).map(|stem| format!("{stem}.")).collect()
 }
 
@@ -167,7 +165,7 @@ fn below(state: &ImageState) -> Option<String> {
 mod tests {
     use super::*;
     use crate::host::ProbedImage;
-    use crate::model::image::{FileId, ImageSnapshot, Space};
+    use crate::model::image::{FileId, ImageSnapshot, Space, file_name};
     use crate::model::names::{DomainUuid, SnapshotName};
     use crate::model::observed::{Agent, Nvram, ObservedDisk, RunState};
     use crate::model::snapshot::{ObservedSnapshot, SnapshotFiles, Storage};

@@ -1,7 +1,7 @@
 //! Planning one capture, whoever asks for it: checked, with its files named, and with what it does to the pointer.
 
-use super::capture::{self, Obstacle, Prepared, Request};
-use super::chain::Neighbours;
+use super::capture::{self, Prepared, Request};
+use super::chain::{Fault, Neighbours};
 use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Location};
@@ -58,10 +58,10 @@ pub(super) fn action(domain: &ObservedDomain, address: Address, wish: Wish<'_>, 
 
 impl Planner<'_> {
     /// Checks a capture against the domain as it will be by then, and names its files.
-    pub(super) fn prepare(&self, request: Request<'_>) -> Result<Prepared, Obstacle> {
+    pub(super) fn prepare(&self, request: Request<'_>) -> Result<Prepared, Fault> {
         let external = request.capture.location == Location::External;
         match self.external_fault().filter(|_| external) {
-            Some((code, text)) => Err(Obstacle { code, text, way_out: "repair the domain first".to_owned() }),
+            Some((code, text)) => Err(Fault::new(code, text, "repair the domain first")),
             None => {
                 let neighbours = Neighbours::of(self.observed_host, self.domain);
                 capture::prepare(self.host, self.as_it_will_be(), &neighbours, request)

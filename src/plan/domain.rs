@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::chain::Fault;
 use super::claims::{Claim, Claims, CurrentClaim};
 use super::external::External;
 use super::restore::Restoring;
@@ -185,7 +186,7 @@ impl<'a> Planner<'a> {
         self.drift.push(Drift { address: self.address(snapshot), field: field.to_owned(), declared, observed, origin });
     }
 
-    fn block_all(&mut self, snapshots: &[Claim<'_>], current: Option<&CurrentClaim<'_>>, problem: &kinds::KindProblem) {
+    fn block_all(&mut self, snapshots: &[Claim<'_>], current: Option<&CurrentClaim<'_>>, problem: &Fault) {
         let active = |claim: &&Claim<'_>| suspended(claim.set, self.context.now).is_none();
         for claim in snapshots.iter().filter(active) {
             let absent = claim.snapshot.state == Presence::Absent;

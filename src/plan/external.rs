@@ -15,17 +15,11 @@ use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
     Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
 };
-use crate::model::text::{bytes, count, printable};
+use crate::model::text::{bytes, count, printable, some};
 
 /// The most images with which a domain was seen to start below libvirt 12.0: one base and 23 overlays are safe, 25
 /// overlays are not ("nesting too deep").
 pub(super) const HARD_CHAIN_LIMIT: u32 = 24;
-
-/// How many files a warning lists before it counts the rest.
-const FILES_SHOWN: usize = 3;
-
-/// How many snapshots a warning lists before it counts the rest.
-const NAMES_SHOWN: usize = 3;
 
 /// What planning a domain with external snapshots keeps track of.
 #[derive(Clone)]
@@ -347,35 +341,45 @@ impl<'a> Planner<'a> {
         });
         let shared: Vec<_> = shared.collect();
         let (Some((_, fault)), Some(origin)) = (shared.first(), self.origin.clone()) else { return };
-        let names: Vec<_> = shared.iter().take(NAMES_SHOWN).map(|(name, _)| name.to_string()).collect();
-        let more = match shared.len().saturating_sub(NAMES_SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        let text = format!("{}: {}{more} cannot be deleted: {}", self.address(None), names.join(", "), fault.text);
+        let names: Vec<_> = shared.iter().map(|(name, _)| name).collect();
+        let text = format!("{}: {} cannot be deleted: {}", self.address(None), some(&names), fault.text);
         self.warnings.push(Warning { text, origin });
     }
 
     /// Files that nothing uses: an interrupted capture or a forgotten revert left them.
     fn report_files(&mut self, external: &External<'_>) {
-        let orphans = chain::orphans(self.domain, &Bystanders::new(&external.neighbours));
+        let bystanders = Bystanders::new(&external.neighbours);
+        let unknown = chain::unknown_overlays(self.domain, &bystanders);
+        let orphans = chain::orphans(self.domain, &bystanders);
         let planned: BTreeSet<&str> = captures_of(&self.creates)
             .flat_map(|capture| capture.disks.iter().filter_map(|disk| disk.file.as_deref()))
             .collect();
-        let orphans: Vec<_> = orphans.into_iter().filter(|(path, _)| !planned.contains(path)).collect();
-        let (Some(origin), false) = (self.origin.clone(), orphans.is_empty()) else { return };
-        let shown: Vec<_> = orphans.iter().take(FILES_SHOWN).map(|(path, _)| printable(path)).collect();
-        let more = match orphans.len().saturating_sub(FILES_SHOWN) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
+        let told = |path: &str| planned.contains(path) || unknown.iter().any(|(unknown, _)| *unknown == path);
+        let orphans: Vec<_> = orphans.into_iter().filter(|(path, _)| !told(path)).collect();
+        let Some(origin) = self.origin.clone() else { return };
+        if !unknown.is_empty() {
+            let files: Vec<_> =
+                unknown.iter().map(|(path, below)| format!("{} on {}", printable(path), printable(below))).collect();
+            let text = format!(
+                "{}: {} that no snapshot and no disk uses, and may hold what the guest wrote after a capture that was not noted: {}. \
+                 snapward removes nothing that they stand on; find out what they are, and remove them when nobody needs them",
+                self.address(None),
+                count(unknown.len(), "overlay holds data", "overlays hold data"),
+                some(&files)
+            );
+            self.warnings.push(Warning { text, origin: origin.clone() });
+        }
+        if orphans.is_empty() {
+            return;
+        }
+        let paths: Vec<_> = orphans.iter().map(|(path, _)| printable(path)).collect();
         let text = format!(
-            "{}: {} that no snapshot and no disk uses ({} in all): {}{more}. snapward leaves files alone that it cannot prove to be its \
+            "{}: {} that no snapshot and no disk uses ({} in all): {}. snapward leaves files alone that it cannot prove to be its \
              own",
             self.address(None),
             count(orphans.len(), "overlay lies beside its images", "overlays lie beside its images"),
             bytes(orphans.iter().map(|(_, size)| size).sum()),
-            shown.join(", ")
+            some(&paths)
         );
         self.warnings.push(Warning { text, origin });
     }

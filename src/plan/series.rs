@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::capture::{Prepared, Request};
 use super::captures::Wish;
+use super::chain::Fault;
 use super::claims::Claim;
 use super::domain::{Planner, is_about, own_stamp, suspended};
-use super::kinds::KindProblem;
 use crate::model::kinds::Location;
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::ObservedDomain;
@@ -114,7 +114,7 @@ fn newest_slot(claim: &SeriesClaim<'_>) -> Option<jiff::Timestamp> {
 
 impl<'a> Planner<'a> {
     /// What is in the way of a domain is in the way of its series too: said once for each that owes or has anything.
-    pub(super) fn block_series(&mut self, claims: &[SeriesClaim<'_>], problem: &KindProblem) {
+    pub(super) fn block_series(&mut self, claims: &[SeriesClaim<'_>], problem: &Fault) {
         for claim in claims.iter().filter(|claim| claim.is_active()) {
             if !claim.series.is_present() && claim.members.is_empty() {
                 self.unchanged += 1;

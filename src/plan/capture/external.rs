@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::chain::{Neighbours, live, unused_leftover};
-use super::{Obstacle, Prepared, Request, missing_image, not_possible, takes_part, unknown_disk};
+use super::super::chain::{Fault, Neighbours, live, unused_leftover};
+use super::{Prepared, Request, missing_image, takes_part, unknown_disk};
 use crate::model::image::{directory, file_name};
 use crate::model::kinds::{Capture, CaptureDisk, Consistency, Content, DiskLocation, MemoryFile, SourceType};
 use crate::model::names::SnapshotName;
@@ -22,21 +22,21 @@ pub(super) fn prepare(
     domain: &ObservedDomain,
     neighbours: &Neighbours<'_>,
     request: Request<'_>,
-) -> Result<Prepared, Obstacle> {
+) -> Result<Prepared, Fault> {
     let wanted = request.capture;
     if host.is_test_driver() {
         let text = "libvirt's test driver takes no external snapshot".to_owned();
-        return Err(not_possible(text, "use a QEMU host, or location: internal"));
+        return Err(Fault::not_possible(text, "use a QEMU host, or location: internal"));
     }
     if let Some(obstacle) = unknown_disk(domain, wanted) {
         return Err(obstacle);
     }
     // Where there are external snapshots already, the proof has asked.
-    live::agrees(domain).map_err(|fault| Obstacle { code: fault.code, text: fault.text, way_out: fault.way_out })?;
+    live::agrees(domain)?;
     let active = domain.state.is_active();
     if wanted.content == Content::Memory && !active {
         let text = "the domain is shut off, and has no memory to capture".to_owned();
-        return Err(not_possible(text, "start the domain, or declare content: disks"));
+        return Err(Fault::not_possible(text, "start the domain, or declare content: disks"));
     }
     let disks = domain.disks.iter().map(|disk| one_disk(domain, disk, request)).collect::<Result<Vec<_>, _>>()?;
     let with_memory = active && wanted.content != Content::Disks;
@@ -47,13 +47,12 @@ pub(super) fn prepare(
     };
     if capture.memory.is_none() && !capture.disks.iter().any(|disk| disk.file.is_some()) {
         return Err(match capture.disks.first() {
-            None => not_possible(
-                "the domain has no writable disk to capture".to_owned(),
+            None => Fault::not_possible(
+                "the domain has no writable disk to capture",
                 "take this snapshot out of the manifest, or exclude the domain",
             ),
-            Some(_) => not_possible(
-                "every disk is manual, and libvirt wants to capture at least one disk, or the memory, itself"
-                    .to_owned(),
+            Some(_) => Fault::not_possible(
+                "every disk is manual, and libvirt wants to capture at least one disk, or the memory, itself",
                 "capture one disk with location: external",
             ),
         });
@@ -70,12 +69,11 @@ pub(super) fn prepare(
 
 /// The level that the disks reach where libvirt leaves the guest paused for the manual ones: frozen before, it could not be
 /// thawed then.
-fn unfrozen(wanted: Consistency) -> Result<ConsistencyReached, Obstacle> {
+fn unfrozen(wanted: Consistency) -> Result<ConsistencyReached, Fault> {
     match wanted {
         Consistency::Crash | Consistency::FilesystemIfAgent => Ok(ConsistencyReached::Crash),
-        Consistency::Filesystem => Err(not_possible(
-            "its filesystems shall be frozen, and libvirt leaves the guest paused for its manual disks: it could not be thawed"
-                .to_owned(),
+        Consistency::Filesystem => Err(Fault::not_possible(
+            "its filesystems shall be frozen, and libvirt leaves the guest paused for its manual disks: it could not be thawed",
             "freeze it by hand around the capture (virsh domfsfreeze), or ask for less: consistency: crash, or no --quiesce",
         )),
     }
@@ -83,17 +81,16 @@ fn unfrozen(wanted: Consistency) -> Result<ConsistencyReached, Obstacle> {
 
 /// The level that the disks of a running guest reach. Only a guest that runs, and whose agent answers, freezes its
 /// filesystems.
-fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyReached, Obstacle> {
+fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyReached, Fault> {
     let able = domain.state == RunState::Running && domain.agent == Agent::Connected;
     match (wanted, able) {
         (Consistency::Crash, _) | (Consistency::FilesystemIfAgent, false) => Ok(ConsistencyReached::Crash),
         (Consistency::Filesystem | Consistency::FilesystemIfAgent, true) => Ok(ConsistencyReached::Filesystem),
-        (Consistency::Filesystem, false) if domain.state != RunState::Running => Err(Obstacle {
-            code: BlockCode::WrongState,
-            text: format!("its filesystems shall be frozen, and the guest is {}", domain.state.as_str()),
-            way_out: "let it run and try again; or ask for less: consistency: filesystemIfAgent, or no --quiesce"
-                .to_owned(),
-        }),
+        (Consistency::Filesystem, false) if domain.state != RunState::Running => Err(Fault::new(
+            BlockCode::WrongState,
+            format!("its filesystems shall be frozen, and the guest is {}", domain.state.as_str()),
+            "let it run and try again; or ask for less: consistency: filesystemIfAgent, or no --quiesce",
+        )),
         (Consistency::Filesystem, false) => {
             let text = match domain.agent {
                 Agent::None => "its filesystems shall be frozen, and the domain has no channel for a guest agent",
@@ -103,17 +100,13 @@ fn frozen(domain: &ObservedDomain, wanted: Consistency) -> Result<ConsistencyRea
             };
             let way_out = "give the domain a channel org.qemu.guest_agent.0 and run qemu-guest-agent in it; or ask \
                            for less: consistency: filesystemIfAgent or content: full, or no --quiesce";
-            Err(not_possible(text.to_owned(), way_out))
+            Err(Fault::not_possible(text.to_owned(), way_out))
         }
     }
 }
 
 /// What becomes of a disk; none where it stays out.
-fn one_disk(
-    domain: &ObservedDomain,
-    disk: &ObservedDisk,
-    request: Request<'_>,
-) -> Result<Option<CaptureDisk>, Obstacle> {
+fn one_disk(domain: &ObservedDomain, disk: &ObservedDisk, request: Request<'_>) -> Result<Option<CaptureDisk>, Fault> {
     let chosen = request.capture.disks.iter().find(|chosen| chosen.target == disk.target);
     let target = printable(&disk.target);
     let stays_out =
@@ -121,7 +114,7 @@ fn one_disk(
     match chosen.and_then(|chosen| chosen.location) {
         Some(DiskLocation::No) => return Ok(None),
         Some(DiskLocation::External | DiskLocation::Manual) if !takes_part(disk) => {
-            return Err(not_possible(
+            return Err(Fault::not_possible(
                 format!("disk {target} is named to be captured, and it is read-only or an empty drive"),
                 format!("take {target} out of the capture's disks"),
             ));
@@ -138,12 +131,12 @@ fn one_disk(
     }
     if disk.device == "lun" {
         let text = format!("disk {target} is a LUN passed through to the guest; libvirt puts no overlay on it");
-        return Err(not_possible(text, format!("declare {target} with location: no")));
+        return Err(Fault::not_possible(text, format!("declare {target} with location: no")));
     }
     // libvirt can delete and revert only where every disk is a file or a block device.
     if !matches!(disk.source_type.as_str(), "file" | "block") {
         let text = format!("disk {target} is of type {}, not a file or a block device", printable(&disk.source_type));
-        return Err(not_possible(text, format!("declare {target} with location: no, or exclude the domain")));
+        return Err(Fault::not_possible(text, format!("declare {target} with location: no, or exclude the domain")));
     }
     if let Some(obstacle) = missing_image(domain, disk) {
         return Err(obstacle);
@@ -173,17 +166,17 @@ fn overlay_file(
     disk: &ObservedDisk,
     name: &SnapshotName,
     format: &str,
-) -> Result<String, Obstacle> {
+) -> Result<String, Fault> {
     match disk.source.as_deref().filter(|_| disk.source_type == "file") {
         Some(source) => Ok(format!("{}/{}.{}.{name}.{format}", directory(source), domain.name, disk.target)),
-        None => Err(not_possible(
+        None => Err(Fault::not_possible(
             format!("disk {} is a block device, beside which no overlay can be put", printable(&disk.target)),
             "give the overlay's path: capture.disks[].file",
         )),
     }
 }
 
-fn memory_file(domain: &ObservedDomain, request: Request<'_>) -> Result<MemoryFile, Obstacle> {
+fn memory_file(domain: &ObservedDomain, request: Request<'_>) -> Result<MemoryFile, Fault> {
     if let Some(memory) = &request.capture.memory {
         check_name(&memory.file)?;
         return Ok(memory.clone());
@@ -195,8 +188,8 @@ fn memory_file(domain: &ObservedDomain, request: Request<'_>) -> Result<MemoryFi
             check_name(&file)?;
             Ok(MemoryFile { file })
         }
-        None => Err(not_possible(
-            "no disk of the domain is a file, beside which the memory could be put".to_owned(),
+        None => Err(Fault::not_possible(
+            "no disk of the domain is a file, beside which the memory could be put",
             "give the memory image's path: capture.memory.file",
         )),
     }
@@ -204,8 +197,8 @@ fn memory_file(domain: &ObservedDomain, request: Request<'_>) -> Result<MemoryFi
 
 /// libvirt 11.3 has qemu-img make another file than it puts into the domain's definition
 /// (`qemuSnapshotCreateQcow2Files`): afterwards the domain has no disk.
-fn doubled_comma(path: &str) -> Obstacle {
-    not_possible(
+fn doubled_comma(path: &str) -> Fault {
+    Fault::not_possible(
         format!(
             "the path {} holds a comma, and the domain is off: libvirt then doubles it in the file's name, and the domain would be left \
              with a disk that is not there",
@@ -215,12 +208,12 @@ fn doubled_comma(path: &str) -> Obstacle {
     )
 }
 
-fn check_name(path: &str) -> Result<(), Obstacle> {
+fn check_name(path: &str) -> Result<(), Fault> {
     let name = file_name(path);
     if name.len() <= NAME_MAX {
         return Ok(());
     }
-    Err(not_possible(
+    Err(Fault::not_possible(
         format!("the file name {} has {} bytes, and {NAME_MAX} is the limit", printable(name), name.len()),
         "choose a shorter name for the snapshot, or give the path (capture.disks[].file, capture.memory.file)",
     ))
@@ -228,7 +221,7 @@ fn check_name(path: &str) -> Result<(), Obstacle> {
 
 /// Looks for files that are there already. `true`: all overlays are, and each is the empty leftover of an interrupted
 /// capture.
-fn collisions(domain: &ObservedDomain, neighbours: &Neighbours<'_>, capture: &Capture) -> Result<bool, Obstacle> {
+fn collisions(domain: &ObservedDomain, neighbours: &Neighbours<'_>, capture: &Capture) -> Result<bool, Fault> {
     let exists = |path: &str| {
         let listed = domain.files.beside.get(directory(path)).is_some_and(|names| names.contains(file_name(path)));
         listed || domain.files.is_present(path)
@@ -244,7 +237,7 @@ fn collisions(domain: &ObservedDomain, neighbours: &Neighbours<'_>, capture: &Ca
         // libvirt takes all overlays as they are, or makes all of them.
         None if there.is_empty() => Ok(false),
         None if there.len() == overlays.len() => Ok(true),
-        None => Err(not_possible(
+        None => Err(Fault::not_possible(
             format!(
                 "{} is there, left by an interrupted capture, and the other disks have none",
                 printable(there[0].1)
@@ -254,8 +247,8 @@ fn collisions(domain: &ObservedDomain, neighbours: &Neighbours<'_>, capture: &Ca
     }
 }
 
-fn in_the_way(path: &str) -> Obstacle {
-    not_possible(
+fn in_the_way(path: &str) -> Fault {
+    Fault::not_possible(
         format!("the file {} is there already", printable(path)),
         "find out whose it is and move it away, or give another path (capture.disks[].file, capture.memory.file)",
     )

@@ -1,7 +1,8 @@
 //! Internal captures and their deletion: what libvirt or QEMU would refuse (qemuSnapshotPrepare, virDomainMomentAlignDisks).
 
 use super::super::abilities::{ANY_NAME, UEFI_OFF, UEFI_RUNNING, version};
-use super::{Obstacle, Prepared, Request, missing_image, not_possible, takes_part, unknown_disk};
+use super::super::chain::Fault;
+use super::{Prepared, Request, missing_image, takes_part, unknown_disk};
 use crate::model::kinds::{Capture, Content, DiskLocation};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, Nvram, ObservedDisk, ObservedDomain, RunState};
@@ -10,7 +11,7 @@ use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
 
 /// Checks an internal capture.
-pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Obstacle> {
+pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Result<Prepared, Fault> {
     match obstacle(host, domain, request) {
         Some(obstacle) => Err(obstacle),
         None => Ok(Prepared { capture: request.capture.clone(), reuse: false, consistency: consistency(domain.state) }),
@@ -18,19 +19,19 @@ pub(super) fn prepare(host: &HostInfo, domain: &ObservedDomain, request: Request
 }
 
 /// The first thing in the way of capturing the snapshot in the domain as it is.
-fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Option<Obstacle> {
+fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> Option<Fault> {
     let Request { name, capture, .. } = request;
     let state = domain.state;
     if capture.content == Content::Disks && state.is_active() {
-        return Some(not_possible(
-            "an internal snapshot of a running domain always includes its memory".to_owned(),
+        return Some(Fault::not_possible(
+            "an internal snapshot of a running domain always includes its memory",
             "declare content: full, or when: stopped",
         ));
     }
     let disks: Vec<_> = domain.disks.iter().filter(|disk| takes_part(disk)).collect();
     if disks.is_empty() {
-        return Some(not_possible(
-            "the domain has no writable disk to store an internal snapshot in".to_owned(),
+        return Some(Fault::not_possible(
+            "the domain has no writable disk to store an internal snapshot in",
             "remove this snapshot from the manifest, or exclude the domain",
         ));
     }
@@ -49,15 +50,14 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
         return Some(obstacle);
     }
     if state.is_active() && domain.nvram == Nvram::Other {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             "the domain's firmware keeps its variables in a file that is not qcow2, so QEMU cannot put them into an \
-             internal snapshot of the running domain"
-                .to_owned(),
+             internal snapshot of the running domain",
             "declare when: stopped, or give the domain an NVRAM file of format qcow2 (libvirt 10.10 or later)",
         ));
     }
     if state.is_active() && domain.nvram == Nvram::Qcow2 && !UEFI_RUNNING.of(host) {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!(
                 "the domain's firmware keeps its variables in a qcow2 file, and libvirt {} of this host puts none into an internal \
                  snapshot of a running domain; that {}",
@@ -71,11 +71,11 @@ fn obstacle(host: &HostInfo, domain: &ObservedDomain, request: Request<'_>) -> O
 }
 
 /// Since libvirt 10.9 the name is part of a QEMU job's id, and QEMU has few characters for those (`id_wellformed`).
-fn unspeakable(host: &HostInfo, domain: &ObservedDomain, name: &SnapshotName) -> Option<Obstacle> {
+fn unspeakable(host: &HostInfo, domain: &ObservedDomain, name: &SnapshotName) -> Option<Fault> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let applies = domain.state.is_active() && !ANY_NAME.of(host) && !host.is_test_driver();
     let other = name.as_str().chars().find(|c| !fits(*c)).filter(|_| applies)?;
-    Some(not_possible(
+    Some(Fault::not_possible(
         format!(
             "its name holds `{}`, and QEMU takes only letters, digits and - . _ in the name of a running domain's internal snapshot",
             printable(&other.to_string())
@@ -86,16 +86,16 @@ fn unspeakable(host: &HostInfo, domain: &ObservedDomain, name: &SnapshotName) ->
 
 /// A disk that the capture itself leaves out, or takes in where it holds no state: an internal snapshot is of all
 /// writable disks ("internal and full system snapshots require all disks to be selected").
-fn declared_disk_obstacle(domain: &ObservedDomain, capture: &Capture) -> Option<Obstacle> {
+fn declared_disk_obstacle(domain: &ObservedDomain, capture: &Capture) -> Option<Fault> {
     capture.disks.iter().find_map(|declared| {
         let disk = domain.disks.iter().find(|disk| disk.target == declared.target)?;
         let target = printable(&disk.target);
         match (declared.location, takes_part(disk)) {
-            (Some(DiskLocation::No), true) => Some(not_possible(
+            (Some(DiskLocation::No), true) => Some(Fault::not_possible(
                 format!("disk {target} is declared with location: no; an internal snapshot needs every writable disk"),
                 format!("take {target} out of capture.disks, or make the disk read-only in the domain"),
             )),
-            (Some(DiskLocation::Internal), false) => Some(not_possible(
+            (Some(DiskLocation::Internal), false) => Some(Fault::not_possible(
                 format!("disk {target} is declared with location: internal, and it is read-only or an empty drive"),
                 format!("take {target} out of capture.disks"),
             )),
@@ -104,10 +104,10 @@ fn declared_disk_obstacle(domain: &ObservedDomain, capture: &Capture) -> Option<
     })
 }
 
-fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
+fn disk_obstacle(disk: &ObservedDisk) -> Option<Fault> {
     let target = printable(&disk.target);
     if disk.format != "qcow2" {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!(
                 "disk {target} has format {}; an internal snapshot needs qcow2 on every writable disk",
                 printable(&disk.format)
@@ -116,7 +116,7 @@ fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
         ));
     }
     if !matches!(disk.source_type.as_str(), "file" | "block") {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!(
                 "disk {target} is of type {}; an internal snapshot needs a file or a block device",
                 printable(&disk.source_type)
@@ -125,13 +125,13 @@ fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
         ));
     }
     if disk.device == "lun" {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!("disk {target} is a LUN passed through to the guest"),
             "remove this snapshot from the manifest, or exclude the domain",
         ));
     }
     if disk.snapshot.as_deref() == Some("no") {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!("the domain's definition takes disk {target} out of snapshots (snapshot='no')"),
             format!(
                 "remove snapshot='no' from disk {target} in the domain's XML: an internal snapshot needs every disk"
@@ -143,11 +143,11 @@ fn disk_obstacle(disk: &ObservedDisk) -> Option<Obstacle> {
 
 /// An image that already holds an internal snapshot of that name, of which libvirt has no metadata: offline, libvirt
 /// would silently make a second one of the same name.
-fn tag_in_image(domain: &ObservedDomain, name: &SnapshotName) -> Option<Obstacle> {
+fn tag_in_image(domain: &ObservedDomain, name: &SnapshotName) -> Option<Fault> {
     let name = name.as_str();
     let holder = domain.image_snapshots.iter().find(|(_, tags)| tags.iter().any(|tag| tag == name));
     holder.map(|(target, _)| {
-        not_possible(
+        Fault::not_possible(
             format!(
                 "the image of disk {} already holds an internal snapshot of this name, which libvirt does not list",
                 printable(target)
@@ -195,7 +195,7 @@ pub(in crate::plan) fn deletion_obstacle(
     host: &HostInfo,
     domain: &ObservedDomain,
     snapshot: &ObservedSnapshot,
-) -> Option<Obstacle> {
+) -> Option<Fault> {
     if !domain.state.is_active() {
         let nvram = domain.nvram == Nvram::Qcow2 && !UEFI_OFF.of(host) && !snapshot.is_external();
         return nvram.then(|| {
@@ -205,7 +205,7 @@ pub(in crate::plan) fn deletion_obstacle(
                 version(host.libvirt_version),
                 UEFI_OFF.needs()
             );
-            not_possible(text, "start the domain and run again, or update libvirt on the host")
+            Fault::not_possible(text, "start the domain and run again, or update libvirt on the host")
         });
     }
     let unplugged = |(target, storage): &(&String, &Storage)| {
@@ -213,7 +213,7 @@ pub(in crate::plan) fn deletion_obstacle(
     };
     if let Some((target, now, then)) = moved_disk(domain, snapshot) {
         let (target, now, then) = (printable(target), printable(now), printable(then));
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!(
                 "it holds state of disk {target} in {then}, and the running domain has {now} there; libvirt refuses to delete it"
             ),
@@ -222,7 +222,7 @@ pub(in crate::plan) fn deletion_obstacle(
     }
     let (target, _) = snapshot.disks.iter().find(unplugged)?;
     let target = printable(target);
-    Some(not_possible(
+    Some(Fault::not_possible(
         format!(
             "it holds state of disk {target}, which the running domain does not have; libvirt refuses to delete it"
         ),

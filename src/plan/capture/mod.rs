@@ -6,20 +6,13 @@ mod internal;
 
 pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
 
-use super::chain::{Neighbours, is_broken};
+use super::chain::{Fault, Neighbours, is_broken, live};
 use crate::model::kinds::{Capture, Location, When};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::stamp::ConsistencyReached;
 use crate::model::text::printable;
-
-/// Why a capture is not possible, and what to do about it.
-pub(super) struct Obstacle {
-    pub(super) code: BlockCode,
-    pub(super) text: String,
-    pub(super) way_out: String,
-}
 
 /// A capture that shall be made.
 #[derive(Clone, Copy)]
@@ -46,7 +39,7 @@ pub(super) fn prepare(
     domain: &ObservedDomain,
     neighbours: &Neighbours<'_>,
     request: Request<'_>,
-) -> Result<Prepared, Obstacle> {
+) -> Result<Prepared, Fault> {
     match run_state(domain, request.when) {
         Some(obstacle) => Err(obstacle),
         None if request.capture.location == Location::External => external::prepare(host, domain, neighbours, request),
@@ -54,10 +47,10 @@ pub(super) fn prepare(
     }
 }
 
-fn run_state(domain: &ObservedDomain, when: When) -> Option<Obstacle> {
+fn run_state(domain: &ObservedDomain, when: When) -> Option<Fault> {
     let state = domain.state;
     if matches!(state, RunState::Crashed | RunState::PmSuspended | RunState::ShuttingDown | RunState::Unknown) {
-        return Some(not_possible(
+        return Some(Fault::not_possible(
             format!("the domain is {}; libvirt takes no snapshot then", state.as_str()),
             "wake it, or switch it off, then run again",
         ));
@@ -69,16 +62,12 @@ fn run_state(domain: &ObservedDomain, when: When) -> Option<Obstacle> {
     }
 }
 
-fn wrong_state(state: RunState, wanted: &str, action: &str) -> Obstacle {
-    Obstacle {
-        code: BlockCode::WrongState,
-        text: format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
-        way_out: format!("{action} and run again, or declare when: any"),
-    }
-}
-
-fn not_possible(text: String, way_out: impl Into<String>) -> Obstacle {
-    Obstacle { code: BlockCode::NotPossible, text, way_out: way_out.into() }
+fn wrong_state(state: RunState, wanted: &str, action: &str) -> Fault {
+    Fault::new(
+        BlockCode::WrongState,
+        format!("declared to be captured when {wanted}, and the domain is {}", state.as_str()),
+        format!("{action} and run again, or declare when: any"),
+    )
 }
 
 /// Whether a disk's state is part of a capture: empty drives and read-only disks hold none that could change.
@@ -88,21 +77,21 @@ fn takes_part(disk: &ObservedDisk) -> bool {
 
 /// An image that is known to be gone, or one below it. A running QEMU still has it open: what it would capture goes when it
 /// stops, and an overlay would stand on nothing.
-fn missing_image(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<Obstacle> {
+fn missing_image(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<Fault> {
     let source = disk.source.as_deref().filter(|source| is_broken(&domain.files, source))?;
     let (source, target) = (printable(source), printable(&disk.target));
-    Some(not_possible(
+    Some(Fault::not_possible(
         format!("the image {source} of disk {target}, or one below it, is not there"),
-        "bring the file back from where it was moved, or from a backup",
+        live::bring_back(domain),
     ))
 }
 
 /// A disk that the capture names and the domain does not have.
-fn unknown_disk(domain: &ObservedDomain, capture: &Capture) -> Option<Obstacle> {
+fn unknown_disk(domain: &ObservedDomain, capture: &Capture) -> Option<Fault> {
     let known = |target: &str| domain.disks.iter().any(|disk| disk.target == target);
     let unknown = capture.disks.iter().find(|disk| !known(&disk.target))?;
     let targets: Vec<_> = domain.disks.iter().map(|disk| disk.target.as_str()).collect();
-    Some(not_possible(
+    Some(Fault::not_possible(
         format!("the domain has no disk `{}`", printable(&unknown.target)),
         format!("name one of its disks: {}", targets.join(", ")),
     ))

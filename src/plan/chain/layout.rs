@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fault, Rules, live};
+use super::{Fault, Rules, live, unnoted};
 use crate::model::image::{Backing, DomainFiles, ImageState};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
@@ -17,7 +17,7 @@ use crate::model::text::printable;
 /// Chains longer than this are cut off: libvirt follows 200 images (`VIR_STORAGE_MAX_CHAIN_LENGTH`).
 const CHAIN_END: usize = 200;
 
-const TOUCH_NOTHING: &str = "Delete and revert nothing in this domain until then";
+pub(super) const TOUCH_NOTHING: &str = "Delete and revert nothing in this domain until then";
 
 /// What counts where an image cannot be read from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +214,7 @@ fn path(domain: &ObservedDomain) -> Result<Vec<&ObservedSnapshot>, Fault> {
         return Err(broken(
             "the domain has external snapshots and no current one: libvirt then deletes files that are in use, and crashes on \
              a revert",
-            live::not_noted(domain).map_or_else(
+            unnoted::capture(domain).map_or_else(
                 || {
                     format!(
                         "set the pointer to the snapshot whose overlay is the active image (virsh snapshot-current). \
@@ -250,8 +250,8 @@ fn disk_chain(domain: &ObservedDomain, target: &str) -> Result<Chain, Fault> {
     match chain {
         Chain::Broken(_, path) => Err(broken(
             format!("disk {shown} needs the image {}, and there is no such file", printable(&path)),
-            live::of_an_interrupted_revert(domain, target, &path).map_or_else(
-                || format!("bring the file back from where it was moved, or from a backup. {TOUCH_NOTHING}"),
+            unnoted::revert(domain, target, &path).map_or_else(
+                || format!("{}. {TOUCH_NOTHING}", live::bring_back(domain)),
                 |way_out| format!("{way_out}. {TOUCH_NOTHING}"),
             ),
         )),
@@ -286,7 +286,7 @@ fn agrees(
                 printable(overlay),
                 printable(active)
             ),
-            live::not_noted(domain).map_or_else(
+            unnoted::capture(domain).map_or_else(
                 || {
                     let active = printable(active);
                     format!("find the snapshot whose overlay {active} is, and set the pointer to it. {TOUCH_NOTHING}")

@@ -4,8 +4,7 @@
 
 use super::Fault;
 use super::files::{Bystanders, orphans};
-use super::layout::chain_of;
-use super::repair::is_named_by_a_revert;
+use super::layout::{TOUCH_NOTHING, chain_of};
 use crate::model::image::{Backing, Image, ImageState};
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
@@ -16,51 +15,119 @@ pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
     if !domain.state.is_active() {
         return Ok(());
     }
-    for disk in &domain.disks {
-        if let Some(path) = unknown_overlay(domain, disk) {
-            let (target, path) = (printable(&disk.target), printable(path));
-            return Err(Fault::new(
-                BlockCode::ChainInconsistent,
-                format!(
-                    "a process has {path} open, which stands on the image of disk {target} and which libvirt does not know: where \
-                     libvirtd ended in the middle of a capture, the guest writes to it, and loses that when it is next started"
-                ),
-                format!(
-                    "do not remove it. If a backup runs, wait for its end. Else shut the guest down, merge the file into the \
-                     image below (qemu-img commit '{path}'), remove it, and start the guest again"
-                ),
-            ));
-        }
-        if let Some(next) = image_below_of_next_start(domain, disk) {
-            let active = printable(disk.source.as_deref().unwrap_or_default());
-            let (target, next, name) = (printable(&disk.target), printable(next), printable(&domain.name));
-            return Err(Fault::new(
-                BlockCode::ChainInconsistent,
-                format!(
-                    "the next start has disk {target} on {next}, an image below {active}, which the guest uses now: it would lose \
-                     what was written since, and write into what a snapshot captured"
-                ),
-                format!(
-                    "do not restart the domain before its stored definition has {active} again: virsh edit '{name}', and there \
-                     the source of disk {target}"
-                ),
-            ));
-        }
-    }
-    Ok(())
+    // All at once: a capture is of all disks, and whoever stops the guest for one of them loses the others.
+    let faults = [next_start(domain), on_unknown_overlays(domain)];
+    let all = |first: Fault, second: Fault| {
+        let text = format!("{}. Besides, {}", first.text, second.text);
+        Fault::new(first.code, text, format!("{}. Then: {}", first.way_out, second.way_out))
+    };
+    faults.into_iter().flatten().reduce(all).map_or(Ok(()), Err)
 }
 
-/// An overlay on a disk's active image that a QEMU has open and libvirt does not name.
-fn unknown_overlay<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Option<&'d str> {
-    let active = disk.source.as_deref()?;
-    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).find(|path| {
-        match domain.files.images.get(*path) {
-            Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
-                domain.files.same(below, active)
-            }
-            _ => false,
+/// Overlays that are in use and libvirt does not know.
+fn on_unknown_overlays(domain: &ObservedDomain) -> Option<Fault> {
+    let (mut files, mut commits) = (Vec::new(), Vec::new());
+    for disk in &domain.disks {
+        for path in unknown_overlays(domain, disk) {
+            let path = printable(path);
+            files.push(format!("{path} on the image of disk {}", printable(&disk.target)));
+            commits.push(format!("qemu-img commit '{path}'"));
         }
+    }
+    (!files.is_empty()).then(|| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!(
+                "a process has open what libvirt does not know: {}. Where libvirtd ended in the middle of a capture, the guest \
+                 writes to it, and loses that when it is next started",
+                files.join(", ")
+            ),
+            format!(
+                "do not remove it. If a backup runs, wait for its end. Else shut the guest down, and merge it into the image below: \
+                 {}. Start the guest only when all are merged and the files removed",
+                commits.join("; ")
+            ),
+        )
     })
+}
+
+/// Disks whose next start is on an image below the one in use.
+fn next_start(domain: &ObservedDomain) -> Option<Fault> {
+    let (mut lost, mut sources) = (Vec::new(), Vec::new());
+    for disk in &domain.disks {
+        let Some(next) = image_below_of_next_start(domain, disk) else { continue };
+        let active = printable(disk.source.as_deref().unwrap_or_default());
+        let (target, next) = (printable(&disk.target), printable(next));
+        lost.push(format!("disk {target} on {next}, an image below {active}, which the guest uses now"));
+        sources.push(format!("disk {target} on {active}"));
+    }
+    (!lost.is_empty()).then(|| {
+        Fault::new(
+            BlockCode::ChainInconsistent,
+            format!(
+                "the next start has {}: it would lose what was written since, and write into what a snapshot captured",
+                lost.join("; ")
+            ),
+            format!(
+                "do not restart the domain before its stored definition has again {} (virsh edit '{}')",
+                sources.join(", "),
+                printable(&domain.name)
+            ),
+        )
+    })
+}
+
+/// Checks that the images in the chains in use are those that QEMU has open, and no copies in the place of some that were
+/// removed. QEMU opens what it merges into anew, by its path: the guest would go on with what the copy holds. Not asked where
+/// nothing is opened: while a guest takes its images up, some can be locked and others not yet.
+pub(super) fn images_are_those_in_use(domain: &ObservedDomain) -> Result<(), Fault> {
+    let replaced = domain.disks.iter().find_map(|disk| Some((disk, unused_image(domain, disk)?)));
+    let Some((disk, path)) = replaced.filter(|_| domain.state.is_active()) else { return Ok(()) };
+    let (target, path) = (printable(&disk.target), printable(path));
+    Err(Fault::new(
+        BlockCode::ChainInconsistent,
+        format!(
+            "the file {path} is not the file that the guest uses under that name for disk {target}: nobody has it open, while the \
+             active image is"
+        ),
+        format!("{}. {TOUCH_NOTHING}", bring_back(domain)),
+    ))
+}
+
+/// An image below a disk's active one that no QEMU has open, while one has the active one. Asked only of images on the
+/// filesystem of the active one, where locks are seen as they are on it: of block devices libvirt gives QEMU nodes of its own,
+/// and other filesystems may know no locks.
+fn unused_image<'d>(domain: &'d ObservedDomain, disk: &'d ObservedDisk) -> Option<&'d str> {
+    let seen = |path: &str| match domain.files.images.get(path) {
+        Some(ImageState::Present(image)) => Some(image),
+        _ => None,
+    };
+    let active = seen(disk.source.as_deref()?).filter(|image| image.open)?;
+    let unused = |image: &Image| !image.open && image.id.device == active.id.device;
+    disk.backing.iter().flatten().find(|path| seen(path).is_some_and(unused)).map(String::as_str)
+}
+
+/// How an image that is gone comes back. QEMU goes on with a file that was removed: a copy in its place would be taken for it
+/// by everybody else, and what the guest wrote since would go when it stops.
+pub(in crate::plan) fn bring_back(domain: &ObservedDomain) -> &'static str {
+    if domain.state.is_active() {
+        "if the file was moved, move the same one back (mv, not a copy: QEMU has it open). If it was removed, do not stop the guest: \
+         copy the disk out while it runs (virsh blockcopy DOMAIN DISK FILE --transient-job --wait --finish)"
+    } else {
+        "bring the file back from where it was moved, or from a backup"
+    }
+}
+
+/// The overlays on a disk's active image that a QEMU has open and libvirt does not name.
+fn unknown_overlays<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Vec<&'d str> {
+    let Some(active) = disk.source.as_deref() else { return Vec::new() };
+    let on_active = |path: &&str| match domain.files.images.get(*path) {
+        Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
+            domain.files.same(below, active)
+        }
+        _ => false,
+    };
+    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).filter(on_active).collect()
 }
 
 /// The source of a disk at the next start, where that is an image below the one in use.
@@ -69,56 +136,4 @@ fn image_below_of_next_start<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk
     let chain = chain_of(&domain.files, disk)?;
     let below = chain.images().iter().skip(1).any(|image| domain.files.same(image, next));
     below.then_some(next.as_str())
-}
-
-/// The way back where a disk is on an overlay that no snapshot has: libvirt notes the disks of a capture first, then takes
-/// the pointer off the snapshot before it, and notes the new one last.
-pub(super) fn not_noted(domain: &ObservedDomain) -> Option<String> {
-    let has = |target: &str, path: &str| {
-        let mut overlays = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.overlay(target));
-        overlays.any(|overlay| domain.files.same(overlay, path))
-    };
-    domain.disks.iter().find_map(|disk| {
-        let (target, chain) = (disk.target.as_str(), chain_of(&domain.files, disk)?);
-        let (active, below) = (chain.images().first()?, chain.images().get(1)?);
-        // Where a snapshot captured the image below, this is its overlay under a name that somebody gave it.
-        if has(target, active) || !has(target, below) || is_captured(domain, target, below) {
-            return None;
-        }
-        let [name, target, active, below] = [domain.name.as_str(), target, active, below].map(printable);
-        Some(format!(
-            "no snapshot has {active}: a capture was interrupted before it was noted. With the domain shut off, merge it \
-             into the image below (qemu-img commit '{active}'), give disk {target} that one again ({below}; virsh edit \
-             '{name}'), and remove it"
-        ))
-    })
-}
-
-/// The way back where a disk's own image is gone and one that a revert made for it is there: libvirt removes the old image
-/// before it saves that the disk is on the new one.
-pub(super) fn of_an_interrupted_revert(domain: &ObservedDomain, target: &str, missing: &str) -> Option<String> {
-    let disk = domain.disks.iter().find(|disk| disk.target == target)?;
-    if disk.source.as_deref() != Some(missing) {
-        return None;
-    }
-    let made = orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path);
-    let mut made = made.filter(|path| match domain.files.images.get(*path) {
-        Some(ImageState::Present(Image { backing: Backing::File(below), .. })) => {
-            is_captured(domain, target, below) && is_named_by_a_revert(path, below)
-        }
-        _ => false,
-    });
-    // Of several nobody can say which it was.
-    let (overlay, None) = (made.next()?, made.next()) else { return None };
-    let [name, target, overlay] = [domain.name.as_str(), target, overlay].map(printable);
-    Some(format!(
-        "a revert was interrupted, which had made {overlay} for disk {target}: give the disk that image (virsh edit \
-         '{name}'). What was there before the revert is in its guard snapshot"
-    ))
-}
-
-/// Whether a snapshot captured a disk in this image.
-fn is_captured(domain: &ObservedDomain, target: &str, image: &str) -> bool {
-    let mut captured = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref()?.bases.get(target));
-    captured.any(|base| domain.files.same(base, image))
 }

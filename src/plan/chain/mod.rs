@@ -12,6 +12,7 @@ mod order;
 mod repair;
 mod revert;
 mod simulate;
+mod unnoted;
 
 #[cfg(test)]
 pub(in crate::plan) mod tests;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use files::unused_leftover;
-pub(super) use files::{Bystanders, orphans};
+pub(super) use files::{Bystanders, orphans, unknown_overlays};
 pub(super) use layout::{Layout, Trust, images, is_broken, parents_are_listed};
 pub(super) use order::{Arranged, arrange};
 pub(super) use repair::{Repair, find as find_repair};
@@ -105,6 +106,11 @@ impl Fault {
     pub(in crate::plan) fn new(code: BlockCode, text: impl Into<String>, way_out: impl Into<String>) -> Self {
         Self { code, text: text.into(), way_out: way_out.into() }
     }
+
+    /// What libvirt or QEMU cannot do.
+    pub(in crate::plan) fn not_possible(text: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self::new(BlockCode::NotPossible, text, way_out)
+    }
 }
 
 /// Proves that a step on a domain with external snapshots destroys nothing but what it names, and says what it does to
@@ -144,10 +150,11 @@ fn delete(
         return Err(hold);
     }
     let effect = files::effect_of_delete(domain, &layout, name)?;
-    if !effect.merges.is_empty()
-        && let Some(hold) = order::images_wait(domain)
-    {
-        return Err(hold);
+    if !effect.merges.is_empty() {
+        if let Some(hold) = order::images_wait(domain) {
+            return Err(hold);
+        }
+        live::images_are_those_in_use(domain)?;
     }
     files::nobody_needs(domain, &layout, name, &effect, neighbours, trust)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.

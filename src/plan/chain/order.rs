@@ -10,10 +10,8 @@ use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDomain, RunState};
 use crate::model::plan::BlockCode;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
+use crate::model::text::some;
 use crate::model::tree::SnapshotTree;
-
-/// How many names a message lists before it counts the rest.
-const NAMES_SHOWN: usize = 3;
 
 /// Why the shape of the tree does not let a snapshot go now; none where it does.
 pub(super) fn held(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
@@ -34,7 +32,7 @@ pub(super) fn held(tree: &SnapshotTree, name: &SnapshotName) -> Option<Fault> {
         let tips = tips(tree, name);
         (
             format!("it lies in a branch that is not in use, and {} on it", stand(&children)),
-            format!("libvirt deletes such a branch only from its tip: {} must go first", names(&tips)),
+            format!("libvirt deletes such a branch only from its tip: {} must go first", some(&tips)),
         )
     } else if children.len() > 1 {
         (
@@ -82,7 +80,7 @@ pub(super) fn images_wait(domain: &ObservedDomain) -> Option<Fault> {
              then",
             captured.name
         ),
-        "let the domain run on (virsh resume), or switch it off",
+        "let it run on (virsh resume), or shut it down after that",
     ))
 }
 
@@ -94,15 +92,7 @@ fn dead_below<'t>(tree: &'t SnapshotTree, name: &SnapshotName) -> Option<Vec<&'t
 }
 
 fn stand(children: &[&SnapshotName]) -> String {
-    format!("{} {}", names(children), if children.len() == 1 { "stands" } else { "stand" })
-}
-
-fn names(names: &[&SnapshotName]) -> String {
-    let shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(ToString::to_string).collect();
-    match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
+    format!("{} {}", some(children), if children.len() == 1 { "stands" } else { "stand" })
 }
 
 /// The leaves below a snapshot.

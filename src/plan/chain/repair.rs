@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::layout::{Layout, Trust, chain_of, follow};
-use super::{Effect, Fault, Rules, simulate};
-use crate::model::image::{directory, file_name};
+use super::{Effect, Fault, Rules, live, simulate};
+use crate::model::image::{directory, file_name, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::BlockCode;
@@ -24,8 +24,10 @@ pub(in crate::plan) struct Repair {
     pub(in crate::plan) overlays: Option<BTreeMap<String, String>>,
 }
 
-/// The repair of a domain that is not whole, where exactly one is proven.
+/// The repair of a domain that is not whole, where exactly one is proven. A running domain that is elsewhere than libvirt
+/// thinks has none: with the pointer right that would not be seen any more.
 pub(in crate::plan) fn find(domain: &ObservedDomain, rules: Rules) -> Option<Repair> {
+    live::agrees(domain).ok()?;
     let candidates = domain.tree.iter().filter_map(|snapshot| candidate(domain, snapshot));
     let mut proven = candidates.filter(|repair| {
         let old_ones_unused =
@@ -63,12 +65,9 @@ fn candidate(domain: &ObservedDomain, snapshot: &ObservedSnapshot) -> Option<Rep
     Some(Repair { target: snapshot.name.clone(), moves_pointer, overlays: Some(overlays) })
 }
 
-/// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert
-/// (`virDomainSnapshotDefAssignExternalNames`).
+/// Whether a path is what a revert names the overlay of an image: its last suffix replaced by the second of the revert.
 pub(super) fn is_named_by_a_revert(overlay: &str, base: &str) -> bool {
-    let name = file_name(base);
-    let stem = name.rfind('.').map_or(name, |dot| &name[..dot]);
-    let epoch = file_name(overlay).strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
+    let epoch = file_name(overlay).strip_prefix(stem(base)).and_then(|rest| rest.strip_prefix('.'));
     directory(overlay) == directory(base)
         && epoch.is_some_and(|epoch| !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -115,6 +114,7 @@ pub(super) fn prove_pointer(domain: &ObservedDomain, rules: Rules, name: &Snapsh
                 .to_owned(),
         ));
     }
+    live::agrees(domain)?;
     unused_overlays(domain, domain.tree.current(), name)?;
     let repair = Repair { target: name.clone(), moves_pointer: true, overlays: None };
     match Layout::whole(&simulate::after_repair(domain, &repair), Trust::of(rules)) {
@@ -133,6 +133,7 @@ pub(super) fn prove_overlays(
     name: &SnapshotName,
     overlays: &BTreeMap<String, String>,
 ) -> Result<Effect, Fault> {
+    live::agrees(domain)?;
     let found = domain.tree.get(name).and_then(|snapshot| candidate(domain, snapshot));
     match found.and_then(|repair| repair.overlays) {
         Some(wanted) if wanted == *overlays => Ok(Effect::default()),

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::files::{needed_by_others, other_domains};
+use super::files::{needed_by_others, no_unknown_overlay_needs, other_domains};
 use super::layout::{Chain, Layout, Trust, follow};
-use super::{Effect, Fault, Neighbours, Rules, simulate};
-use crate::model::image::{ImageState, directory, file_name};
+use super::{Effect, Fault, Neighbours, Rules, live, simulate};
+use crate::model::image::{ImageState, directory, stem};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
@@ -43,6 +43,7 @@ pub(super) fn prove(
     }
     let trust = Trust::of(rules);
     Layout::whole(domain, trust)?;
+    live::images_are_those_in_use(domain)?;
     let overlays_on = bases(domain, definition, trust)?;
     memory(domain, target, trust)?;
     let unlinks = discarded(domain);
@@ -50,6 +51,7 @@ pub(super) fn prove(
     let removed: Vec<&str> = effect.unlinks.iter().map(String::as_str).collect();
     needed_by_others(domain, &removed, trust)?;
     other_domains(domain, &removed, neighbours, trust)?;
+    no_unknown_overlay_needs(domain, &removed, neighbours)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.
     let afterwards = simulate::after_revert(domain, name, &effect);
     match Layout::whole(&afterwards, trust) {
@@ -126,14 +128,9 @@ fn bases(
     Ok(bases)
 }
 
-/// What libvirt's name for the overlay on an image begins with: the image's path without its last suffix; a dot and the
-/// second of the revert follow (`virDomainSnapshotDefAssignExternalNames`).
+/// What libvirt's path for the overlay on an image begins with; a dot and the second of the revert follow.
 pub fn overlay_stem(base: &str) -> String {
-    let name = file_name(base);
-    match name.rsplit_once('.') {
-        Some((stem, _)) => format!("{}/{stem}", directory(base).trim_end_matches('/')),
-        None => base.to_owned(),
-    }
+    format!("{}/{}", directory(base).trim_end_matches('/'), stem(base))
 }
 
 fn memory(domain: &ObservedDomain, target: &ObservedSnapshot, trust: Trust) -> Result<(), Fault> {
@@ -193,7 +190,7 @@ fn internal(
             return Err(Fault::new(
                 BlockCode::ChainInconsistent,
                 format!("its disk {shown} needs the image {}, and there is no such file", printable(&path)),
-                "bring the file back from where it was moved, or from a backup",
+                live::bring_back(domain),
             ));
         }
         let tags = domain.image_snapshots.get(&then.target);

@@ -53,7 +53,7 @@ pub fn create(scene: &Scene<'_>, order: &CaptureOrder) -> Result<Plan, Refusal> 
     }
     let request = Request { name, capture: &order.capture, when: When::Any };
     let mut prepared = capture::prepare(scene.host, scene.domain, &scene.neighbours, request)
-        .map_err(|obstacle| Refusal::obstacle(Some(name), obstacle))?;
+        .map_err(|obstacle| Refusal::fault(Some(name), obstacle))?;
     let files = || prepared.capture.disks.iter().filter_map(|disk| disk.file.as_deref());
     match (order.reuse, prepared.reuse) {
         (true, false) => {
@@ -104,7 +104,7 @@ fn one_kind(scene: &Scene<'_>, order: &CaptureOrder) -> Result<(), Refusal> {
         }
         _ => {
             let problem = kinds::problem(scene.domain, &[], &[]);
-            return problem.map_or(Ok(()), |problem| Err(Refusal::new(None, problem.text, problem.way_out)));
+            return problem.map_or(Ok(()), |problem| Err(Refusal::fault(None, problem)));
         }
     };
     let text = format!(

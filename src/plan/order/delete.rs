@@ -48,7 +48,7 @@ pub fn delete(scene: &Scene<'_>, name: &SnapshotName, scope: Scope, metadata_onl
         return forget(scene, &wanted).map_err(|refusal| vec![refusal]);
     }
     if let Some(problem) = kinds::problem(domain, &[], &[]) {
-        return Err(vec![Refusal::new(None, problem.text, problem.way_out)]);
+        return Err(vec![Refusal::fault(None, problem)]);
     }
     if scene.is_external() { external(scene, &wanted) } else { internal(scene, &wanted) }
 }
@@ -81,7 +81,7 @@ pub(super) fn exempt(scene: &Scene<'_>, snapshot: &ObservedSnapshot) -> Option<R
 fn internal(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, Vec<Refusal>> {
     let obstacle = |name: &SnapshotName| {
         let obstacle = capture::deletion_obstacle(scene.host, scene.domain, scene.domain.tree.get(name)?)?;
-        Some(Refusal::obstacle(Some(name), obstacle))
+        Some(Refusal::fault(Some(name), obstacle))
     };
     let held: Vec<_> = wanted.iter().filter_map(obstacle).collect();
     if !held.is_empty() {

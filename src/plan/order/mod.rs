@@ -13,7 +13,6 @@ pub use delete::{Scope, delete, forget_all};
 pub use redefine::{Edit, edit, hold, redefine, set_current, unhold};
 pub use resolve::resolve;
 
-use super::capture::Obstacle;
 use super::chain::{Fault, Layout, Neighbours, Trust};
 use crate::model::desired::{DesiredState, Document, Origin};
 use crate::model::names::{SetId, SnapshotName};
@@ -45,7 +44,7 @@ pub fn sets_at_work(desired: &DesiredState, scene: &Scene<'_>) -> Vec<SetId> {
 /// Why the snapshots of a domain cannot be restored from what would be exported now; none where they can.
 pub fn export_obstacle(scene: &Scene<'_>) -> Option<Refusal> {
     if let Some(problem) = super::kinds::problem(scene.domain, &[], &[]) {
-        return Some(Refusal::new(None, problem.text, problem.way_out));
+        return Some(Refusal::fault(None, problem));
     }
     let external = scene.is_external();
     let fault = Layout::whole(scene.domain, Trust::Metadata).err().filter(|_| external)?;
@@ -70,10 +69,6 @@ impl Refusal {
 
     fn fault(snapshot: Option<&SnapshotName>, fault: Fault) -> Self {
         Self::new(snapshot, fault.text, fault.way_out)
-    }
-
-    fn obstacle(snapshot: Option<&SnapshotName>, obstacle: Obstacle) -> Self {
-        Self::new(snapshot, obstacle.text, obstacle.way_out)
     }
 }
 

@@ -62,10 +62,6 @@ pub fn prepare(
     Ok(Prepared { effect, state, remarks })
 }
 
-fn not_possible(text: impl Into<String>, way_out: impl Into<String>) -> Fault {
-    Fault::new(BlockCode::NotPossible, text, way_out)
-}
-
 /// What the host can do at all.
 fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wanted: Wanted) -> Result<(), Fault> {
     if target.is_external() && (!EXTERNAL.of(host) || host.is_test_driver()) {
@@ -74,11 +70,11 @@ fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wan
             version(host.libvirt_version),
             EXTERNAL.needs()
         );
-        return Err(not_possible(text, "update libvirt on the host"));
+        return Err(Fault::not_possible(text, "update libvirt on the host"));
     }
     let with_nvram = || domain.nvram == Nvram::Qcow2 && !target.is_external() && target.state == "shutoff";
     if with_nvram() && !UEFI_OFF.of(host) {
-        return Err(not_possible(
+        return Err(Fault::not_possible(
             format!(
                 "its firmware's variables are in a qcow2 file, which libvirt {} of this host does not revert for a domain that is off; \
                  that {}",
@@ -95,7 +91,7 @@ fn able(host: &HostInfo, domain: &ObservedDomain, target: &ObservedSnapshot, wan
             RESET_NVRAM.what,
             RESET_NVRAM.needs()
         );
-        return Err(not_possible(text, "update libvirt on the host, or revert without it"));
+        return Err(Fault::not_possible(text, "update libvirt on the host, or revert without it"));
     }
     Ok(())
 }
@@ -111,7 +107,7 @@ fn whole(target: &ObservedSnapshot, wanted: Wanted) -> Result<(), Fault> {
         "shut the domain down, bring the storage of {disk} back to what was captured, and then revert with force (force: true, \
          --force)"
     );
-    Err(not_possible(text, way_out))
+    Err(Fault::not_possible(text, way_out))
 }
 
 fn manual_disks(snapshot: &ObservedSnapshot) -> impl Iterator<Item = String> {
@@ -137,13 +133,13 @@ fn ready(domain: &ObservedDomain, target: &ObservedSnapshot, state: RunState) ->
         ));
     }
     if matches!(target.state.as_str(), "pmsuspended" | "crashed") {
-        return Err(not_possible(
+        return Err(Fault::not_possible(
             format!("it was captured while the domain was {}; libvirt reverts to none such", printable(&target.state)),
             "revert to another snapshot",
         ));
     }
     let Some(facts) = &domain.revert else {
-        return Err(not_possible(
+        return Err(Fault::not_possible(
             "the domain was not looked at for a revert; this is a defect of snapward",
             "report it",
         ));
@@ -156,14 +152,14 @@ fn ready(domain: &ObservedDomain, target: &ObservedSnapshot, state: RunState) ->
         ));
     }
     if facts.managed_save {
-        return Err(not_possible(
+        return Err(Fault::not_possible(
             "libvirt holds a saved memory image of the domain (managed save), and the next start would load that memory over \
              the reverted disks",
             "start the domain and shut it down, or drop the saved memory: virsh managedsave-remove",
         ));
     }
     if !facts.persistent && state == RunState::ShutOff {
-        return Err(not_possible(
+        return Err(Fault::not_possible(
             "the domain is transient, and would be gone with all its snapshots: this one was captured without memory, so the \
              revert leaves it off",
             "ask for power: running or paused, or define the domain (virsh define)",

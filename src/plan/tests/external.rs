@@ -335,7 +335,7 @@ fn two_captures_of_one_pass_stand_on_each_other() {
 #[test]
 fn files_of_nobody_are_named_and_left() {
     let mut domain = owned(World::line(&["e1"]));
-    domain.files.images.insert("/i/vda.1732320000".into(), overlay("/i/vda", false));
+    domain.files.images.insert("/i/vda.1732320000".into(), overlay("/i/vda", true));
     let plan = run(&list(&[disks("e1")]), domain);
     assert_eq!((actions(&plan), plan.warnings.len()), (vec![], 1));
     let text = &plan.warnings[0].text;
@@ -343,6 +343,18 @@ fn files_of_nobody_are_named_and_left() {
         text.contains("1 overlay lies") && text.contains("4.0 KiB") && text.contains("/i/vda.1732320000"),
         "{text}"
     );
+}
+
+#[test]
+fn what_a_guest_may_have_written_into_an_overlay_of_nobody_is_told() {
+    let mut domain = owned(World::line(&["e1", "e2"]));
+    domain.files.images.insert("/i/vm.vda.new.qcow2".into(), overlay("/i/vda.e2", false));
+    let plan = run(&list(&[disks("e1"), absent("e2")]), domain);
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::ChainInconsistent, "e2")]));
+    let [warning] = plan.warnings.as_slice() else { panic!("{:#?}", plan.warnings) };
+    for words in ["/i/vm.vda.new.qcow2 on /i/vda.e2", "may hold what the guest wrote after a capture"] {
+        assert!(warning.text.contains(words), "{words} is not in {}", warning.text);
+    }
 }
 
 #[test]

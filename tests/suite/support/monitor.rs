@@ -57,7 +57,8 @@ impl Monitor {
 
     /// Runs a command of QMP, which must succeed.
     pub(crate) fn run(&mut self, command: &serde_json::Value) -> serde_json::Value {
-        writeln!(self.stream.get_mut(), "{command}").expect("sent");
+        // At once: told to quit, QEMU does as soon as it has read the last brace.
+        self.stream.get_mut().write_all(format!("{command}\n").as_bytes()).expect("sent");
         loop {
             let answer = self.line();
             if answer.get("event").is_none() {

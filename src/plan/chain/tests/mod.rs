@@ -1,7 +1,10 @@
 //! The proof, clause by clause, on hand-made trees: what each one refuses, and what stays possible.
 
+mod live;
+mod others;
 mod repairs;
 mod revert;
+mod unnoted;
 pub(in crate::plan) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,113 +183,6 @@ fn a_leaf_whose_parent_went_on_elsewhere_stays() {
 }
 
 #[test]
-fn a_file_that_another_domain_uses_stays() {
-    let domain = World::line(&["e1", "e2"]).domain();
-    let neighbour =
-        |world: World| ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), name: "clone".into(), ..world.domain() };
-    let clone_on = |path: &str| {
-        let mut world = World { made: 1000, ..World::new(&[]) };
-        world.disks.insert("vdx".into(), "/i/vdx".into());
-        world.image("/i/vdx", Backing::File(path.to_owned()));
-        world.image(path, Backing::None);
-        world
-    };
-    let with = |other: &ObservedDomain, text: &str| {
-        let neighbours = Neighbours { domains: vec![other], unread: Vec::new() };
-        prove(&domain, &neighbours, STRICT, Step::Delete(&name(text)))
-    };
-    let on_base = neighbour(clone_on("/i/vda"));
-    refused(with(&on_base, "e1"), BlockCode::SharedBase, &["/i/vda", "domain clone", "disk vdx"]);
-    assert!(with(&on_base, "e2").is_ok(), "that merge does not touch the shared image");
-    let on_overlay = neighbour(clone_on("/i/vda.e1"));
-    refused(with(&on_overlay, "e2"), BlockCode::SharedBase, &["/i/vda.e1"]);
-    let frozen = neighbour(clone_on("/i/vda.e1").capture("s").with(|world| {
-        world.disks.insert("vdx".into(), "/i/vda".into());
-        world.files("s").overlays.clear();
-    }));
-    refused(with(&frozen, "e2"), BlockCode::SharedBase, &["snapshot s"]);
-    // Another name of the same file.
-    let linked = neighbour(clone_on("/link").with(|world| {
-        let same = domain.files.images["/i/vda"].clone();
-        world.images.insert("/link".into(), same);
-    }));
-    refused(with(&linked, "e1"), BlockCode::SharedBase, &["/link"]);
-    let unknown = neighbour(clone_on("/i/x").unreadable("/i/vdx"));
-    refused(with(&unknown, "e1"), BlockCode::SharedBase, &["not known"]);
-    let unread = Neighbours { domains: Vec::new(), unread: vec!["hung"] };
-    let e1 = name("e1");
-    let step = Step::Delete(&e1);
-    refused(prove(&domain, &unread, STRICT, step), BlockCode::SharedBase, &["domain hung", "could not be read"]);
-    assert!(prove(&domain, &unread, TRUSTING, step).is_ok());
-}
-
-#[test]
-fn what_a_neighbours_snapshot_names_is_its_own() {
-    let domain = World::line(&["e1", "e2"]).with(|world| world.files("e2").memory = Some("/i/m".into())).domain();
-    let foreign = || {
-        World { made: 1000, ..World::new(&[]) }.with(|world| {
-            world.image("/i/vdx", Backing::None);
-            world.disks.insert("vdx".into(), "/i/vdx".into());
-        })
-    };
-    let with = |change: &dyn Fn(&mut World)| {
-        let world = foreign().capture("s").with(change);
-        let other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), name: "other".into(), ..world.domain() };
-        prove(&domain, &Neighbours { domains: vec![&other], unread: Vec::new() }, STRICT, Step::Delete(&name("e2")))
-    };
-    assert!(with(&|_| ()).is_ok());
-    let memory = with(&|world| world.files("s").memory = Some("/i/m".into()));
-    refused(memory, BlockCode::SharedBase, &["/i/m", "snapshot s"]);
-    let overlay = with(&|world| world.files("s").revert_overlays = [("vdy".to_owned(), "/i/vda.e1".to_owned())].into());
-    refused(overlay, BlockCode::SharedBase, &["/i/vda.e1", "snapshot s"]);
-    // Its chain is broken below an image of ours.
-    let cut = with(&|world| {
-        world.image("/i/vda.e1", Backing::File("/i/gone".into()));
-        world.image("/i/vdx.s", Backing::File("/i/vda.e1".into()));
-        world.images.insert("/i/gone".into(), ImageState::Absent);
-    });
-    refused(cut, BlockCode::SharedBase, &["/i/vda.e1", "disk vdx"]);
-    // A disk that is no file: which image it is on is not known. One on the network is on none of this machine.
-    for (source_type, source, known) in [("volume", Some("pool/volume"), false), ("network", None, true)] {
-        let mut other = ObservedDomain { uuid: DomainUuid(uuid::Uuid::max()), ..foreign().domain() };
-        (other.disks[0].source, other.disks[0].source_type) = (source.map(str::to_owned), source_type.into());
-        let neighbours = Neighbours { domains: vec![&other], unread: Vec::new() };
-        match prove(&domain, &neighbours, STRICT, Step::Delete(&name("e2"))) {
-            Ok(_) => assert!(known, "{source_type}"),
-            result => refused(result, BlockCode::SharedBase, &["not known", "pool/volume"]),
-        }
-    }
-}
-
-#[test]
-fn a_file_that_another_snapshot_or_disk_needs_stays() {
-    // By its metadata, e4 froze what the live chain stands on.
-    let twisted = forked().with(|world| {
-        world.files("e4").bases.insert("vda".into(), "/i/vda".into());
-    });
-    refused(delete_of(&twisted.domain(), "e4"), BlockCode::ChainInconsistent, &["/i/vda"]);
-    // A dead branch that stands on an image which the merge removes.
-    let on_top = forked().with(|world| {
-        let removed = world.files("f").bases["vda"].clone();
-        world.image("/i/vda.e3", Backing::File(removed));
-        let dead: Vec<_> = ["e2", "e3"].map(name).into();
-        world.snapshots.retain(|snapshot| !dead.contains(&snapshot.name));
-        let e4 = world.snapshots.iter_mut().find(|s| s.name == name("e4")).expect("e4");
-        e4.parent = None;
-    });
-    refused(delete_of(&on_top.domain(), "f"), BlockCode::ChainInconsistent, &["snapshot e4 needs"]);
-    let second_disk = World::new(&["vda", "vdb"]).capture_some("e1", &["vda"]).with(|world| {
-        world.disks.insert("vdb".into(), "/i/vda".into());
-    });
-    refused(delete_of(&second_disk.domain(), "e1"), BlockCode::ChainInconsistent, &["disk vdb needs"]);
-    let memory = World::line(&["e1", "e2"]).with(|world| {
-        world.files("e1").memory = Some("/i/m".into());
-        world.files("e2").memory = Some("/i/m".into());
-    });
-    refused(delete_of(&memory.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/m", "snapshot e1"]);
-}
-
-#[test]
 fn what_cannot_be_read_is_captured_over_and_not_deleted() {
     let domain = World::line(&["e1", "e2"]).unreadable("/i/vda.e1").domain();
     assert!(prove(&domain, &Neighbours::default(), STRICT, Step::Create).is_ok());
@@ -341,97 +237,6 @@ fn a_disk_that_was_captured_by_other_means_is_left_alone() {
     assert_eq!(effect.disks.keys().collect::<Vec<_>>(), ["vda"]);
 }
 
-/// A running domain of two captures whose process was left elsewhere than libvirt thinks.
-fn running(change: impl FnOnce(&mut ObservedDomain)) -> ObservedDomain {
-    let mut domain =
-        World::line(&["e1", "e2"]).with(|world| world.image("/i/vda.e3", Backing::File("/i/vda.e2".into()))).domain();
-    domain.state = RunState::Running;
-    change(&mut domain);
-    domain
-}
-
-fn open_by_qemu(domain: &mut ObservedDomain, path: &str) {
-    let Some(ImageState::Present(image)) = domain.files.images.get_mut(path) else { panic!("{path} is there") };
-    image.open = true;
-}
-
-#[test]
-fn an_overlay_that_a_guest_uses_and_libvirt_does_not_know_holds_everything() {
-    let domain = running(|domain| open_by_qemu(domain, "/i/vda.e3"));
-    for step in [Step::Create, Step::Delete(&name("e1")), Step::Delete(&name("e2")), Step::Revert(&name("e1"))] {
-        let result = prove(&domain, &Neighbours::default(), STRICT, step);
-        refused(result, BlockCode::ChainInconsistent, &["/i/vda.e3", "the guest writes to it"]);
-    }
-    for whole in [
-        // A leftover that nobody has open, what the guest uses as libvirt knows, and a domain that is off.
-        running(|_| ()),
-        running(|domain| open_by_qemu(domain, "/i/vda.e2")),
-        running(|domain| {
-            open_by_qemu(domain, "/i/vda.e3");
-            domain.state = RunState::ShutOff;
-        }),
-    ] {
-        assert!(prove(&whole, &Neighbours::default(), STRICT, Step::Create).is_ok());
-    }
-}
-
-#[test]
-fn a_next_start_on_an_image_below_holds_everything() {
-    let next = |path: &str| running(|domain| drop(domain.next_sources.insert("vda".into(), path.into())));
-    for below in ["/i/vda", "/i/vda.e1"] {
-        for step in [Step::Create, Step::Delete(&name("e1")), Step::Revert(&name("e1"))] {
-            let result = prove(&next(below), &Neighbours::default(), STRICT, step);
-            refused(result, BlockCode::ChainInconsistent, &["the next start has disk vda on", below]);
-        }
-    }
-    // The same image, and another one that its user means to have then.
-    for path in ["/i/vda.e2", "/i/other"] {
-        assert!(delete_of(&next(path), "e1").is_ok(), "{path}");
-    }
-}
-
-#[test]
-fn a_capture_that_was_not_noted_says_how_its_overlay_is_merged() {
-    let mut world = World::line(&["e1"]);
-    world.image("/i/vda.e2", Backing::File("/i/vda.e1".into()));
-    world.disks.insert("vda".into(), "/i/vda.e2".into());
-    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
-    assert!(way_out(world.clone()).contains("qemu-img commit '/i/vda.e2'"), "{}", way_out(world));
-    // The overlay of e2 under another name: what is below is what e2 captured.
-    let mut moved = World::line(&["e1", "e2"]).without_image("/i/vda.e2");
-    moved.image("/i/moved", Backing::File("/i/vda.e1".into()));
-    moved.disks.insert("vda".into(), "/i/moved".into());
-    let told = way_out(moved);
-    assert!(!told.contains("commit") && told.contains("whose overlay /i/moved is"), "{told}");
-    // A snapshot has it, and the pointer is elsewhere.
-    let moved = World::line(&["e1", "e2", "e3"]).pointing_at(Some("e1")).domain();
-    let fault = prove(&moved, &Neighbours::default(), STRICT, Step::Create).expect_err("refused");
-    assert!(fault.way_out.contains("find the snapshot whose overlay /i/vda.e3 is"), "{fault:?}");
-}
-
-#[test]
-fn a_revert_that_was_not_noted_says_which_image_it_made() {
-    let mut world = World::line(&["e1", "guard"]).without_image("/i/vda.guard");
-    world.image("/i/vda.1795802371", Backing::File("/i/vda".into()));
-    let way_out = |world: World| delete_of(&world.domain(), "e1").expect_err("refused").way_out;
-    let told = way_out(world.clone());
-    assert!(told.contains("/i/vda.1795802371") && told.contains("virsh edit 'vm'"), "{told}");
-    // Two of them, and none.
-    world.image("/i/vda.1795802372", Backing::File("/i/vda".into()));
-    assert!(way_out(world).contains("from a backup"));
-    assert!(way_out(World::line(&["e1", "guard"]).without_image("/i/vda.guard")).contains("from a backup"));
-}
-
-#[test]
-fn an_image_that_is_gone_under_a_running_domain_breaks_its_chain() {
-    let mut domain = World::line(&["e1", "e2"]).without_image("/i/vda").domain();
-    domain.state = RunState::Running;
-    domain.disks[0].backing = Some(vec!["/i/vda.e1".into(), "/i/vda".into()]);
-    refused(delete_of(&domain, "e2"), BlockCode::ChainInconsistent, &["disk vda needs the image /i/vda"]);
-    let capture = prove(&domain, &Neighbours::default(), STRICT, Step::Create);
-    refused(capture, BlockCode::ChainInconsistent, &["/i/vda"]);
-}
-
 #[test]
 fn nothing_is_merged_in_a_paused_domain_whose_memory_was_captured() {
     let with_memory = |state| {
@@ -441,6 +246,9 @@ fn nothing_is_merged_in_a_paused_domain_whose_memory_was_captured() {
         domain
     };
     refused(delete_of(&with_memory(RunState::Paused), "e1"), BlockCode::TreeHolds, &["paused", "memory of e1"]);
+    // Switched off as it is, it would lose its memory.
+    let way_out = delete_of(&with_memory(RunState::Paused), "e1").expect_err("held").way_out;
+    assert!(way_out.contains("virsh resume") && !way_out.contains("switch it off"), "{way_out}");
     for state in [RunState::Running, RunState::ShutOff] {
         assert!(delete_of(&with_memory(state), "e1").is_ok(), "{state:?}");
     }

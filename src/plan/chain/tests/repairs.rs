@@ -45,6 +45,31 @@ fn forgotten_revert_overlays_are_given_back_before_the_pointer() {
     assert!(set_current(&after_repair(&moved, &Repair { moves_pointer: false, ..repair }).clone(), "e1").is_err());
 }
 
+/// With the pointer right, the next start would still lose what was written since.
+#[test]
+fn no_repair_hides_that_the_next_start_is_elsewhere() {
+    let astray = |world: World| {
+        let mut domain = world.domain();
+        domain.state = RunState::Running;
+        domain.next_sources = [("vda".into(), "/i/vda.e1".into())].into();
+        domain
+    };
+    let pointer = astray(World::line(&["e1", "e2"]).pointing_at(Some("e1")));
+    assert_eq!(find_repair(&pointer, STRICT), None);
+    refused(set_current(&pointer, "e2"), BlockCode::ChainInconsistent, &["the next start"]);
+    let capture = prove(&pointer, &Neighbours::default(), STRICT, Step::Create);
+    refused(capture, BlockCode::ChainInconsistent, &["the next start"]);
+    let forgotten = World::line(&["e1", "e2"]).revert("e2").with(|world| {
+        world.files("e2").overlays.insert("vda".into(), "/i/other".into());
+    });
+    let overlays = BTreeMap::from([("vda".to_owned(), forgotten.disks["vda"].clone())]);
+    let e2 = name("e2");
+    let give =
+        |domain: &ObservedDomain| prove(domain, &Neighbours::default(), STRICT, Step::RestoreOverlays(&e2, &overlays));
+    assert!(give(&forgotten.clone().domain()).is_ok());
+    refused(give(&astray(forgotten)), BlockCode::ChainInconsistent, &["the next start"]);
+}
+
 /// Noted as a revert's overlay, libvirt would remove it at the next revert.
 #[test]
 fn an_image_that_no_revert_made_is_not_taken_for_one() {

@@ -87,8 +87,19 @@ fn sees_the_overlay(first: bool) {
     let found = plan.blocked.iter().find(|item| item.text.contains("vm.vda.new.qcow2")).expect("told");
     assert!(found.text.contains("the guest writes to it") && found.text.contains("vda"), "{found:?}");
     assert!(found.way_out.contains("do not remove it") && found.way_out.contains("qemu-img commit"), "{found:?}");
-    // The way out: shut down, merge, remove, start.
+    // The way out: shut down, merge, remove, start. Until it is merged, what it stands on stays.
     shut_down(&chain, &mut monitor);
+    if !first {
+        let plan = lab.plan(&declared(&["e1"], &absent("e2"))).plan;
+        assert_eq!(actions(&plan), Vec::<String>::new(), "{:#?}", plan.blocked);
+        assert!(
+            plan.blocked.iter().any(|item| item.text.contains("vm.vda.new.qcow2 stands on")),
+            "{:#?}",
+            plan.blocked
+        );
+        let warned = plan.warnings.iter().any(|warning| warning.text.contains("may hold what the guest wrote"));
+        assert!(warned, "{:#?}", plan.warnings);
+    }
     let overlay = root.image("vm.vda.new.qcow2");
     tools::run("qemu-img", &["commit", "-q", text(&overlay)]);
     std::fs::remove_file(&overlay).expect("removed");

@@ -9,7 +9,7 @@ use virt::sys;
 use crate::support::chain::Chain;
 use crate::support::embed::EmbedRoot;
 use crate::support::gate::Gate;
-use crate::support::tools::text;
+use crate::support::tools::{self, text};
 
 use super::{absent, adopt, assert_chain_is_broken, assert_refused, declared, linear};
 use crate::support::cmd::snapward;
@@ -193,6 +193,25 @@ fn a_merge_into_a_removed_image_is_refused_and_the_domain_does_not_start_again()
     assert_chain_is_broken(&chain, "vm-vda.qcow2");
 }
 
+/// A file under the path of an image that QEMU has open is taken for that image: QEMU opens what it merges into by its path.
+/// What the guest reads is the file's content from then on.
+#[test]
+fn a_merge_takes_another_file_for_the_image_in_use() {
+    let root = EmbedRoot::new();
+    root.hold();
+    let chain = linear(&root, &["e1", "e2"]);
+    chain.guest.start_paused();
+    const PAGE: u64 = 65_536;
+    let (image, moved) = (chain.guest.vda(), root.path().join("moved"));
+    fs::rename(&image, &moved).expect("moved");
+    fs::copy(&moved, &image).expect("copied");
+    tools::qemu_io_write(&image, "qcow2", 99, PAGE, PAGE);
+    chain.guest.delete_snapshot("e1");
+    chain.guest.destroy();
+    assert!(tools::qemu_io_check(&image, "qcow2", 2, 2 * PAGE, PAGE), "e1's overlay was merged into that file");
+    assert!(tools::qemu_io_check(&chain.disk("vda"), "qcow2", 99, PAGE, PAGE), "the disk is what the file holds");
+}
+
 #[test]
 fn snapward_merges_nothing_into_a_removed_image() {
     let root = EmbedRoot::new();
@@ -200,14 +219,23 @@ fn snapward_merges_nothing_into_a_removed_image() {
     let chain = linear(&root, &["e1", "e2"]);
     chain.guest.start_paused();
     let lab = adopt(&root, &["e1", "e2"]);
-    fs::remove_file(chain.guest.vda()).expect("removed");
-    let planned = lab.plan(&declared(&["e2"], &absent("e1")));
-    assert_eq!(crate::support::lab::actions(&planned.plan), Vec::<String>::new());
-    assert!(
-        planned.plan.blocked.iter().any(|item| item.text.contains("vm-vda.qcow2, and there is no such file")),
-        "{:#?}",
-        planned.plan.blocked
-    );
-    lab.carry_out(&planned);
+    let (image, moved) = (chain.guest.vda(), root.path().join("moved"));
+    fs::rename(&image, &moved).expect("moved");
+    let asked = declared(&["e2"], &absent("e1"));
+    let refuses = |words: &str| {
+        let planned = lab.plan(&asked);
+        assert_eq!(crate::support::lab::actions(&planned.plan), Vec::<String>::new());
+        let told = planned.plan.blocked.iter().find(|item| item.text.contains(words));
+        let told = told.unwrap_or_else(|| panic!("{words} is not in {:#?}", planned.plan.blocked));
+        assert!(told.way_out.contains("mv, not a copy"), "{told:?}");
+        lab.carry_out(&planned);
+    };
+    refuses("vm-vda.qcow2, and there is no such file");
     assert_eq!(root.images(), ["vm-vda.e1", "vm-vda.e2"]);
+    // A copy is another file: QEMU has the one that was there open.
+    fs::copy(&moved, &image).expect("copied");
+    refuses("vm-vda.qcow2 is not the file that the guest uses");
+    fs::rename(&moved, &image).expect("moved back");
+    lab.apply(&asked);
+    assert_eq!(chain.guest.snapshots(), ["e2"]);
 }
