@@ -155,12 +155,15 @@ fn a_disk_that_a_snapshot_left_out_is_merged_into() {
     // What its definition names must stay there all the same.
     let unlinked = partial().with(|world| drop(world.files("e1").bases.insert("vdb".into(), "/i/vdb.e2".into())));
     refused(delete_of(&unlinked.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/vdb.e2", "snapshot e1 needs"]);
-    // Memory fits the disks of its time alone, and an image can hold a snapshot itself.
+    // Memory fits the disks of its time alone, an image can hold a snapshot itself, and a revert put an overlay on it.
     let memory = partial().with(|world| world.files("e1").memory = Some("/i/m".into()));
     let internal = partial().with(|world| {
         world.snapshots[0].disks.insert("vdb".into(), Storage::Internal);
     });
-    for world in [memory, internal] {
+    let reverted = partial().with(|world| {
+        world.files("e1").revert_overlays.insert("vdb".into(), "/i/vdb.1".into());
+    });
+    for world in [memory, internal, reverted] {
         refused(delete_of(&world.domain(), "e2"), BlockCode::ChainInconsistent, &["/i/vdb", "snapshot e1 needs"]);
     }
 }
