@@ -6,7 +6,7 @@ use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Location};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDomain, RunState};
 use crate::model::plan::{Action, ActionKind, Address, Reason, Risk, RiskLevel, View, Warning};
 use crate::model::stamp::{ConsistencyReached, Stamp};
 use crate::model::text::printable;
@@ -83,6 +83,38 @@ impl Planner<'_> {
             self.will_capture(name, prepared);
         }
         self.pointer.replace(name.clone())
+    }
+
+    /// libvirt leaves a running guest paused for its manual disks, for as long as a person takes: such a capture is the whole
+    /// of its pass, as a revert is. What it needs to be safe, a repair or deletions that make room, has a pass before it.
+    pub(super) fn leave_paused_alone(&mut self, deletes_first: bool, set_current: &mut Vec<Action>) {
+        let pauses = |action: &Action| captures_of(std::slice::from_ref(action)).any(Capture::has_manual_disk);
+        let running = self.domain.state == RunState::Running;
+        let Some(at) = self.creates.iter().position(|action| running && pauses(action)) else { return };
+        let capture = self.creates.swap_remove(at);
+        let waits = deletes_first || !self.repairs.is_empty();
+        let others = [&self.redefines, &self.creates, &self.placements, &*set_current, &self.deletes];
+        if waits || others.iter().any(|actions| !actions.is_empty()) {
+            let what = if waits {
+                "is captured by the run after this one: libvirt leaves the guest paused for its manual disks"
+            } else {
+                "is captured by itself, because libvirt leaves the guest paused for its manual disks; what else is declared for the \
+                 domain is planned by the run after it"
+            };
+            let text = format!("{} {what}", capture.address);
+            self.warnings.push(Warning { text, origin: capture.origin.clone() });
+        }
+        self.creates.clear();
+        self.placements.clear();
+        self.slot_ends.clear();
+        set_current.clear();
+        if !deletes_first {
+            self.deletes.clear();
+        }
+        if !waits {
+            self.redefines.clear();
+            self.creates.push(capture);
+        }
     }
 
     /// Warns that an image could not be looked into.

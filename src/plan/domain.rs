@@ -151,6 +151,7 @@ pub(super) fn plan_domain<'a>(
     };
     planner.order_deletes();
     let deletes_first = planner.arrange_external();
+    planner.leave_paused_alone(deletes_first, &mut set_current);
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(snapshots, &series, &requests);
     DomainPass { explained, ..planner.finish(claims, &series, set_current, unmanaged, deletes_first) }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::image::{Backing, FileId, Image, ImageState, Space};
+use crate::model::kinds::Consistency;
 use crate::plan::chain::tests::world::World;
 use ActionKind::{Create, Delete, Redefine, SetCurrent};
 use BlockCode as B;
@@ -383,4 +384,52 @@ fn what_is_proven_behind_a_deletion_that_waits_waits_too() {
     crate::plan::release(&mut plan);
     let all = [action(Delete, "d2", R::Expired), action(Delete, "d1", R::Expired), action(Delete, "e1", R::Absent)];
     assert_eq!((actions(&plan), blocks(&plan)), (all.to_vec(), vec![]));
+}
+
+/// libvirt leaves the guest paused for a manual disk, and frozen it could not be thawed then.
+#[test]
+fn a_guest_that_is_left_paused_is_planned_to_be_captured_unfrozen() {
+    let mut running = owned(World::new(&["vda", "vdb"]));
+    (running.state, running.agent) = (RunState::Running, Agent::Connected);
+    let capture = "content: disks, location: external, consistency: filesystemIfAgent";
+    let captured = |disks: &str| {
+        let plan = run(&list(&[format!("{{name: m, capture: {{{capture}{disks}}}}}")]), running.clone());
+        let after = plan.actions[0].after.clone().expect("a view");
+        let level = after
+            .stamp
+            .iter()
+            .flatten()
+            .find_map(|line| line.strip_prefix("Snapward-Consistency: ").map(str::to_owned));
+        (after.capture.expect("a capture").consistency, level.expect("a level"))
+    };
+    let manual = captured(", disks: [{target: vdb, location: manual}]");
+    assert_eq!(manual, (Consistency::Crash, "crash".to_owned()));
+    assert_eq!(captured(""), (Consistency::FilesystemIfAgent, "filesystem".to_owned()));
+}
+
+/// It leaves the guest paused, and a person has to come.
+#[test]
+fn a_capture_that_leaves_the_guest_paused_is_the_whole_of_its_pass() {
+    let manual = "{name: m, capture: {content: disks, location: external, disks: [{target: vdb, location: manual}]}}";
+    let running = |mut domain: ObservedDomain| {
+        domain.state = RunState::Running;
+        for disk in &mut domain.disks {
+            disk.backing = Some(vec![format!("/i/{}", disk.target)]);
+        }
+        domain
+    };
+    let domain = || owned(World::new(&["vda", "vdb"]).capture("e1"));
+    let wanted = [disks_with("e1", "description: other"), disks("first"), manual.to_owned()];
+    let plan = run(&list(&wanted), running(domain()));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(Create, "m", R::Declared)], vec![]));
+    assert!(plan.warnings.iter().any(|warning| warning.text.contains("captured by itself")), "{:?}", plan.warnings);
+    assert_eq!(actions(&run(&list(&wanted), domain())).len(), 3, "off, nothing is paused");
+    let alone = run(&list(&[disks("e1"), manual.to_owned()]), running(domain()));
+    assert_eq!((actions(&alone).len(), alone.warnings.len()), (1, 0), "{:?}", alone.warnings);
+
+    // What it needs comes before it.
+    let state = with_safety(&list(&[absent("e1"), manual.to_owned()]), "{chainLimit: 2}");
+    let plan = plan_at(&state, &observed(vec![running(domain())]), NOW);
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(Delete, "e1", R::Absent)], vec![]));
+    assert!(plan.warnings[0].text.contains("the run after this one"), "{:?}", plan.warnings);
 }

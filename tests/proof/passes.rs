@@ -1,0 +1,131 @@
+//! Single passes on the model of libvirt: what apply does where the guest would be left paused, where time passes, and where
+//! somebody changes a neighbour in the middle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use snapward::apply::{self, Options, Stop, Target};
+use snapward::host::Host;
+use snapward::model::names::DomainUuid;
+use snapward::model::observed::{ObservedDisk, RunState};
+use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome};
+use snapward::model::plan::{Plan, PlanSource};
+use snapward::observe::{self, Connection};
+use snapward::plan;
+
+use super::cases::load;
+use super::model::{Model, World};
+
+/// 2026-11-23T00:00:00Z.
+const BEGIN: i64 = 1_795_392_000;
+
+/// A host whose libvirt is the model, and the directory of its locks.
+struct Bench {
+    model: Arc<Model>,
+    connection: Connection,
+    locks: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(world: World) -> Self {
+        let model = Arc::new(Model::new(world));
+        let connection = Connection {
+            label: "model".to_owned(),
+            inventory_name: None,
+            labels: BTreeMap::new(),
+            uri: "qemu:///model".to_owned(),
+            host: Arc::clone(&model) as Arc<dyn Host>,
+        };
+        Self { model, connection, locks: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(self.model.world().now).expect("a year of ours")
+    }
+
+    fn plan(&self, manifests: &str) -> Plan {
+        let desired = load(manifests).unwrap_or_else(|| panic!("in error: {manifests}"));
+        let observed = observe::observe(std::slice::from_ref(&self.connection), &desired);
+        plan::plan(&desired, &observed, self.now(), PlanSource::default())
+    }
+
+    /// Applies a plan of one domain.
+    fn apply(&self, plan: &Plan) -> DomainOutcome {
+        let info = observe::identify(&self.connection).expect("the model answers");
+        let target = Target { info, host: Arc::clone(&self.connection.host) };
+        let clock = || self.now();
+        let options =
+            Options { lock_dir: self.locks.path().to_owned(), progress: &(), stop: Stop::new(), clock: &clock };
+        apply::apply(plan, &[target], &options).domains.into_iter().next().expect("one domain")
+    }
+
+    fn run(&self, manifests: &str) -> DomainOutcome {
+        self.apply(&self.plan(manifests))
+    }
+}
+
+/// A set `web` for the domain `vm` with this spec.
+fn set(spec: &str) -> String {
+    format!(
+        "{{apiVersion: snapward/v1, kind: SnapshotSet, metadata: {{name: web}}, spec: {{domains: {{include: [vm]}}, {spec}}}}}\n"
+    )
+}
+
+/// What became of each action.
+fn results(outcome: &DomainOutcome) -> Vec<(String, ActionResult)> {
+    let result = |action: &ActionOutcome| {
+        (action.address.snapshot.as_ref().map(ToString::to_string).unwrap_or_default(), action.result)
+    };
+    outcome.actions.iter().map(result).collect()
+}
+
+fn world_with(domains: &[(&str, &[&str])]) -> World {
+    let mut world = World::new(BEGIN);
+    for (number, (name, targets)) in (1..).zip(domains) {
+        let disks = targets.iter().map(|target| {
+            let path = format!("/images/{name}-{target}.qcow2");
+            world.storage.make(&path, "qcow2", None);
+            disk(target, &path)
+        });
+        let disks = disks.collect();
+        world.define(name, DomainUuid(uuid::Uuid::from_u128(number)), disks);
+    }
+    world
+}
+
+fn disk(target: &str, path: &str) -> ObservedDisk {
+    ObservedDisk {
+        target: target.to_owned(),
+        source_type: "file".to_owned(),
+        source: Some(path.to_owned()),
+        format: "qcow2".to_owned(),
+        device: "disk".to_owned(),
+        readonly: false,
+        snapshot: None,
+        backing: None,
+    }
+}
+
+const MANUAL: &str = "snapshots: [{name: m, capture: {content: disks, location: external, consistency: filesystemIfAgent, \
+                      disks: [{target: vdb, location: manual}]}}]";
+
+/// libvirt leaves it paused for the manual disk, and a paused guest cannot be thawed.
+#[test]
+fn a_guest_that_is_left_paused_is_not_frozen_before() {
+    let mut world = world_with(&[("vm", &["vda", "vdb"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    world.domains.get_mut("vm").expect("defined").agent = true;
+    let bench = Bench::new(world);
+    let outcome = bench.run(&set(MANUAL));
+    assert_eq!(results(&outcome), [("m".to_owned(), ActionResult::Done)], "{outcome:#?}");
+    let text = &outcome.actions[0].text;
+    assert!(text.contains("PAUSED: capture vdb") && text.contains("resume 'vm'"), "{text}");
+    let world = bench.model.world();
+    assert_eq!((world.domains["vm"].state, world.domains["vm"].freezes), (RunState::Paused, 0));
+    drop(world);
+    // Where it is left running, it is frozen.
+    bench.model.world().resume("vm").expect("it was paused");
+    let all = MANUAL.replace("name: m", "name: all").replace("manual", "external");
+    assert_eq!(bench.run(&set(&all)).actions[0].result, ActionResult::Done);
+    assert_eq!(bench.model.world().domains["vm"].freezes, 1);
+}
