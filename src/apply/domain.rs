@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::act::{Done, Failure, Guard, Pass};
+use super::act::{Done, Failure, Guard, Pass, touches_files};
 use super::lock::{Lock, LockError};
 use super::{Options, Target, Task};
 use crate::host::{self, DomainRef, HostError, SnapshotRef};
@@ -45,7 +45,7 @@ pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'
         }
     };
     options.progress.domain_started(&task.planned.host, &task.planned.domain, task.actions.len());
-    let guard = match guard(target, task, &observed) {
+    let guard = match guard(target, task, &observed, (options.clock)()) {
         Ok(guard) => guard,
         Err(error) => {
             let text =
@@ -78,21 +78,20 @@ fn reverts(task: &Task<'_>) -> bool {
 }
 
 /// The watch over a domain that has, or gets, external snapshots, or is reverted.
-fn guard<'a>(target: &Target, task: &Task<'a>, observed: &ObservedDomain) -> host::Result<Option<Guard<'a>>> {
+fn guard<'a>(
+    target: &Target,
+    task: &Task<'a>,
+    observed: &ObservedDomain,
+    now: jiff::Timestamp,
+) -> host::Result<Option<Guard<'a>>> {
     let wanted = interest(task);
     let external = observed.tree.external().next().is_some();
     if !external && !wanted.external && !wanted.revert {
         return Ok(None);
     }
     let rules = Rules { trust_unreadable_chains: task.planned.trust_unreadable_chains };
-    let touches_files = |action: &Action| match action.action {
-        ActionKind::Delete => external,
-        ActionKind::Create => action.after.as_ref().is_some_and(|after| after.reuse == Some(true)),
-        ActionKind::Revert => true,
-        ActionKind::Redefine | ActionKind::SetCurrent => false,
-    };
-    let neighbours = wanted.revert || task.actions.iter().any(|action| touches_files(action));
-    Guard::new(target.host.as_ref(), observed, wanted, rules, neighbours).map(Some)
+    let touched = wanted.revert || task.actions.iter().any(|action| touches_files(action, external));
+    Guard::new(target.host.as_ref(), observed, wanted, rules, touched.then_some(now)).map(Some)
 }
 
 enum Reread {

@@ -129,3 +129,38 @@ fn a_guest_that_is_left_paused_is_not_frozen_before() {
     assert_eq!(bench.run(&set(&all)).actions[0].result, ActionResult::Done);
     assert_eq!(bench.model.world().domains["vm"].freezes, 1);
 }
+
+/// Two external snapshots under another that stays, to be deleted one after the other.
+fn two_to_delete() -> Bench {
+    let mut world = world_with(&[("vm", &["vda"]), ("clone", &["vda"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    let bench = Bench::new(world);
+    let named = |name: &str| format!("{{name: {name}, capture: {{content: disks, location: external}}}}");
+    let three = set(&format!("snapshots: [{}, {}, {}]", named("e1"), named("e2"), named("e3")));
+    assert!(bench.run(&three).actions.iter().all(|action| action.result == ActionResult::Done));
+    bench
+}
+
+const TWO_ABSENT: &str = "snapshots: [{name: e1, state: absent}, {name: e2, state: absent}, {name: e3, create: never}]";
+
+/// A merge takes its time, and meanwhile a disk on an image that goes is attached to a domain that was there all along.
+#[test]
+fn neighbours_are_read_again_before_a_deletion_that_comes_late() {
+    let bench = two_to_delete();
+    let plan = bench.plan(&set(TWO_ABSENT));
+    let order: Vec<_> = plan.actions.iter().filter_map(|action| action.address.snapshot.clone()).collect();
+    let going = plan.actions[1].after.as_ref().and_then(|after| after.merges.clone()).expect("a merge");
+    let meddling = move |world: &mut World| {
+        world.now += 60;
+        let overlay = "/images/clone-vdb.qcow2";
+        world.storage.make(overlay, "qcow2", Some(&going[0].from));
+        world.domains.get_mut("clone").expect("defined").definition.disks.push(disk("vdb", overlay));
+    };
+    bench.model.meddle(0, Box::new(meddling));
+    let outcome = bench.apply(&plan);
+    let wanted = [(order[0].to_string(), ActionResult::Done), (order[1].to_string(), ActionResult::Failed)];
+    assert_eq!(results(&outcome), wanted, "{outcome:#?}");
+    let text = &outcome.actions[1].text;
+    assert!(text.contains("domain clone") && text.contains("nothing was done"), "{text}");
+    assert!(bench.model.world().disks("clone").values().all(Result::is_ok), "its images are there");
+}

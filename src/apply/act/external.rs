@@ -202,7 +202,7 @@ impl Pass<'_> {
         let merged = merged_before(fresh, going, &effect);
         if !merged.is_empty() {
             self.record_merged(fresh, going, merged)?;
-            let fresh = self.fresh()?;
+            let fresh = self.fresh(action)?;
             return self.delete_external(action, name, &fresh);
         }
         let targets: Vec<&str> = effect.merges.iter().map(|merge| merge.target.as_str()).collect();
