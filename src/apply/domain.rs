@@ -143,9 +143,15 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
             result = DomainResult::Interrupted;
             text = "interrupted; the actions listed as done are done".to_owned();
         }
+        if let (DomainResult::Done, Some(end)) = (result, closed_window(task, action, options)) {
+            // What comes after it may need the room that it would have made.
+            result = DomainResult::WindowClosed;
+            text = format!("the window of its SafetyPolicy closed {end}; make a new plan for the rest");
+        }
         if result != DomainResult::Done {
             let why = match result {
                 DomainResult::Interrupted => "not begun: the run was interrupted",
+                DomainResult::WindowClosed => "not begun: the window of the SafetyPolicy is closed",
                 _ => "not begun: an earlier action in this domain failed",
             };
             actions.push(outcome(action, ActionResult::Skipped, why, 0));
@@ -169,6 +175,12 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
     }
     let (host, domain) = (task.planned.host.clone(), task.planned.domain.clone());
     DomainOutcome { host, domain, result, text, actions }
+}
+
+/// When the window of a deletion or revert closed, where it did: the actions before it can have taken hours.
+fn closed_window(task: &Task<'_>, action: &Action, options: &Options<'_>) -> Option<jiff::Timestamp> {
+    let bound = matches!(action.action, ActionKind::Delete | ActionKind::Revert);
+    task.planned.window_closes.filter(|end| bound && *end <= (options.clock)())
 }
 
 fn outcome(action: &Action, result: ActionResult, text: &str, millis: u64) -> ActionOutcome {

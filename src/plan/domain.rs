@@ -58,6 +58,8 @@ pub(super) struct Planner<'a> {
     pub(super) captures_are_sure: bool,
     /// When the time of each slot captured here is over.
     pub(super) slot_ends: Vec<jiff::Timestamp>,
+    /// When the window closes in which it is reverted; none where no window restricts that.
+    pub(super) window_closes: Option<jiff::Timestamp>,
     /// When its RevertRequests have a slot, or the window that a revert waits for opens.
     pub(super) reverts_due: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
@@ -106,6 +108,7 @@ pub(super) fn plan_domain<'a>(
         unchanged: 0,
         captures_are_sure: true,
         slot_ends: Vec::new(),
+        window_closes: None,
         reverts_due: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
@@ -448,6 +451,7 @@ impl<'a> Planner<'a> {
                 declared: claims.wanted.clone(),
                 lost,
                 trust_unreadable_chains: self.limits.trust_unreadable_chains,
+                window_closes: self.window_closes,
             },
             actions,
             blocked: self.blocked,

@@ -8,7 +8,7 @@ use snapward::apply::{self, Options, Stop, Target};
 use snapward::host::Host;
 use snapward::model::names::DomainUuid;
 use snapward::model::observed::{ObservedDisk, RunState};
-use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome};
+use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
 use snapward::model::plan::{Plan, PlanSource};
 use snapward::observe::{self, Connection};
 use snapward::plan;
@@ -163,4 +163,21 @@ fn neighbours_are_read_again_before_a_deletion_that_comes_late() {
     let text = &outcome.actions[1].text;
     assert!(text.contains("domain clone") && text.contains("nothing was done"), "{text}");
     assert!(bench.model.world().disks("clone").values().all(Result::is_ok), "its images are there");
+}
+
+/// The window was open when the pass began.
+#[test]
+fn nothing_is_deleted_after_the_window_closed() {
+    let bench = two_to_delete();
+    let policy = "{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {name: night}, spec: {windows: [{allow: [delete], \
+                  cron: '0 0 * * *', duration: 1h}]}}\n";
+    let plan = bench.plan(&format!("{policy}---\n{}", set(&format!("safety: {{policyRef: night}}, {TWO_ABSENT}"))));
+    assert_eq!(plan.summary.delete, 2, "it is open");
+    bench.model.meddle(0, Box::new(|world| world.now += 3600));
+    let outcome = bench.apply(&plan);
+    let went: Vec<_> = outcome.actions.iter().map(|action| action.result).collect();
+    assert_eq!(went, [ActionResult::Done, ActionResult::Skipped], "{outcome:#?}");
+    assert_eq!(outcome.result, DomainResult::WindowClosed);
+    assert!(outcome.text.contains("closed 2026-11-23T01:00:00Z"), "{}", outcome.text);
+    assert_eq!(bench.model.world().domains["vm"].snapshots.len(), 2);
 }
