@@ -418,11 +418,13 @@ pub(super) fn without_room(plan: &mut Plan, from: usize, needs_room: &[(&str, us
         if plan.actions[from..].iter().filter(|action| here(action, ActionKind::Delete)).count() == deletes {
             continue;
         }
-        for action in plan.actions.split_off(from) {
+        let mut taken = Vec::new();
+        for (place, action) in (from..).zip(plan.actions.split_off(from)) {
             if !here(&action, ActionKind::Create) {
                 plan.actions.push(action);
                 continue;
             }
+            taken.push(place);
             plan.blocked.push(Blocked {
                 address: action.address,
                 code: BlockCode::ChainLimit,
@@ -430,6 +432,10 @@ pub(super) fn without_room(plan: &mut Plan, from: usize, needs_room: &[(&str, us
                 way_out: "see why they wait, in this plan".to_owned(),
                 origins: vec![action.origin],
             });
+        }
+        // The places of what waits are counted in the actions that are left.
+        for held in &mut plan.held_back {
+            held.before -= taken.iter().filter(|place| **place < held.before).count();
         }
     }
 }

@@ -123,6 +123,45 @@ fn captures_wait_with_the_deletions_that_were_to_make_room() {
     assert_eq!(actions(&plan).len(), 3);
 }
 
+/// Captures leave the plan after the places of another domain's deletions in it were noted.
+#[test]
+fn deletions_that_wait_keep_their_order_where_captures_of_another_domain_wait_too() {
+    let policy = |name: &str, spec: &str| {
+        let text = format!("{{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {{name: {name}}}, spec: {spec}}}");
+        (format!("default/{name}").parse().expect("valid"), document(&text))
+    };
+    // The deletion that makes room for the captures of `vm` waits for its window.
+    let wanted = [absent("e1"), disks("e2"), disks("n1"), disks("n2")];
+    let waiting = list(&wanted).replacen('{', "{safety: {policyRef: later}, ", 1);
+    let aged = |name: &str| declared(name, "deleteAfter: 1m");
+    let held = format!(
+        "{{domains: {{include: [wm]}}, safety: {{policyRef: few}}, snapshots: [{}, {}, {}]}}",
+        declared("kept", ""),
+        aged("d1"),
+        aged("d2")
+    );
+    let mut wanted = desired(vec![set(&waiting), set_named("db", &held)]);
+    wanted.safety.extend([
+        policy("later", "{chainLimit: 4, windows: [{allow: [delete], cron: '0 22 * * *', duration: 1h}]}"),
+        policy("few", "{maxDeletes: {perDomain: 1}}"),
+    ]);
+    let below = |parent: &str, text: &str| ObservedSnapshot { parent: Some(name(parent)), ..owned_by("db", text) };
+    let line = vec![owned_by("db", "kept"), below("kept", "d1"), below("d1", "d2")];
+    let mut other = domain_with(line, &["kept", "d1", "d2"]);
+    (other.name, other.uuid) = ("wm".into(), uuid_of("wm"));
+    other.ledger.as_mut().expect("a ledger").domain = other.uuid;
+    let id = FileId { device: 2, inode: 1 };
+    let image = Image { id, backing: Backing::None, allocated: 1000, empty: false, open: false };
+    other.files.images.insert("/images/vda.qcow2".into(), ImageState::Present(image));
+    let mut plan = plan_at(&wanted, &observed(vec![owned(World::line(&["e1", "e2"])), other]), NOW);
+    let waits = ["n1", "n2"].map(|name| block(B::ChainLimit, name));
+    assert_eq!(actions(&plan), []);
+    assert_eq!(blocks(&plan)[..2], ["d2", "d1"].map(|name| block(B::TooManyDeletes, name)));
+    assert_eq!(blocks(&plan)[2..], waits);
+    crate::plan::release(&mut plan);
+    assert_eq!(actions(&plan), ["d2", "d1"].map(|name| action(Delete, name, R::Expired)));
+}
+
 #[test]
 fn what_the_tree_holds_is_kept_by_age_and_blocked_where_it_shall_be_absent() {
     // e1{e2-e3, f*}: the branch of e2 goes from its tip.
