@@ -10,7 +10,7 @@ use super::retain::SeriesDeletes;
 use super::series::{self, SeriesClaim};
 use super::{Context, DomainPass, guards, kinds, revert};
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::{Presence, SafetySpec, SnapshotSet};
+use crate::model::kinds::{Location, Presence, SafetySpec, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
@@ -126,7 +126,10 @@ pub(super) fn plan_domain<'a>(
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    let explained = match kinds::problem(domain, snapshots, &series::locations(&series)) {
+    let mut kinds = series::locations(&series);
+    let kind = |record: &ObservedSnapshot| if record.is_external() { Location::External } else { Location::Internal };
+    kinds.extend(planner.restored(snapshots).into_iter().map(kind));
+    let explained = match kinds::problem(domain, snapshots, &kinds) {
         Some(problem) => {
             planner.block_all(snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);

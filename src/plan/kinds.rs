@@ -20,14 +20,14 @@ const NAMES_SHOWN: usize = 3;
 
 /// Looks for external snapshots, existing or declared, and for both kinds together.
 ///
-/// `scheduled` is how the series of the domain are captured.
-pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: &[Location]) -> Option<KindProblem> {
+/// `others` is how the series of the domain are captured, and of which kinds the records are that are restored.
+pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], others: &[Location]) -> Option<KindProblem> {
     let external: Vec<_> = domain.tree.external().collect();
     let internal = domain.tree.len() - external.len();
     // As the manifest's own check: what shall be absent is captured in no kind.
     let captures = || claims.iter().filter(|claim| claim.snapshot.state == Presence::Present);
     let declares = |location| {
-        scheduled.contains(&location)
+        others.contains(&location)
             || captures().any(|claim| claim.snapshot.capture.as_ref().is_some_and(|c| c.location == location))
     };
     let (wants_internal, wants_external) = (declares(Location::Internal), declares(Location::External));
@@ -47,29 +47,31 @@ pub(super) fn problem(domain: &ObservedDomain, claims: &[Claim<'_>], scheduled: 
         return Some(KindProblem {
             code: BlockCode::MixedKinds,
             text: format!(
-                "an internal capture is declared, and the domain has external snapshots ({}); the two kinds must not meet \
+                "an internal capture or definition is declared, and the domain has external snapshots ({}); the two kinds must not meet \
                  in one domain. Nothing was touched",
                 some(&external)
             ),
-            way_out: "delete the external snapshots first, or take the internal capture out of the manifest".to_owned(),
+            way_out: "delete the external snapshots first, or take what is internal out of the manifest".to_owned(),
         });
     }
     if internal > 0 && wants_external {
         return Some(KindProblem {
             code: BlockCode::MixedKinds,
             text: format!(
-                "an external capture is declared, and the domain has {}; the two kinds must not meet in one domain. Nothing \
-                 was touched",
+                "an external capture or definition is declared, and the domain has {}; the two kinds must not meet in one \
+                 domain. Nothing was touched",
                 count(internal, "internal snapshot", "internal snapshots")
             ),
-            way_out: "declare location: internal, or delete the internal snapshots first".to_owned(),
+            way_out:
+                "declare location: internal, take the external definition out, or delete the internal snapshots first"
+                    .to_owned(),
         });
     }
     if wants_internal && wants_external {
         return Some(KindProblem {
             code: BlockCode::MixedKinds,
-            text: "an internal and an external capture are declared for it, by sets that meet in this domain; the two kinds \
-                   must not meet in one domain. Nothing was touched"
+            text: "internal and external snapshots are declared for it, to be captured or restored, by sets that meet in this \
+                   domain or in one; the two kinds must not meet in one domain. Nothing was touched"
                 .to_owned(),
             way_out: "exclude the domain from one of the sets (spec.domains.exclude), or declare one location".to_owned(),
         });
