@@ -171,7 +171,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a snapshot hangs below another one, or is the same, once this pass has captured and placed what it did so far.
-    fn will_hang_below(&self, name: &SnapshotName, above: &SnapshotName) -> bool {
+    pub(super) fn will_hang_below(&self, name: &SnapshotName, above: &SnapshotName) -> bool {
         let tree = &self.domain.tree;
         let mut parents: BTreeMap<&SnapshotName, Option<SnapshotName>> =
             tree.iter().map(|snapshot| (&snapshot.name, snapshot.parent.clone())).collect();
