@@ -6,6 +6,7 @@ use super::abilities::{EXTERNAL, LONG_CHAINS, version};
 use super::capture::Prepared;
 use super::captures::captures_of;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::declared::metadata_only;
 use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
@@ -13,7 +14,7 @@ use crate::model::kinds::{SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
-    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, View, Warning,
 };
 use crate::model::text::{bytes, count, printable};
 
@@ -104,7 +105,6 @@ impl<'a> Planner<'a> {
         let Some(origin) = origin else { return };
         let address = self.address(Some(&repair.target));
         let reason = || Reason { code: ReasonCode::Repair, text: fault.text.clone() };
-        let risk = || Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() };
         let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
         if let Some(overlays) = &repair.overlays {
             self.repairs.push(Action {
@@ -114,7 +114,7 @@ impl<'a> Planner<'a> {
                 origin: origin.clone(),
                 before: None,
                 after: Some(View { revert_overlays: Some(overlays.clone()), ..View::default() }),
-                risk: risk(),
+                risk: metadata_only(),
                 definition: None,
             });
         }
@@ -126,7 +126,7 @@ impl<'a> Planner<'a> {
                 origin: origin.clone(),
                 before: Some(View { current: Some(observed), ..View::default() }),
                 after: Some(View { current: Some(repair.target.to_string()), ..View::default() }),
-                risk: risk(),
+                risk: metadata_only(),
                 definition: None,
             });
         }

@@ -115,6 +115,7 @@ impl Host for Model {
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
         self.ask(Operation::Definition(domain), |world| {
             let found = world.domain(&domain.name)?;
+            assert!(!found.defect, "a defect, as a test asked for");
             if found.unreadable {
                 return super::failed("a job holds the domain");
             }

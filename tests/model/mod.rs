@@ -63,6 +63,8 @@ pub(crate) struct Domain {
     pub(crate) metadata_full: bool,
     /// Calls that read its definition fail.
     pub(crate) unreadable: bool,
+    /// Reading its definition ends in a defect.
+    pub(crate) defect: bool,
     /// An agent answers in the guest while that runs.
     pub(crate) agent: bool,
     /// How often its filesystems were frozen.
@@ -213,6 +215,7 @@ impl World {
             current: None,
             metadata_full: false,
             unreadable: false,
+            defect: false,
             agent: false,
             freezes: 0,
         };

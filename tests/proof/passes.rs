@@ -181,3 +181,16 @@ fn nothing_is_deleted_after_the_window_closed() {
     assert!(outcome.text.contains("closed 2026-11-23T01:00:00Z"), "{}", outcome.text);
     assert_eq!(bench.model.world().domains["vm"].snapshots.len(), 2);
 }
+
+#[test]
+fn a_defect_in_reading_one_domain_costs_no_other() {
+    let names: Vec<String> = (0..9).map(|number| format!("vm{number}")).collect();
+    let domains: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["vda"][..])).collect();
+    let mut world = world_with(&domains);
+    world.domains.get_mut("vm4").expect("defined").defect = true;
+    let capture = "snapshots: [{name: golden, capture: {content: full, location: internal}}]";
+    let plan = Bench::new(world).plan(&set(capture).replace("[vm]", "['vm*']"));
+    assert_eq!((plan.domains.len(), plan.actions.len()), (8, 8), "{:?}", plan.unreadable);
+    let failed: Vec<_> = plan.unreadable.iter().map(|item| (item.domain.as_deref(), item.error.as_str())).collect();
+    assert_eq!(failed, [(Some("vm4"), "reading it ended in a defect of snapward; nothing was changed")]);
+}
