@@ -77,7 +77,7 @@ pub enum DomainResult {
     Locked,
     /// An interrupt came first; the actions listed as done are done.
     Interrupted,
-    /// The window closed in which it may be deleted in, or reverted; the actions listed as done are done.
+    /// The window closed in which the rest may be deleted, or the domain reverted; the actions listed as done are done.
     WindowClosed,
 }
 

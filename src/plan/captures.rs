@@ -86,35 +86,27 @@ impl Planner<'_> {
     }
 
     /// libvirt leaves a running guest paused for its manual disks, for as long as a person takes: such a capture is the whole
-    /// of its pass, as a revert is. What it needs to be safe, a repair or deletions that make room, has a pass before it.
+    /// of its pass, as a revert is, but for the repair or the deletions that must come before it.
     pub(super) fn leave_paused_alone(&mut self, deletes_first: bool, set_current: &mut Vec<Action>) {
         let pauses = |action: &Action| captures_of(std::slice::from_ref(action)).any(Capture::has_manual_disk);
         let running = self.domain.state == RunState::Running;
         let Some(at) = self.creates.iter().position(|action| running && pauses(action)) else { return };
         let capture = self.creates.swap_remove(at);
-        let waits = deletes_first || !self.repairs.is_empty();
-        let others = [&self.redefines, &self.creates, &self.placements, &*set_current, &self.deletes];
-        if waits || others.iter().any(|actions| !actions.is_empty()) {
-            let what = if waits {
-                "is captured by the run after this one: libvirt leaves the guest paused for its manual disks"
-            } else {
-                "is captured by itself, because libvirt leaves the guest paused for its manual disks; what else is declared for the \
-                 domain is planned by the run after it"
-            };
-            let text = format!("{} {what}", capture.address);
+        let left = [&mut self.redefines, &mut self.creates, &mut self.placements, set_current];
+        let mut left: usize = left.into_iter().map(|actions| actions.drain(..).count()).sum();
+        if !deletes_first {
+            left += self.deletes.drain(..).count();
+        }
+        if left > 0 {
+            let text = format!(
+                "{} is captured by itself, because libvirt leaves the guest paused for its manual disks; what else is declared for \
+                 the domain is planned by the run after it",
+                capture.address
+            );
             self.warnings.push(Warning { text, origin: capture.origin.clone() });
         }
-        self.creates.clear();
-        self.placements.clear();
         self.slot_ends.clear();
-        set_current.clear();
-        if !deletes_first {
-            self.deletes.clear();
-        }
-        if !waits {
-            self.redefines.clear();
-            self.creates.push(capture);
-        }
+        self.creates.push(capture);
     }
 
     /// Warns that an image could not be looked into.

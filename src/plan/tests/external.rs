@@ -466,9 +466,16 @@ fn a_capture_that_leaves_the_guest_paused_is_the_whole_of_its_pass() {
     let alone = run(&list(&[disks("e1"), manual.to_owned()]), running(domain()));
     assert_eq!((actions(&alone).len(), alone.warnings.len()), (1, 0), "{:?}", alone.warnings);
 
-    // What it needs comes before it.
-    let state = with_safety(&list(&[absent("e1"), manual.to_owned()]), "{chainLimit: 2}");
-    let plan = plan_at(&state, &observed(vec![running(domain())]), NOW);
-    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(Delete, "e1", R::Absent)], vec![]));
-    assert!(plan.warnings[0].text.contains("the run after this one"), "{:?}", plan.warnings);
+    // What must come before it comes before it, and where that waits, so does it.
+    let planned = |safety: &str| {
+        let state = with_safety(&list(&[absent("e1"), manual.to_owned()]), safety);
+        plan_at(&state, &observed(vec![running(domain())]), NOW)
+    };
+    let plan = planned("{chainLimit: 2}");
+    assert_eq!(actions(&plan), [action(Delete, "e1", R::Absent), action(Create, "m", R::Declared)]);
+    assert_eq!(plan.warnings, []);
+    let plan = planned("{chainLimit: 2, windows: [{allow: [delete], cron: '0 22 * * *', duration: 1h}]}");
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::ChainLimit, "m")]));
+    let plan = planned("{}");
+    assert_eq!(actions(&plan), [action(Create, "m", R::Declared)], "with room, the deletion comes after it");
 }
