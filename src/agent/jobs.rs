@@ -34,7 +34,7 @@ impl Job {
     pub(super) fn stands(&self, plan: &Plan) -> bool {
         let now = plan.domains.iter().find(|of| (&of.host, of.uuid) == (&self.key.0, self.key.1));
         let (Some(now), Some(then)) = (now, self.plan.domains.first()) else { return false };
-        (&now.fingerprint, &now.ledger) == (&then.fingerprint, &then.ledger)
+        (&now.fingerprint, &now.ledger, now.window_closes) == (&then.fingerprint, &then.ledger, then.window_closes)
             && plan.actions.iter().filter(|action| is_in(action, now)).eq(&self.plan.actions)
     }
 }

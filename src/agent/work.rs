@@ -99,7 +99,8 @@ impl Agent {
             Ok((id, (key, outcome))) => {
                 self.owners.remove(&id);
                 self.counters.pass(&outcome);
-                let done = outcome.result == DomainResult::Done;
+                // What a closed window holds back waits for the next one, and no pause is owed.
+                let done = matches!(outcome.result, DomainResult::Done | DomainResult::WindowClosed);
                 let text = told(&outcome);
                 let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };
                 self.board.pass(key.clone(), last);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::act::{Done, Failure, Guard, Pass};
+use super::act::{Done, Failure, Guard, Pass, touches_files};
 use super::lock::{Lock, LockError};
 use super::{Options, Target, Task};
 use crate::host::{self, DomainRef, HostError, SnapshotRef};
@@ -45,7 +45,7 @@ pub(super) fn apply_domain(target: &Target, task: &Task<'_>, options: &Options<'
         }
     };
     options.progress.domain_started(&task.planned.host, &task.planned.domain, task.actions.len());
-    let guard = match guard(target, task, &observed) {
+    let guard = match guard(target, task, &observed, (options.clock)()) {
         Ok(guard) => guard,
         Err(error) => {
             let text =
@@ -78,21 +78,20 @@ fn reverts(task: &Task<'_>) -> bool {
 }
 
 /// The watch over a domain that has, or gets, external snapshots, or is reverted.
-fn guard<'a>(target: &Target, task: &Task<'a>, observed: &ObservedDomain) -> host::Result<Option<Guard<'a>>> {
+fn guard<'a>(
+    target: &Target,
+    task: &Task<'a>,
+    observed: &ObservedDomain,
+    now: jiff::Timestamp,
+) -> host::Result<Option<Guard<'a>>> {
     let wanted = interest(task);
     let external = observed.tree.external().next().is_some();
     if !external && !wanted.external && !wanted.revert {
         return Ok(None);
     }
     let rules = Rules { trust_unreadable_chains: task.planned.trust_unreadable_chains };
-    let touches_files = |action: &Action| match action.action {
-        ActionKind::Delete => external,
-        ActionKind::Create => action.after.as_ref().is_some_and(|after| after.reuse == Some(true)),
-        ActionKind::Revert => true,
-        ActionKind::Redefine | ActionKind::SetCurrent => false,
-    };
-    let neighbours = wanted.revert || task.actions.iter().any(|action| touches_files(action));
-    Guard::new(target.host.as_ref(), observed, wanted, rules, neighbours).map(Some)
+    let touched = wanted.revert || task.actions.iter().any(|action| touches_files(action, external));
+    Guard::new(target.host.as_ref(), observed, wanted, rules, touched.then_some(now)).map(Some)
 }
 
 enum Reread {
@@ -144,9 +143,15 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
             result = DomainResult::Interrupted;
             text = "interrupted; the actions listed as done are done".to_owned();
         }
+        if let (DomainResult::Done, Some(end)) = (result, closed_window(task, action, options)) {
+            // What comes after it may need the room that it would have made.
+            result = DomainResult::WindowClosed;
+            text = format!("the window of its SafetyPolicy closed {end}; make a new plan for the rest");
+        }
         if result != DomainResult::Done {
             let why = match result {
                 DomainResult::Interrupted => "not begun: the run was interrupted",
+                DomainResult::WindowClosed => "not begun: the window of the SafetyPolicy is closed",
                 _ => "not begun: an earlier action in this domain failed",
             };
             actions.push(outcome(action, ActionResult::Skipped, why, 0));
@@ -170,6 +175,12 @@ fn run(task: &Task<'_>, pass: &mut Pass<'_>, options: &Options<'_>) -> DomainOut
     }
     let (host, domain) = (task.planned.host.clone(), task.planned.domain.clone());
     DomainOutcome { host, domain, result, text, actions }
+}
+
+/// When the window of a deletion or revert closed, where it did: the actions before it can have taken hours.
+fn closed_window(task: &Task<'_>, action: &Action, options: &Options<'_>) -> Option<jiff::Timestamp> {
+    let bound = matches!(action.action, ActionKind::Delete | ActionKind::Revert);
+    task.planned.window_closes.filter(|end| bound && *end <= (options.clock)())
 }
 
 fn outcome(action: &Action, result: ActionResult, text: &str, millis: u64) -> ActionOutcome {

@@ -155,7 +155,8 @@ fn still_good(plan: &Plan, now: Timestamp) -> Result<(), CliError> {
         return Ok(());
     };
     let text = format!(
-        "the plan was good until {}: a slot that it captures is over, or a window in which it deletes is closed; nothing was done",
+        "the plan was good until {}: a slot that it captures is over, or a window in which it deletes or reverts is closed; nothing was \
+         done",
         printable(end)
     );
     Err(CliError::stale(text).hint("make a new plan"))

@@ -84,7 +84,8 @@ impl Exit {
     /// How an apply ends that could read at least one host.
     pub fn of_outcome(outcome: &Outcome) -> Self {
         let summary = &outcome.summary;
-        let stale = outcome.domains.iter().filter(|domain| domain.result == DomainResult::Stale).count();
+        let too_late = |result| matches!(result, DomainResult::Stale | DomainResult::WindowClosed);
+        let stale = outcome.domains.iter().filter(|domain| too_late(domain.result)).count();
         let mut applying = Vec::new();
         if summary.interrupted {
             applying.push(Self::Interrupted);
@@ -93,7 +94,7 @@ impl Exit {
             applying.push(if summary.done == 0 { Self::Failed } else { Self::Partly });
         }
         if stale > 0 {
-            applying.push(if stale == outcome.domains.len() { Self::Stale } else { Self::Partly });
+            applying.push(if stale == outcome.domains.len() && summary.done == 0 { Self::Stale } else { Self::Partly });
         }
         if !outcome.unreadable.is_empty() {
             applying.push(Self::Partly);
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_outcome_says_the_worst_of_what_happened() {
-        use DomainResult::{Done, Failed, Locked, Stale};
+        use DomainResult::{Done, Failed, Locked, Stale, WindowClosed};
         let none = OutcomeSummary::default();
         let of = |summary, results: &[DomainResult]| Exit::of_outcome(&outcome(summary, results));
         assert_eq!(of(none, &[]), Exit::Done);
@@ -189,6 +190,8 @@ mod tests {
         assert_eq!(of(OutcomeSummary { done: 1, failed_domains: 1, ..none }, &[Done, Failed]), Exit::Partly);
         assert_eq!(of(OutcomeSummary { stale_domains: 2, ..none }, &[Stale, Stale]), Exit::Stale);
         assert_eq!(of(OutcomeSummary { done: 1, stale_domains: 1, ..none }, &[Stale, Done]), Exit::Partly);
+        assert_eq!(of(none, &[Stale, WindowClosed]), Exit::Stale);
+        assert_eq!(of(OutcomeSummary { done: 1, ..none }, &[WindowClosed]), Exit::Partly, "something was done");
         let locked = OutcomeSummary { locked_domains: 1, ..none };
         assert_eq!(of(locked, &[Locked]), Exit::Locked);
         assert_eq!(of(OutcomeSummary { stale_domains: 1, ..locked }, &[Locked, Stale]), Exit::Partly);

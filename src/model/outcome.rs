@@ -35,7 +35,7 @@ pub struct OutcomeSummary {
     pub failed: usize,
     /// Domains in which an action failed, or that could not be read again.
     pub failed_domains: usize,
-    /// Actions not tried: after a failure, in a stale or locked domain, or after an interrupt.
+    /// Actions not tried: after a failure, in a stale or locked domain, after an interrupt, or after a window closed.
     pub skipped: usize,
     /// Domains that changed between plan and apply.
     pub stale_domains: usize,
@@ -77,6 +77,8 @@ pub enum DomainResult {
     Locked,
     /// An interrupt came first; the actions listed as done are done.
     Interrupted,
+    /// The window closed in which the rest may be deleted, or the domain reverted; the actions listed as done are done.
+    WindowClosed,
 }
 
 /// What became of one action.

@@ -30,7 +30,7 @@ pub struct Plan {
     /// When it was made, RFC 3339, UTC.
     pub created_at: String,
     /// From then on a saved plan is refused, RFC 3339, UTC: the time of a slot that it captures is over then, or a window in
-    /// which it deletes is closed.
+    /// which it deletes or reverts is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good_until: Option<String>,
     /// What it was made from.
@@ -201,6 +201,9 @@ pub struct PlannedDomain {
     /// Whether its SafetyPolicies trust image chains that cannot be read.
     #[serde(skip)]
     pub trust_unreadable_chains: bool,
+    /// When the window of its SafetyPolicies closes in which it deletes or reverts; none where no window restricts that.
+    #[serde(skip)]
+    pub window_closes: Option<jiff::Timestamp>,
 }
 
 /// How long a disk's image chain is.

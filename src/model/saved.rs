@@ -58,6 +58,9 @@ pub struct SavedDomain {
     pub lost: BTreeMap<SnapshotName, i64>,
     /// Whether its SafetyPolicies trust image chains that cannot be read.
     pub trust_unreadable_chains: bool,
+    /// When the window closes in which it deletes or reverts, RFC 3339, UTC; none where no window restricts that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_closes: Option<String>,
     /// The ledger to write first, where a copy of it lacks something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Vec<SavedEntry>>,
@@ -140,6 +143,7 @@ impl SavedPlan {
                     declared: (*domain.declared).clone(),
                     lost: domain.lost.clone(),
                     trust_unreadable_chains: domain.trust_unreadable_chains,
+                    window_closes: domain.window_closes.map(|end| end.to_string()),
                     ledger: domain.ledger.as_ref().map(entries),
                     reverts: domain.ledger.iter().flat_map(|l| &l.reverts).map(ToString::to_string).collect(),
                 })
@@ -185,6 +189,8 @@ impl SavedPlan {
             planned.declared = domain.declared.clone().into();
             planned.lost.clone_from(&domain.lost);
             planned.trust_unreadable_chains = domain.trust_unreadable_chains;
+            let closes = domain.window_closes.as_ref().map(|end| end.parse().map_err(|_| SavedPlanError::Other));
+            planned.window_closes = closes.transpose()?;
             planned.ledger = domain.ledger.as_deref().map(|entries| ledger(domain, entries));
         }
         Ok(saved)
@@ -249,6 +255,7 @@ mod tests {
             for domain in &mut plan.domains {
                 domain.declared.insert(SnapshotName::observed("a"));
                 domain.lost.insert(SnapshotName::observed("b"), 1_600_000_000);
+                domain.window_closes = Some(jiff::Timestamp::UNIX_EPOCH);
                 let mut ledger = Ledger::empty(domain.uuid);
                 ledger.record(SnapshotName::observed("a"), LedgerEntry { created: 7, released: false });
                 ledger.record(SnapshotName::observed("\u{1b}odd/.."), LedgerEntry { created: -1, released: true });

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::kinds::DateOrInstant;
+use super::kinds::{DateOrInstant, Hold};
 use super::names::{SetId, SnapshotName};
 use super::revert::RevertNote;
 use super::series::{slot_name, slot_of_name};
@@ -68,6 +68,12 @@ impl StampHold {
     pub fn lasts(&self, now: Timestamp) -> bool {
         let end = self.until.as_deref().and_then(|until| DateOrInstant::parse(until).ok());
         end.is_none_or(|end| end.timestamp() > now)
+    }
+}
+
+impl From<&Hold> for StampHold {
+    fn from(hold: &Hold) -> Self {
+        Self { reason: hold.reason.clone(), until: hold.until.as_ref().map(|until| until.as_str().to_owned()) }
     }
 }
 

@@ -9,7 +9,7 @@ mod interest;
 pub mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -221,30 +221,19 @@ pub fn several<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + S
 
 /// Reads domains, several at a time.
 fn read_all(host: &dyn Host, wanted: &[(&DomainRef, Interest<'_>)]) -> (Vec<ObservedDomain>, Vec<UnreadableDomain>) {
-    let next = AtomicUsize::new(0);
-    let read_some = || {
-        let mut read = Vec::new();
-        while let Some((domain, wanted)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.push((*domain, observe_domain(host, domain, wanted)));
-        }
-        read
+    // A defect that one domain brings out says nothing of the others, nor of what was read of them.
+    let read_one = |(domain, wanted): &(&DomainRef, Interest<'_>)| {
+        catch_unwind(AssertUnwindSafe(|| observe_domain(host, domain, wanted)))
+            .map(|read| read.map_err(|error| error.to_string()))
+            .unwrap_or_else(|_| Err("reading it ended in a defect of snapward; nothing was changed".to_owned()))
+            .map_err(|error| unreadable(domain, error))
     };
-    let readers = READERS_PER_HOST.min(wanted.len());
-    let results: Vec<_> = thread::scope(|scope| {
-        let readers: Vec<_> = (0..readers).map(|_| scope.spawn(read_some)).collect();
-        readers.into_iter().flat_map(|reader| reader.join().unwrap_or_default()).collect()
-    });
-    let answered: BTreeSet<_> = results.iter().map(|(domain, _)| domain.uuid).collect();
-    let (mut observed, mut failed) = (Vec::with_capacity(results.len()), Vec::new());
-    for (domain, result) in results {
-        match result {
-            Ok(read) => observed.push(read),
-            Err(error) => failed.push(unreadable(domain, error.to_string())),
+    let (mut observed, mut failed) = (Vec::with_capacity(wanted.len()), Vec::new());
+    for read in several(wanted, |item| Some(read_one(item))) {
+        match read {
+            Ok(domain) => observed.push(domain),
+            Err(domain) => failed.push(domain),
         }
-    }
-    for (domain, _) in wanted.iter().filter(|(domain, _)| !answered.contains(&domain.uuid)) {
-        let defect = "reading it ended in a defect of snapward; nothing was changed".to_owned();
-        failed.push(unreadable(domain, defect));
     }
     observed.sort_by(|a, b| a.name.cmp(&b.name));
     failed.sort_by(|a, b| a.name.cmp(&b.name));

@@ -6,7 +6,7 @@ use super::domain::Planner;
 use crate::model::desired::Origin;
 use crate::model::kinds::{Capture, Location};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDomain, RunState};
 use crate::model::plan::{Action, ActionKind, Address, Reason, Risk, RiskLevel, View, Warning};
 use crate::model::stamp::{ConsistencyReached, Stamp};
 use crate::model::text::printable;
@@ -83,6 +83,30 @@ impl Planner<'_> {
             self.will_capture(name, prepared);
         }
         self.pointer.replace(name.clone())
+    }
+
+    /// libvirt leaves a running guest paused for its manual disks, for as long as a person takes: such a capture is the whole
+    /// of its pass, as a revert is, but for the repair or the deletions that must come before it.
+    pub(super) fn leave_paused_alone(&mut self, deletes_first: bool, set_current: &mut Vec<Action>) {
+        let pauses = |action: &Action| captures_of(std::slice::from_ref(action)).any(Capture::has_manual_disk);
+        let running = self.domain.state == RunState::Running;
+        let Some(at) = self.creates.iter().position(|action| running && pauses(action)) else { return };
+        let capture = self.creates.swap_remove(at);
+        let left = [&mut self.redefines, &mut self.creates, &mut self.placements, set_current];
+        let mut left: usize = left.into_iter().map(|actions| actions.drain(..).count()).sum();
+        if !deletes_first {
+            left += self.deletes.drain(..).count();
+        }
+        if left > 0 {
+            let text = format!(
+                "{} is captured by itself, because libvirt leaves the guest paused for its manual disks; what else is declared for \
+                 the domain is planned by the run after it",
+                capture.address
+            );
+            self.warnings.push(Warning { text, origin: capture.origin.clone() });
+        }
+        self.slot_ends.clear();
+        self.creates.push(capture);
     }
 
     /// Warns that an image could not be looked into.

@@ -37,8 +37,7 @@ impl<'a> Claim<'a> {
 
     /// The hold its set declares on it, unless that is over.
     pub(super) fn hold(&self, now: jiff::Timestamp) -> Option<&'a Hold> {
-        let over = |hold: &Hold| hold.until.as_ref().is_some_and(|until| until.timestamp() <= now);
-        self.set.value.spec.holds.iter().find(|hold| hold.snapshot == self.snapshot.name && !over(hold))
+        self.set.value.spec.hold(&self.snapshot.name, now)
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Planner<'a> {
         };
         let mut stamp = Stamp::new(claim.id.as_ref().clone(), declared.name.clone());
         stamp.protect = declared.protect == Some(true);
-        stamp.hold = declared_hold(claim, self.context.now);
+        stamp.hold = claim.hold(self.context.now).map(StampHold::from);
         let reason = match made_before {
             Some(created) => Reason {
                 code: ReasonCode::Recreate,
@@ -171,7 +171,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a snapshot hangs below another one, or is the same, once this pass has captured and placed what it did so far.
-    fn will_hang_below(&self, name: &SnapshotName, above: &SnapshotName) -> bool {
+    pub(super) fn will_hang_below(&self, name: &SnapshotName, above: &SnapshotName) -> bool {
         let tree = &self.domain.tree;
         let mut parents: BTreeMap<&SnapshotName, Option<SnapshotName>> =
             tree.iter().map(|snapshot| (&snapshot.name, snapshot.parent.clone())).collect();
@@ -363,7 +363,7 @@ impl<'a> Planner<'a> {
             && stamp.snapshot == snapshot.name
             && claim.snapshot.protect.is_none_or(|protect| stamp.protect == protect)
             && claim.snapshot.description.as_ref().is_none_or(|declared| declared == human)
-            && stamp.hold == declared_hold(claim, self.context.now)
+            && stamp.hold == claim.hold(self.context.now).map(StampHold::from)
     }
 
     /// The description as it is declared. What is not declared stays: the text, and protection, which is sticky.
@@ -374,7 +374,7 @@ impl<'a> Planner<'a> {
             None => Stamp::new(claim.id.as_ref().clone(), snapshot.name.clone()),
         };
         stamp.protect = claim.snapshot.protect.unwrap_or(stamp.protect);
-        stamp.hold = declared_hold(claim, self.context.now);
+        stamp.hold = claim.hold(self.context.now).map(StampHold::from);
         let human = claim.snapshot.description.clone().unwrap_or_else(|| is.human.clone());
         Description { human, stamp: Some(stamp), reverts: is.reverts.clone() }
     }
@@ -396,13 +396,6 @@ impl<'a> Planner<'a> {
             self.note_drift(Some(name), "hold", text(wanted.hold), text(is.hold), claim.origin());
         }
     }
-}
-
-fn declared_hold(claim: &Claim<'_>, now: jiff::Timestamp) -> Option<StampHold> {
-    claim.hold(now).map(|hold| StampHold {
-        reason: hold.reason.clone(),
-        until: hold.until.as_ref().map(|until| until.as_str().to_owned()),
-    })
 }
 
 /// The action of a deletion.
@@ -436,6 +429,7 @@ pub(super) fn deletion(
     }
 }
 
+/// The risk of what changes libvirt's records alone.
 pub(super) fn metadata_only() -> Risk {
     Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() }
 }

@@ -11,7 +11,7 @@ use super::retain::SeriesDeletes;
 use super::series::{self, SeriesClaim};
 use super::{Context, DomainPass, guards, kinds, revert};
 use crate::model::desired::{Document, Origin};
-use crate::model::kinds::{Presence, SafetySpec, SnapshotSet};
+use crate::model::kinds::{Location, Presence, SafetySpec, SnapshotSet};
 use crate::model::ledger::{Ledger, LedgerEntry};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost};
@@ -59,6 +59,8 @@ pub(super) struct Planner<'a> {
     pub(super) captures_are_sure: bool,
     /// When the time of each slot captured here is over.
     pub(super) slot_ends: Vec<jiff::Timestamp>,
+    /// When the window closes in which it is reverted; none where no window restricts that.
+    pub(super) window_closes: Option<jiff::Timestamp>,
     /// When its RevertRequests have a slot, or the window that a revert waits for opens.
     pub(super) reverts_due: Vec<jiff::Timestamp>,
     /// What retention deletes, by series.
@@ -107,6 +109,7 @@ pub(super) fn plan_domain<'a>(
         unchanged: 0,
         captures_are_sure: true,
         slot_ends: Vec::new(),
+        window_closes: None,
         reverts_due: Vec::new(),
         series_deletes: Vec::new(),
         limits: guards::strictest(context, observed, &domain.name, domain.uuid),
@@ -124,7 +127,10 @@ pub(super) fn plan_domain<'a>(
     if let Some(suspended) = current.take_if(|current| suspended(current.set, context.now).is_some()) {
         planner.note_pointer_drift(&suspended);
     }
-    let explained = match kinds::problem(domain, snapshots, &series::locations(&series)) {
+    let mut kinds = series::locations(&series);
+    let kind = |record: &ObservedSnapshot| if record.is_external() { Location::External } else { Location::Internal };
+    kinds.extend(planner.restored(snapshots).into_iter().map(kind));
+    let explained = match kinds::problem(domain, snapshots, &kinds) {
         Some(problem) => {
             planner.block_all(snapshots, current.as_ref(), &problem);
             planner.block_series(&series, &problem);
@@ -152,6 +158,7 @@ pub(super) fn plan_domain<'a>(
     };
     planner.order_deletes();
     let deletes_first = planner.arrange_external();
+    planner.leave_paused_alone(deletes_first, &mut set_current);
     planner.warn_of_pointer(set_current.first());
     let unmanaged = planner.report_others(snapshots, &series, &requests);
     DomainPass { explained, ..planner.finish(claims, &series, set_current, unmanaged, deletes_first) }
@@ -448,6 +455,7 @@ impl<'a> Planner<'a> {
                 declared: claims.wanted.clone(),
                 lost,
                 trust_unreadable_chains: self.limits.trust_unreadable_chains,
+                window_closes: self.window_closes,
             },
             actions,
             blocked: self.blocked,

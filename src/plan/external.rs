@@ -6,6 +6,7 @@ use super::abilities::{EXTERNAL, LONG_CHAINS, version};
 use super::capture::Prepared;
 use super::captures::captures_of;
 use super::chain::{self, Bystanders, Fault, Layout, Neighbours, Repair, Rules, Trust};
+use super::declared::metadata_only;
 use super::deletable::deletable;
 use super::domain::Planner;
 use crate::model::desired::{Document, Origin};
@@ -13,7 +14,7 @@ use crate::model::kinds::{SafetySpec, SnapshotSet};
 use crate::model::names::SnapshotName;
 use crate::model::observed::{HostInfo, ObservedDisk, ObservedDomain};
 use crate::model::plan::{
-    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, Risk, RiskLevel, View, Warning,
+    Action, ActionKind, BlockCode, Blocked, ChainLength, Kept, Plan, Reason, ReasonCode, View, Warning,
 };
 use crate::model::text::{bytes, count, printable, some};
 
@@ -98,7 +99,6 @@ impl<'a> Planner<'a> {
         let Some(origin) = origin else { return };
         let address = self.address(Some(&repair.target));
         let reason = || Reason { code: ReasonCode::Repair, text: fault.text.clone() };
-        let risk = || Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() };
         let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
         if let Some(overlays) = &repair.overlays {
             self.repairs.push(Action {
@@ -108,7 +108,7 @@ impl<'a> Planner<'a> {
                 origin: origin.clone(),
                 before: None,
                 after: Some(View { revert_overlays: Some(overlays.clone()), ..View::default() }),
-                risk: risk(),
+                risk: metadata_only(),
                 definition: None,
             });
         }
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
                 origin: origin.clone(),
                 before: Some(View { current: Some(observed), ..View::default() }),
                 after: Some(View { current: Some(repair.target.to_string()), ..View::default() }),
-                risk: risk(),
+                risk: metadata_only(),
                 definition: None,
             });
         }
@@ -422,11 +422,13 @@ pub(super) fn without_room(plan: &mut Plan, from: usize, needs_room: &[(&str, us
         if plan.actions[from..].iter().filter(|action| here(action, ActionKind::Delete)).count() == deletes {
             continue;
         }
-        for action in plan.actions.split_off(from) {
+        let mut taken = Vec::new();
+        for (place, action) in (from..).zip(plan.actions.split_off(from)) {
             if !here(&action, ActionKind::Create) {
                 plan.actions.push(action);
                 continue;
             }
+            taken.push(place);
             plan.blocked.push(Blocked {
                 address: action.address,
                 code: BlockCode::ChainLimit,
@@ -434,6 +436,10 @@ pub(super) fn without_room(plan: &mut Plan, from: usize, needs_room: &[(&str, us
                 way_out: "see why they wait, in this plan".to_owned(),
                 origins: vec![action.origin],
             });
+        }
+        // The places of what waits are counted in the actions that are left.
+        for held in &mut plan.held_back {
+            held.before -= taken.iter().filter(|place| **place < held.before).count();
         }
     }
 }

@@ -109,7 +109,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
             ends.extend(pass.slot_ends);
             series_deletes.extend(pass.series_deletes.into_iter().map(|deletes| (domain.name.as_str(), deletes)));
         }
-        ends.extend(windows::close(&context, host, &mut plan, from));
+        windows::close(&context, host, &mut plan, from);
         guards::limit_deletes(&context, host, &mut plan, from, &series_deletes);
         external::without_room(&mut plan, from, &needs_room);
         plan.unreadable.extend(host.unreadable.iter().map(|domain| Unreadable {
@@ -124,6 +124,7 @@ pub fn plan(desired: &DesiredState, observed: &ObservedState, now: jiff::Timesta
         error: host.error.clone(),
     }));
     plan.warnings.dedup();
+    ends.extend(plan.domains.iter().filter_map(|domain| domain.window_closes));
     plan.good_until = ends.into_iter().min().map(|end| end.to_string());
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);

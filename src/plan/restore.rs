@@ -11,6 +11,7 @@ use crate::model::desired::SavedSnapshot;
 use crate::model::kinds::Presence;
 use crate::model::names::SnapshotName;
 use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, View};
+use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::{instant, printable};
 
 /// What a pass restores.
@@ -22,22 +23,23 @@ pub(super) struct Restoring {
 }
 
 impl<'a> Planner<'a> {
-    /// Looks at all that will be restored, before the first of it is planned: parents may be among it, and external snapshots
-    /// fit the images as a whole tree or not at all.
-    pub(super) fn begin_restoring(&mut self, claims: &[Claim<'_>], current: Option<&CurrentClaim<'_>>) {
+    /// The records that will be given back to libvirt.
+    pub(super) fn restored(&self, claims: &[Claim<'_>]) -> Vec<&'a ObservedSnapshot> {
         let wanted = |claim: &&Claim<'_>| {
-            claim.snapshot.state == Presence::Present
+            claim.snapshot.definition.is_some()
+                && claim.snapshot.state == Presence::Present
                 && self.domain.tree.get(&claim.snapshot.name).is_none()
                 && suspended(claim.set, self.context.now).is_none()
         };
         let fits = |saved: &&SavedSnapshot| saved.domain == Some(self.domain.uuid);
-        let saved: Vec<_> = claims
-            .iter()
-            .filter(wanted)
-            .filter_map(|claim| self.saved(claim))
-            .filter(fits)
-            .map(|s| &s.snapshot)
-            .collect();
+        let saved = claims.iter().filter(wanted).filter_map(|claim| self.saved(claim)).filter(fits);
+        saved.map(|saved| &saved.snapshot).collect()
+    }
+
+    /// Looks at all that will be restored, before the first of it is planned: parents may be among it, and external snapshots
+    /// fit the images as a whole tree or not at all.
+    pub(super) fn begin_restoring(&mut self, claims: &[Claim<'_>], current: Option<&CurrentClaim<'_>>) {
+        let saved = self.restored(claims);
         let names = saved.iter().map(|snapshot| snapshot.name.clone()).collect();
         let fault = saved.iter().any(|snapshot| snapshot.is_external()).then(|| {
             let mut whole = saved

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::claims::Claim;
 use super::complete::{Wholeness, is_consistent};
+use super::declared::metadata_only;
 use super::deletable::deletable;
 use super::domain::{Planner, own_stamp};
 use super::series::SeriesClaim;
 use crate::model::desired::Origin;
 use crate::model::kinds::{Hold, RetentionSpec};
 use crate::model::names::SnapshotName;
-use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, Risk, RiskLevel, View};
+use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, View};
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Stamp, StampHold};
 use crate::model::text::printable;
@@ -129,9 +130,7 @@ impl<'a> Planner<'a> {
     }
 
     fn declared_hold<'c>(&self, claim: &'c SeriesClaim<'_>, name: &SnapshotName) -> Option<&'c Hold> {
-        let now = self.context.now;
-        let over = |hold: &Hold| hold.until.as_ref().is_some_and(|until| until.timestamp() <= now);
-        claim.series.set.value.spec.holds.iter().find(|hold| hold.snapshot == *name && !over(hold))
+        claim.series.set.value.spec.hold(name, self.context.now)
     }
 
     fn prune(&mut self, claim: &SeriesClaim<'a>, declared: &BTreeSet<&SnapshotName>) {
@@ -233,10 +232,7 @@ impl<'a> Planner<'a> {
             |snapshot: &&&ObservedSnapshot| !goes.contains(&snapshot.name) && !declared.contains(&snapshot.name);
         for snapshot in claim.members.iter().filter(stays) {
             let Some(stamp) = own_stamp(snapshot) else { continue };
-            let hold = self.declared_hold(claim, &snapshot.name).map(|hold| StampHold {
-                reason: hold.reason.clone(),
-                until: hold.until.as_ref().map(|until| until.as_str().to_owned()),
-            });
+            let hold = self.declared_hold(claim, &snapshot.name).map(StampHold::from);
             if stamp.hold == hold {
                 continue;
             }
@@ -255,7 +251,7 @@ impl<'a> Planner<'a> {
                 origin,
                 before: Some(view(stamp)),
                 after: Some(view(&wanted)),
-                risk: Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() },
+                risk: metadata_only(),
                 definition: None,
             });
         }

@@ -56,11 +56,20 @@ impl<'a> Planner<'a> {
     /// the images and may free none on the filesystem, so the next pass sees whether it helped.
     pub(super) fn hold_back_internal(&mut self) {
         let Some(full) = self.full_filesystem().filter(|_| !self.is_external()) else { return };
+        let mut held = BTreeSet::new();
         for action in std::mem::take(&mut self.creates) {
             let (text, way_out) = self.no_space(&full);
             self.block(action.address.snapshot.as_ref(), BlockCode::NoSpace, text, way_out, vec![action.origin]);
+            held.extend(action.address.snapshot);
         }
-        self.placements.clear();
+        // What is there takes no space to be placed; but one was allowed for what those before it make of the tree.
+        for action in std::mem::take(&mut self.placements) {
+            let parent = action.after.as_ref().and_then(|after| after.parent.as_deref()).map(SnapshotName::observed);
+            let (Some(name), Some(parent)) = (&action.address.snapshot, parent) else { continue };
+            if !held.contains(name) && !held.contains(&parent) && !self.will_hang_below(&parent, name) {
+                self.placements.push(action);
+            }
+        }
         self.slot_ends.clear();
         self.pointer = self.domain.tree.current().cloned();
     }

@@ -8,11 +8,12 @@ use super::capture::{Prepared, Request};
 use super::captures::Wish;
 use super::chain::Fault;
 use super::claims::Claim;
+use super::declared::metadata_only;
 use super::domain::{Planner, is_about, own_stamp, suspended};
 use crate::model::kinds::Location;
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::ObservedDomain;
-use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, Risk, RiskLevel, View, Warning};
+use crate::model::plan::{Action, ActionKind, BlockCode, Reason, ReasonCode, View, Warning};
 use crate::model::series::EffectiveSeries;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::Stamp;
@@ -330,7 +331,7 @@ impl<'a> Planner<'a> {
             origin: claim.series.origin("/adopt"),
             before: Some(View { stamp: Some(before), ..View::default() }),
             after: Some(View { stamp: Some(stamp.lines()), ..View::default() }),
-            risk: Risk { level: RiskLevel::Metadata, text: "metadata only; no image is touched".to_owned() },
+            risk: metadata_only(),
             definition: None,
         });
     }

@@ -11,26 +11,26 @@ use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, Kept, Plan, Rea
 use crate::schedule::{closed_until, open_until};
 
 /// Takes the deletions out of a host's actions, which begin at `from`, whose domain has no open window now. They are kept:
-/// a closed window is no matter for a person. Returns when the first of the windows closes in which something is deleted.
-pub(super) fn close(
-    context: &Context<'_>,
-    host: &ObservedHost,
-    plan: &mut Plan,
-    from: usize,
-) -> Option<jiff::Timestamp> {
+/// a closed window is no matter for a person. Of an open one it is noted when it closes.
+pub(super) fn close(context: &Context<'_>, host: &ObservedHost, plan: &mut Plan, from: usize) {
     let mut closed: BTreeMap<&str, Option<jiff::Timestamp>> = BTreeMap::new();
-    let mut end: Option<jiff::Timestamp> = None;
+    let mut open: BTreeMap<&str, jiff::Timestamp> = BTreeMap::new();
     let deletes = plan.actions[from..].iter().filter(|action| action.action == ActionKind::Delete);
     let deletes: HashSet<&str> = deletes.map(|action| action.address.domain.as_str()).collect();
     for domain in host.domains.iter().filter(|domain| deletes.contains(domain.name.as_str())) {
         let policies = windows(context, &host.info, (&domain.name, domain.uuid));
         match closed_until(&policies, WindowAction::Delete, context.now) {
             Some(opens) => drop(closed.insert(&domain.name, opens)),
-            None => end = end.into_iter().chain(open_until(&policies, WindowAction::Delete, context.now)).min(),
+            None => open.extend(
+                open_until(&policies, WindowAction::Delete, context.now).map(|closes| (domain.name.as_str(), closes)),
+            ),
         }
     }
+    for planned in plan.domains.iter_mut().filter(|planned| planned.host == host.info.name) {
+        planned.window_closes = open.get(planned.domain.as_str()).copied().or(planned.window_closes);
+    }
     if closed.is_empty() {
-        return end;
+        return;
     }
     note_openings(plan, &host.info.name, &closed);
     for action in plan.actions.split_off(from) {
@@ -50,7 +50,6 @@ pub(super) fn close(
             }),
         }
     }
-    end
 }
 
 /// What the deletions of a domain wait for now; none where they may happen.
@@ -90,6 +89,16 @@ pub(super) fn closed(
     action: WindowAction,
 ) -> Option<Option<jiff::Timestamp>> {
     closed_until(&windows(context, host, domain), action, context.now)
+}
+
+/// When the windows close in which the SafetyPolicies of a domain let the action happen now.
+pub(super) fn closes(
+    context: &Context<'_>,
+    host: &HostInfo,
+    domain: (&str, DomainUuid),
+    action: WindowAction,
+) -> Option<jiff::Timestamp> {
+    open_until(&windows(context, host, domain), action, context.now)
 }
 
 fn waits(action: Action, opens: jiff::Timestamp) -> Kept {

@@ -57,6 +57,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         declared: Default::default(),
         lost: std::collections::BTreeMap::new(),
         trust_unreadable_chains: false,
+        window_closes: None,
     }
 }
 

@@ -11,7 +11,7 @@ use snapward::host::{
 use snapward::model::image::{ImageSnapshot, ImageState, Space};
 use snapward::model::ledger::Ledger;
 use snapward::model::names::SnapshotName;
-use snapward::model::observed::{Agent, Nvram, ObservedDisk};
+use snapward::model::observed::{Agent, Nvram, ObservedDisk, RunState};
 use snapward::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage as Place};
 use snapward::model::stamp::Description;
 
@@ -80,6 +80,12 @@ fn record<'w>(domain: &'w Domain, name: &SnapshotName) -> Answer<&'w Record> {
     domain.snapshots.get(name).ok_or_else(|| missing("such snapshot"))
 }
 
+/// A domain whose guest can answer its agent.
+fn with_agent<'w>(world: &'w mut World, domain: &DomainRef) -> Answer<&'w mut Domain> {
+    let domain = world.domain_mut(&domain.name)?;
+    if domain.agent && domain.state == RunState::Running { Ok(domain) } else { super::refused("no agent answers") }
+}
+
 impl Host for Model {
     fn hostname(&self) -> Result<String> {
         Ok("model".to_owned())
@@ -109,6 +115,7 @@ impl Host for Model {
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
         self.ask(Operation::Definition(domain), |world| {
             let found = world.domain(&domain.name)?;
+            assert!(!found.defect, "a defect, as a test asked for");
             if found.unreadable {
                 return super::failed("a job holds the domain");
             }
@@ -122,7 +129,7 @@ impl Host for Model {
                 nvram: Nvram::None,
                 ledger: definition.ledger.clone(),
                 memory_kib: Some(definition.memory_kib),
-                agent: Agent::None,
+                agent: if found.agent { Agent::Connected } else { Agent::None },
             })
         })
     }
@@ -198,11 +205,15 @@ impl Host for Model {
     }
 
     fn freeze(&self, domain: &DomainRef) -> Result<u32> {
-        self.ask(Operation::Freeze(domain), |_| super::refused("there is no agent"))
+        self.ask(Operation::Freeze(domain), |world| {
+            let domain = with_agent(world, domain)?;
+            domain.freezes += 1;
+            Ok(1)
+        })
     }
 
     fn thaw(&self, domain: &DomainRef) -> Result<u32> {
-        self.ask(Operation::Thaw(domain), |_| super::refused("there is no agent"))
+        self.ask(Operation::Thaw(domain), |world| with_agent(world, domain).map(|_| 1))
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, scope: LedgerScope) -> Result<()> {

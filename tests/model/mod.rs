@@ -63,6 +63,12 @@ pub(crate) struct Domain {
     pub(crate) metadata_full: bool,
     /// Calls that read its definition fail.
     pub(crate) unreadable: bool,
+    /// Reading its definition ends in a defect.
+    pub(crate) defect: bool,
+    /// An agent answers in the guest while that runs.
+    pub(crate) agent: bool,
+    /// How often its filesystems were frozen.
+    pub(crate) freezes: usize,
 }
 
 /// A definition, as far as snapshots go.
@@ -209,6 +215,9 @@ impl World {
             current: None,
             metadata_full: false,
             unreadable: false,
+            defect: false,
+            agent: false,
+            freezes: 0,
         };
         self.domains.insert(name.to_owned(), domain);
     }

@@ -234,7 +234,7 @@ fn is_work(plan: &Plan) -> bool {
 }
 
 /// Reads the manifests; none where they are in error, as where sets contradict each other.
-fn load(yaml: &str) -> Option<DesiredState> {
+pub(crate) fn load(yaml: &str) -> Option<DesiredState> {
     let loaded = manifest::load(&[Source { name: Arc::from("proof.yaml"), text: yaml.as_bytes().to_vec() }]);
     (!loaded.has_errors()).then_some(loaded.desired)
 }

@@ -4,6 +4,7 @@
 
 mod cases;
 mod hands;
+mod passes;
 mod promises;
 mod wish;
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, quiesce, text};
-use crate::host::{CreateRequest, ErrorClass, HostError, MergedDisk, RedefineRequest};
+use super::quiesce::{self, Quiesced};
+use super::{Done, Failure, Known, Pass, RUN_AGAIN, differs, merge, text};
+use crate::host::{self, CreateRequest, ErrorClass, HostError, MergedDisk, RedefineRequest, SnapshotRef};
 use crate::model::image::ImageState;
-use crate::model::kinds::{Capture, Consistency};
+use crate::model::kinds::{Capture, Consistency, DiskLocation};
 use crate::model::names::SnapshotName;
-use crate::model::observed::ObservedDomain;
+use crate::model::observed::{ObservedDomain, RunState};
 use crate::model::plan::{Action, ImageMerge, View};
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::{ConsistencyReached, join};
@@ -27,25 +28,43 @@ impl Pass<'_> {
         }
         let reuse = after.reuse.unwrap_or(false);
         self.places_are_free(fresh, &capture, reuse)?;
-        let description = text(after, "");
         let request = CreateRequest {
             name: name.clone(),
-            description: description.clone(),
+            description: text(after, ""),
             capture,
             disks: fresh.disks.clone(),
             reuse,
             act: after.act,
         };
         let quiesced = self.quiesced(fresh, &request.capture, || self.host.create(&self.domain, &request))?;
-        let still_frozen = |text: &str| quiesced.still_frozen.as_ref().map(|frozen| format!("{text}. {frozen}"));
-        let made = match quiesced.result {
-            Ok(made) => made,
+        let made = match &quiesced.result {
+            Ok(made) => made.clone(),
             Err(error) => {
-                let failure = self.create_external_failed(name, &request.capture, &error);
-                let text = still_frozen(&failure.text).unwrap_or(failure.text);
-                return Err(Failure { text, ..failure });
+                let mut failure = self.create_external_failed(name, &request.capture, error);
+                if let Some(frozen) = &quiesced.still_frozen {
+                    failure.text.push_str(&format!(". {frozen}"));
+                }
+                return Err(failure);
             }
         };
+        let ended = self.created_external(after, &request, fresh, made, &quiesced);
+        let Some(paused) = self.left_paused(fresh, &request) else { return ended };
+        match ended {
+            Ok(done) if done.text.is_empty() => Ok(Done { text: paused, ..done }),
+            Ok(done) => Ok(Done { text: format!("{}. {paused}", done.text), ..done }),
+            Err(failure) => Err(Failure { text: format!("{}. {paused}", failure.text), ..failure }),
+        }
+    }
+
+    /// Reads a capture back, and notes it.
+    fn created_external(
+        &mut self,
+        after: &View,
+        request: &CreateRequest,
+        fresh: &ObservedDomain,
+        made: SnapshotRef,
+        quiesced: &Quiesced<host::Result<SnapshotRef>>,
+    ) -> Result<Done, Failure> {
         let images = overlays(&request.capture);
         if after.act.no_metadata {
             return match self.not_on(&images) {
@@ -56,7 +75,7 @@ impl Pass<'_> {
             };
         }
         let mut read = self.read(&made, "was captured, but reading it back failed")?;
-        let wrong = differs(&read, &description, Some(&fresh.tree.current().cloned()))
+        let wrong = differs(&read, &request.description, Some(&fresh.tree.current().cloned()))
             .or_else(|| lacks(&read, &request.capture))
             .or_else(|| self.not_on(&images));
         if let Some(wrong) = wrong {
@@ -75,14 +94,28 @@ impl Pass<'_> {
             read = self.send_redefine(&made, &read, &request, &description)?;
         }
         self.made(made, &read)?;
-        if let Some(text) = still_frozen("was captured") {
-            return Err(Failure { done: true, text });
+        if let Some(frozen) = &quiesced.still_frozen {
+            return Err(Failure { done: true, text: format!("was captured. {frozen}") });
         }
         let is_less = quiesced.level == Some(ConsistencyReached::Crash);
         if is_less && request.capture.consistency == Consistency::Filesystem {
             return Err(Failure { done: true, text: format!("was captured and is kept, but {}", quiesced.remark) });
         }
-        Ok(Done { disks: images, text: quiesced.remark })
+        Ok(Done { disks: images, text: quiesced.remark.clone() })
+    }
+
+    /// What is to be done for the guest that libvirt paused for its manual disks.
+    fn left_paused(&self, fresh: &ObservedDomain, request: &CreateRequest) -> Option<String> {
+        let manual = request.capture.disks.iter().filter(|disk| disk.location == Some(DiskLocation::Manual));
+        let targets: Vec<_> = manual.map(|disk| printable(&disk.target)).collect();
+        let paused = fresh.state == RunState::Running && !targets.is_empty() && !request.act.halt;
+        paused.then(|| {
+            let (uri, domain) = (printable(&self.info.uri), printable(&self.domain.name));
+            format!(
+                "THE GUEST IS PAUSED: capture {} where it is stored, then let the guest run on: virsh -c '{uri}' resume '{domain}'",
+                targets.join(", ")
+            )
+        })
     }
 
     /// libvirt writes over a memory image that is there, and takes overlays that are there only where it is told to.
@@ -169,7 +202,7 @@ impl Pass<'_> {
         let merged = merged_before(fresh, going, &effect);
         if !merged.is_empty() {
             self.record_merged(fresh, going, merged)?;
-            let fresh = self.fresh()?;
+            let fresh = self.fresh(action)?;
             return self.delete_external(action, name, &fresh);
         }
         let targets: Vec<&str> = effect.merges.iter().map(|merge| merge.target.as_str()).collect();

@@ -7,6 +7,7 @@ use super::{Failure, Pass, RUN_AGAIN};
 use crate::host::{self, DomainRef, Host, HostError};
 use crate::model::names::DomainUuid;
 use crate::model::observed::ObservedDomain;
+use crate::model::plan::{Action, ActionKind};
 use crate::model::text::printable;
 use crate::observe::{self, Interest, Neighbourhood, read_domain};
 use crate::plan::chain::{self, Effect, Neighbours, Rules, Step};
@@ -18,8 +19,22 @@ pub(in crate::apply) struct Guard<'a> {
     wanted: Interest<'a>,
     /// The disks as this pass left them: what each is, and its active image.
     disks: BTreeMap<String, Disk>,
-    /// The other domains of the host; none where no file of theirs can be touched.
-    neighbours: Option<Neighbourhood>,
+    /// The other domains of the host, and when they were read; none where no file of theirs can be touched.
+    neighbours: Option<(Neighbourhood, jiff::Timestamp)>,
+}
+
+/// For how long the other domains count as they were read, in seconds. To read them costs as much as a plan of the host, so
+/// a row of quick deletions reads them once. A merge takes minutes to hours, in which anybody puts an overlay on an image.
+const NEIGHBOURS_LAST: i64 = 60;
+
+/// Whether an action can remove or overwrite what another domain of the host uses.
+pub(in crate::apply) fn touches_files(action: &Action, external: bool) -> bool {
+    match action.action {
+        ActionKind::Delete => external,
+        ActionKind::Create => action.after.as_ref().is_some_and(|after| after.reuse == Some(true)),
+        ActionKind::Revert => true,
+        ActionKind::Redefine | ActionKind::SetCurrent => false,
+    }
 }
 
 /// What must not change under a pass: the definition of a disk, and its active image.
@@ -33,8 +48,8 @@ fn disks(domain: &ObservedDomain) -> BTreeMap<String, Disk> {
 }
 
 impl<'a> Guard<'a> {
-    /// Starts from the domain as it was compared with the plan. With `neighbours`, the other domains of the host are read: where
-    /// something is deleted, or a file that is there becomes an overlay.
+    /// Starts from the domain as it was compared with the plan. With the time as `neighbours`, the other domains of the host
+    /// are read: where something is deleted or reverted, or a file that is there becomes an overlay.
     ///
     /// # Errors
     /// When the domains cannot be listed.
@@ -43,9 +58,10 @@ impl<'a> Guard<'a> {
         domain: &ObservedDomain,
         wanted: Interest<'a>,
         rules: Rules,
-        neighbours: bool,
+        neighbours: Option<jiff::Timestamp>,
     ) -> host::Result<Self> {
-        let neighbours = if neighbours { Some(observe::neighbours(host, domain.uuid)?) } else { None };
+        let read = |now| observe::neighbours(host, domain.uuid).map(|read| (read, now));
+        let neighbours = neighbours.map(read).transpose()?;
         // What is declared was looked for when the domain was compared with the plan.
         let wanted = Interest { declared: BTreeSet::new(), external: true, ..wanted };
         Ok(Self { rules, wanted, disks: disks(domain), neighbours })
@@ -61,21 +77,24 @@ impl<'a> Guard<'a> {
     }
 
     pub(super) fn neighbours(&self) -> Neighbours<'_> {
-        let Some(read) = &self.neighbours else { return Neighbours::default() };
+        let Some((read, _)) = &self.neighbours else { return Neighbours::default() };
         Neighbours::read(&read.domains, &read.unreadable)
     }
 
-    /// Reads the domains that came to the host since.
-    fn meet(&mut self, host: &dyn Host, listed: &[DomainRef], own: DomainUuid) {
-        if let Some(known) = &mut self.neighbours {
-            observe::meet(host, listed, own, known);
+    /// Reads the other domains where that was too long ago, and those that came to the host since. A clock that was set
+    /// back says nothing of how long.
+    fn meet(&mut self, host: &dyn Host, listed: &[DomainRef], own: DomainUuid, now: jiff::Timestamp) {
+        let Some((known, read)) = &mut self.neighbours else { return };
+        if !(0..NEIGHBOURS_LAST).contains(&(now.as_second() - read.as_second())) {
+            (*known, *read) = (Neighbourhood::default(), now);
         }
+        observe::meet(host, listed, own, known);
     }
 }
 
 impl Pass<'_> {
-    /// Reads the domain anew, and makes sure that nobody else had a hand in it.
-    pub(super) fn fresh(&mut self) -> Result<ObservedDomain, Failure> {
+    /// Reads the domain anew before an action, and makes sure that nobody else had a hand in it.
+    pub(super) fn fresh(&mut self, action: &Action) -> Result<ObservedDomain, Failure> {
         let unread = |error: HostError| {
             Failure::new(format!("the domain could not be read again ({error}), so nothing was done. {RUN_AGAIN}"))
         };
@@ -93,8 +112,10 @@ impl Pass<'_> {
                 domain.state.as_str()
             )));
         }
+        if touches_files(action, true) {
+            guard.meet(self.host, &listed, self.domain.uuid, (self.clock)());
+        }
         let (fresh, _) = read_domain(self.host, domain, &guard.wanted).map_err(unread)?;
-        guard.meet(self.host, &listed, self.domain.uuid);
         let now = disks(&fresh);
         if now != guard.disks {
             let targets: BTreeSet<_> = now.keys().chain(guard.disks.keys()).collect();

@@ -11,7 +11,7 @@ mod revert;
 
 use std::collections::BTreeMap;
 
-pub(super) use guard::Guard;
+pub(super) use guard::{Guard, touches_files};
 
 use super::{Options, Progress, Target};
 use crate::host::{DomainRef, ErrorClass, Host, HostError, LedgerScope, Probe, SnapshotRef};
@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
             return Err(Failure::new("the plan names no snapshot for this action; this is a defect of snapward"));
         };
         let fresh = match self.guard {
-            Some(_) => Some(self.fresh()?),
+            Some(_) => Some(self.fresh(action)?),
             None => {
                 self.nobody_elses()?;
                 None

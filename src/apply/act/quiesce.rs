@@ -56,14 +56,16 @@ pub(super) struct Quiesced<T> {
 }
 
 impl Pass<'_> {
-    /// Captures with the guest's filesystems frozen, where that is asked for and the guest runs.
+    /// Captures with the guest's filesystems frozen, where that is asked for and the guest runs on afterwards: paused for
+    /// manual disks, it could not be thawed.
     pub(super) fn quiesced<T>(
         &self,
         fresh: &ObservedDomain,
         wanted: &Capture,
         capture: impl FnOnce() -> T,
     ) -> Result<Quiesced<T>, Failure> {
-        let disks_alone = fresh.state.is_active() && wanted.memory.is_none() && !wanted.disks.is_empty();
+        let disks_alone =
+            fresh.state.is_active() && wanted.memory.is_none() && !wanted.disks.is_empty() && !wanted.has_manual_disk();
         let plain = |level, remark: String, result| Ok(Quiesced { result, level, remark, still_frozen: None });
         if !disks_alone || wanted.consistency == Consistency::Crash {
             return plain(None, String::new(), capture());

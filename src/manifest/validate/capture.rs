@@ -122,7 +122,10 @@ pub(super) fn check_unattended(entry: &Entry<'_>, pointer: &str, capture: &Captu
             shown(&disk.target)
         );
         let fault = entry.fault(Code::NotPossible, &format!("{pointer}/disks/{at}/location"), message);
-        out.push(fault.help("declare the snapshot by name (spec.snapshots), or use `external` or `no`"));
+        out.push(fault.help(
+            "use `external` or `no`; or declare the snapshot by name (spec.snapshots), which pauses the guest once: the agent captures it \
+             unattended too",
+        ));
     }
 }
 

@@ -293,6 +293,14 @@ pub struct Hold {
     pub until: Option<DateOrInstant>,
 }
 
+impl SnapshotSetSpec {
+    /// The hold that is declared on a snapshot, unless that is over.
+    pub fn hold(&self, snapshot: &SnapshotName, now: jiff::Timestamp) -> Option<&Hold> {
+        let over = |hold: &Hold| hold.until.as_ref().is_some_and(|until| until.timestamp() <= now);
+        self.holds.iter().find(|hold| hold.snapshot == *snapshot && !over(hold))
+    }
+}
+
 /// Snapshots taken by a schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -40,7 +40,7 @@ pub(super) fn prepare(
     }
     let disks = domain.disks.iter().map(|disk| one_disk(domain, disk, request)).collect::<Result<Vec<_>, _>>()?;
     let with_memory = active && wanted.content != Content::Disks;
-    let capture = Capture {
+    let mut capture = Capture {
         memory: with_memory.then(|| memory_file(domain, request)).transpose()?,
         disks: disks.into_iter().flatten().collect(),
         ..wanted.clone()
@@ -60,7 +60,12 @@ pub(super) fn prepare(
     let reuse = collisions(domain, neighbours, &capture)?;
     let consistency = match (active, with_memory) {
         (_, true) => ConsistencyReached::Memory,
-        (true, false) if capture.has_manual_disk() => unfrozen(wanted.consistency)?,
+        (true, false) if capture.has_manual_disk() => {
+            let reached = unfrozen(wanted.consistency)?;
+            // Apply goes by the capture alone.
+            capture.consistency = Consistency::Crash;
+            reached
+        }
         (true, false) => frozen(domain, wanted.consistency)?,
         (false, _) => ConsistencyReached::Offline,
     };

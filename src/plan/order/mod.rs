@@ -106,6 +106,7 @@ impl<'a> Scene<'a> {
             declared: names().collect(),
             lost: names().filter_map(|name| Some((name.clone(), made(&name)?))).collect(),
             trust_unreadable_chains: false,
+            window_closes: None,
         };
         let mut plan = Plan::new(instant(self.now.as_second()), PlanSource::default());
         plan.domains.push(planned);

@@ -73,6 +73,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
         declared: Default::default(),
         lost: Default::default(),
         trust_unreadable_chains: false,
+        window_closes: None,
     }];
     plan.summary = summary(&plan);
     plan.plan_id = id::plan_id(&plan);

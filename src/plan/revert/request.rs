@@ -173,6 +173,8 @@ impl Planner<'_> {
         match self.revert_for(claim, token) {
             Ok(actions) => {
                 self.reverts = actions;
+                let domain = (self.domain.name.as_str(), self.domain.uuid);
+                self.window_closes = windows::closes(self.context, self.host, domain, WindowAction::Revert);
                 let text = format!(
                     "{}: the revert is done by itself; what else is declared for the domain is planned by the run after it",
                     self.address(None)

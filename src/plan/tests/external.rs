@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::model::image::{Backing, FileId, Image, ImageState, Space};
+use crate::model::kinds::Consistency;
 use crate::plan::chain::tests::world::World;
 use ActionKind::{Create, Delete, Redefine, SetCurrent};
 use BlockCode as B;
@@ -120,6 +121,45 @@ fn captures_wait_with_the_deletions_that_were_to_make_room() {
     assert!(plan.blocked[2].text.contains("wait themselves"), "{}", plan.blocked[2].text);
     let plan = run_safely(&wanted, "{chainLimit: 4, maxDeletes: {perDomain: 2}}", domain());
     assert_eq!(actions(&plan).len(), 3);
+}
+
+/// Captures leave the plan after the places of another domain's deletions in it were noted.
+#[test]
+fn deletions_that_wait_keep_their_order_where_captures_of_another_domain_wait_too() {
+    let policy = |name: &str, spec: &str| {
+        let text = format!("{{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {{name: {name}}}, spec: {spec}}}");
+        (format!("default/{name}").parse().expect("valid"), document(&text))
+    };
+    // The deletion that makes room for the captures of `vm` waits for its window.
+    let wanted = [absent("e1"), disks("e2"), disks("n1"), disks("n2")];
+    let waiting = list(&wanted).replacen('{', "{safety: {policyRef: later}, ", 1);
+    let aged = |name: &str| declared(name, "deleteAfter: 1m");
+    let held = format!(
+        "{{domains: {{include: [wm]}}, safety: {{policyRef: few}}, snapshots: [{}, {}, {}]}}",
+        declared("kept", ""),
+        aged("d1"),
+        aged("d2")
+    );
+    let mut wanted = desired(vec![set(&waiting), set_named("db", &held)]);
+    wanted.safety.extend([
+        policy("later", "{chainLimit: 4, windows: [{allow: [delete], cron: '0 22 * * *', duration: 1h}]}"),
+        policy("few", "{maxDeletes: {perDomain: 1}}"),
+    ]);
+    let below = |parent: &str, text: &str| ObservedSnapshot { parent: Some(name(parent)), ..owned_by("db", text) };
+    let line = vec![owned_by("db", "kept"), below("kept", "d1"), below("d1", "d2")];
+    let mut other = domain_with(line, &["kept", "d1", "d2"]);
+    (other.name, other.uuid) = ("wm".into(), uuid_of("wm"));
+    other.ledger.as_mut().expect("a ledger").domain = other.uuid;
+    let id = FileId { device: 2, inode: 1 };
+    let image = Image { id, backing: Backing::None, allocated: 1000, empty: false, open: false };
+    other.files.images.insert("/images/vda.qcow2".into(), ImageState::Present(image));
+    let mut plan = plan_at(&wanted, &observed(vec![owned(World::line(&["e1", "e2"])), other]), NOW);
+    let waits = ["n1", "n2"].map(|name| block(B::ChainLimit, name));
+    assert_eq!(actions(&plan), []);
+    assert_eq!(blocks(&plan)[..2], ["d2", "d1"].map(|name| block(B::TooManyDeletes, name)));
+    assert_eq!(blocks(&plan)[2..], waits);
+    crate::plan::release(&mut plan);
+    assert_eq!(actions(&plan), ["d2", "d1"].map(|name| action(Delete, name, R::Expired)));
 }
 
 #[test]
@@ -395,4 +435,59 @@ fn what_is_proven_behind_a_deletion_that_waits_waits_too() {
     crate::plan::release(&mut plan);
     let all = [action(Delete, "d2", R::Expired), action(Delete, "d1", R::Expired), action(Delete, "e1", R::Absent)];
     assert_eq!((actions(&plan), blocks(&plan)), (all.to_vec(), vec![]));
+}
+
+/// libvirt leaves the guest paused for a manual disk, and frozen it could not be thawed then.
+#[test]
+fn a_guest_that_is_left_paused_is_planned_to_be_captured_unfrozen() {
+    let mut running = owned(World::new(&["vda", "vdb"]));
+    (running.state, running.agent) = (RunState::Running, Agent::Connected);
+    let capture = "content: disks, location: external, consistency: filesystemIfAgent";
+    let captured = |disks: &str| {
+        let plan = run(&list(&[format!("{{name: m, capture: {{{capture}{disks}}}}}")]), running.clone());
+        let after = plan.actions[0].after.clone().expect("a view");
+        let level = after
+            .stamp
+            .iter()
+            .flatten()
+            .find_map(|line| line.strip_prefix("Snapward-Consistency: ").map(str::to_owned));
+        (after.capture.expect("a capture").consistency, level.expect("a level"))
+    };
+    let manual = captured(", disks: [{target: vdb, location: manual}]");
+    assert_eq!(manual, (Consistency::Crash, "crash".to_owned()));
+    assert_eq!(captured(""), (Consistency::FilesystemIfAgent, "filesystem".to_owned()));
+}
+
+/// It leaves the guest paused, and a person has to come.
+#[test]
+fn a_capture_that_leaves_the_guest_paused_is_the_whole_of_its_pass() {
+    let manual = "{name: m, capture: {content: disks, location: external, disks: [{target: vdb, location: manual}]}}";
+    let running = |mut domain: ObservedDomain| {
+        domain.state = RunState::Running;
+        for disk in &mut domain.disks {
+            disk.backing = Some(vec![format!("/i/{}", disk.target)]);
+        }
+        domain
+    };
+    let domain = || owned(World::new(&["vda", "vdb"]).capture("e1"));
+    let wanted = [disks_with("e1", "description: other"), disks("first"), manual.to_owned()];
+    let plan = run(&list(&wanted), running(domain()));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![action(Create, "m", R::Declared)], vec![]));
+    assert!(plan.warnings.iter().any(|warning| warning.text.contains("captured by itself")), "{:?}", plan.warnings);
+    assert_eq!(actions(&run(&list(&wanted), domain())).len(), 3, "off, nothing is paused");
+    let alone = run(&list(&[disks("e1"), manual.to_owned()]), running(domain()));
+    assert_eq!((actions(&alone).len(), alone.warnings.len()), (1, 0), "{:?}", alone.warnings);
+
+    // What must come before it comes before it, and where that waits, so does it.
+    let planned = |safety: &str| {
+        let state = with_safety(&list(&[absent("e1"), manual.to_owned()]), safety);
+        plan_at(&state, &observed(vec![running(domain())]), NOW)
+    };
+    let plan = planned("{chainLimit: 2}");
+    assert_eq!(actions(&plan), [action(Delete, "e1", R::Absent), action(Create, "m", R::Declared)]);
+    assert_eq!(plan.warnings, []);
+    let plan = planned("{chainLimit: 2, windows: [{allow: [delete], cron: '0 22 * * *', duration: 1h}]}");
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(B::ChainLimit, "m")]));
+    let plan = planned("{}");
+    assert_eq!(actions(&plan), [action(Create, "m", R::Declared)], "with room, the deletion comes after it");
 }

@@ -124,6 +124,42 @@ fn what_is_past_its_time_is_not_restored_to_be_deleted_again() {
 }
 
 #[test]
+fn a_definition_brings_no_other_kind_into_a_domain() {
+    let mut external = ours("e1");
+    external.disks = BTreeMap::from([("vda".to_owned(), Storage::External)]).into();
+    let restore = |record: &ObservedSnapshot, more: &str| {
+        let list = format!("{{name: {}, create: never, definition: a.xml}}, {more}", record.name);
+        let mut wanted = desired(vec![set(&snapshots(&list))]);
+        let saved = SavedSnapshot {
+            xml: Definition { path: Arc::from("a.xml"), xml: Arc::from("<domainsnapshot/>") },
+            snapshot: record.clone(),
+            domain: Some(uuid_of("vm")),
+        };
+        wanted.definitions.insert((Arc::from("web.yaml"), "a.xml".to_owned()), saved);
+        wanted
+    };
+    let planned = |wanted: &DesiredState, domain: ObservedDomain| {
+        let plan = plan_at(wanted, &observed(vec![domain]), NOW);
+        (actions(&plan), blocks(&plan))
+    };
+    let tagged = |mut domain: ObservedDomain| {
+        domain.image_snapshots = BTreeMap::from([("vda".to_owned(), vec!["golden".to_owned(), "i1".to_owned()])]);
+        domain
+    };
+    // External into internal, and the other way round.
+    let golden = || tagged(domain_with(vec![ours("golden")], &["golden"]));
+    assert_eq!(planned(&restore(&external, ""), golden()), (vec![], vec![block(B::MixedKinds, "e1")]));
+    let external_tree = tagged(domain_with(vec![external.clone()], &["e1"]));
+    let wanted = restore(&ours("i1"), "");
+    assert_eq!(planned(&wanted, external_tree), (vec![], vec![block(B::MixedKinds, "i1")]));
+    assert_eq!(planned(&wanted, golden()).0, [action(Redefine, "i1", R::Definition)], "of its own kind it comes back");
+    // Beside a capture of the other kind.
+    let capture = "{name: new, capture: {content: disks, location: external}}";
+    let both = ["i1", "new"].map(|name| block(B::MixedKinds, name));
+    assert_eq!(planned(&restore(&ours("i1"), capture), tagged(domain())), (vec![], both.to_vec()));
+}
+
+#[test]
 fn a_lenient_policy_does_not_speak_for_a_set_that_has_none() {
     let list: Vec<_> = (0..11).map(|i| declared(&format!("s{i}"), "deleteAfter: 1m")).collect();
     let lenient: SafetyPolicy = serde_yaml::from_str(

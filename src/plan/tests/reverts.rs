@@ -169,7 +169,9 @@ fn a_revert_waits_for_its_window_and_for_the_end_of_a_suspension() {
         wanted.safety.insert("default/p".parse().expect("valid"), policy(cron));
         run_at(&wanted, state(vec![revertible("clean")]), NOW)
     };
-    assert_eq!(plan_with("0 0 * * *").summary.revert, 1, "it is open");
+    let open = plan_with("0 0 * * *");
+    assert_eq!(open.summary.revert, 1, "it is open");
+    assert_eq!(open.good_until.as_deref(), Some("2026-11-23T01:00:00Z"), "and no longer than that");
     let closed = plan_with("0 22 * * *");
     assert_eq!((closed.summary.revert, due(&closed)), (0, Some("2026-11-23T22:00:00Z")));
     assert!(closed.kept.iter().any(|kept| kept.reason.code == ReasonCode::Window), "{:?}", closed.kept);

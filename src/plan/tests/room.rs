@@ -35,6 +35,28 @@ fn an_internal_capture_waits_for_space_and_nothing_goes_for_its_sake() {
     assert_eq!(plan.good_until, None, "no slot is taken");
 }
 
+/// A parent is metadata, and needs no space.
+#[test]
+fn what_is_there_gets_its_parent_without_space_too() {
+    let placed = |text: &str, parent: &str| declared(text, &format!("parent: {parent}"));
+    let list = [declared("golden", ""), placed("new", "golden"), placed("a", "golden"), placed("b", "new")].join(", ");
+    let present = || domain_with(["a", "b", "golden"].map(ours).into(), &["a", "b", "golden"]);
+    let plan = run(&snapshots(&list), with_free(present(), "/images", 0));
+    assert_eq!(actions(&plan), [action(ActionKind::Redefine, "a", R::ParentDiffers)]);
+    assert_eq!(blocks(&plan), [block(BlockCode::NoSpace, "new")]);
+    let plan = run(&snapshots(&list), present());
+    let redefined: Vec<_> =
+        plan.actions.iter().filter(|a| a.action == ActionKind::Redefine).map(|a| a.address.snapshot.clone()).collect();
+    assert_eq!(redefined, [Some(name("a")), Some(name("b"))], "with space, all");
+
+    // `x` may go below `y` only because `y` leaves it, and that waits.
+    let list = [declared("new", ""), placed("y", "new"), placed("x", "y")].join(", ");
+    let below = ObservedSnapshot { parent: Some(name("x")), ..ours("y") };
+    let present = domain_with(vec![ours("x"), below, ours("top")], &["x", "y"]);
+    let plan = run(&snapshots(&list), with_free(present, "/images", 0));
+    assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![block(BlockCode::NoSpace, "new")]));
+}
+
 #[test]
 fn what_goes_anyhow_goes_without_space_too() {
     let present = with_free(domain_with(vec![member(3), member(2), member(1)], &[]), "/images", 0);

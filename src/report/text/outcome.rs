@@ -68,6 +68,7 @@ fn domain(page: &mut Page, item: &DomainOutcome) {
         DomainResult::Stale => (Role::Blocked, "changed after the plan was made, nothing was done"),
         DomainResult::Locked => (Role::Blocked, "held by another run, nothing was done"),
         DomainResult::Interrupted => (Role::Change, "interrupted"),
+        DomainResult::WindowClosed => (Role::Change, "its window closed, the rest was not begun"),
     };
     let name = page.palette.paint(Role::Heading, &format!("{}/{}", printable(&item.host), printable(&item.domain)));
     let result = page.palette.paint(role, result);

@@ -1,0 +1,196 @@
+//! Single passes on the model of libvirt: what apply does where the guest would be left paused, where time passes, and where
+//! somebody changes a neighbour in the middle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use snapward::apply::{self, Options, Stop, Target};
+use snapward::host::Host;
+use snapward::model::names::DomainUuid;
+use snapward::model::observed::{ObservedDisk, RunState};
+use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
+use snapward::model::plan::{Plan, PlanSource};
+use snapward::observe::{self, Connection};
+use snapward::plan;
+
+use super::cases::load;
+use super::model::{Model, World};
+
+/// 2026-11-23T00:00:00Z.
+const BEGIN: i64 = 1_795_392_000;
+
+/// A host whose libvirt is the model, and the directory of its locks.
+struct Bench {
+    model: Arc<Model>,
+    connection: Connection,
+    locks: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(world: World) -> Self {
+        let model = Arc::new(Model::new(world));
+        let connection = Connection {
+            label: "model".to_owned(),
+            inventory_name: None,
+            labels: BTreeMap::new(),
+            uri: "qemu:///model".to_owned(),
+            host: Arc::clone(&model) as Arc<dyn Host>,
+        };
+        Self { model, connection, locks: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(self.model.world().now).expect("a year of ours")
+    }
+
+    fn plan(&self, manifests: &str) -> Plan {
+        let desired = load(manifests).unwrap_or_else(|| panic!("in error: {manifests}"));
+        let observed = observe::observe(std::slice::from_ref(&self.connection), &desired);
+        plan::plan(&desired, &observed, self.now(), PlanSource::default())
+    }
+
+    /// Applies a plan of one domain.
+    fn apply(&self, plan: &Plan) -> DomainOutcome {
+        let info = observe::identify(&self.connection).expect("the model answers");
+        let target = Target { info, host: Arc::clone(&self.connection.host) };
+        let clock = || self.now();
+        let options =
+            Options { lock_dir: self.locks.path().to_owned(), progress: &(), stop: Stop::new(), clock: &clock };
+        apply::apply(plan, &[target], &options).domains.into_iter().next().expect("one domain")
+    }
+
+    fn run(&self, manifests: &str) -> DomainOutcome {
+        self.apply(&self.plan(manifests))
+    }
+}
+
+/// A set `web` for the domain `vm` with this spec.
+fn set(spec: &str) -> String {
+    format!(
+        "{{apiVersion: snapward/v1, kind: SnapshotSet, metadata: {{name: web}}, spec: {{domains: {{include: [vm]}}, {spec}}}}}\n"
+    )
+}
+
+/// What became of each action.
+fn results(outcome: &DomainOutcome) -> Vec<(String, ActionResult)> {
+    let result = |action: &ActionOutcome| {
+        (action.address.snapshot.as_ref().map(ToString::to_string).unwrap_or_default(), action.result)
+    };
+    outcome.actions.iter().map(result).collect()
+}
+
+fn world_with(domains: &[(&str, &[&str])]) -> World {
+    let mut world = World::new(BEGIN);
+    for (number, (name, targets)) in (1..).zip(domains) {
+        let disks = targets.iter().map(|target| {
+            let path = format!("/images/{name}-{target}.qcow2");
+            world.storage.make(&path, "qcow2", None);
+            disk(target, &path)
+        });
+        let disks = disks.collect();
+        world.define(name, DomainUuid(uuid::Uuid::from_u128(number)), disks);
+    }
+    world
+}
+
+fn disk(target: &str, path: &str) -> ObservedDisk {
+    ObservedDisk {
+        target: target.to_owned(),
+        source_type: "file".to_owned(),
+        source: Some(path.to_owned()),
+        format: "qcow2".to_owned(),
+        device: "disk".to_owned(),
+        readonly: false,
+        snapshot: None,
+        backing: None,
+    }
+}
+
+const MANUAL: &str = "snapshots: [{name: m, capture: {content: disks, location: external, consistency: filesystemIfAgent, \
+                      disks: [{target: vdb, location: manual}]}}]";
+
+/// libvirt leaves it paused for the manual disk, and a paused guest cannot be thawed.
+#[test]
+fn a_guest_that_is_left_paused_is_not_frozen_before() {
+    let mut world = world_with(&[("vm", &["vda", "vdb"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    world.domains.get_mut("vm").expect("defined").agent = true;
+    let bench = Bench::new(world);
+    let outcome = bench.run(&set(MANUAL));
+    assert_eq!(results(&outcome), [("m".to_owned(), ActionResult::Done)], "{outcome:#?}");
+    let text = &outcome.actions[0].text;
+    assert!(text.contains("PAUSED: capture vdb") && text.contains("resume 'vm'"), "{text}");
+    let world = bench.model.world();
+    assert_eq!((world.domains["vm"].state, world.domains["vm"].freezes), (RunState::Paused, 0));
+    drop(world);
+    // Where it is left running, it is frozen.
+    bench.model.world().resume("vm").expect("it was paused");
+    let all = MANUAL.replace("name: m", "name: all").replace("manual", "external");
+    assert_eq!(bench.run(&set(&all)).actions[0].result, ActionResult::Done);
+    assert_eq!(bench.model.world().domains["vm"].freezes, 1);
+}
+
+/// Two external snapshots under another that stays, to be deleted one after the other.
+fn two_to_delete() -> Bench {
+    let mut world = world_with(&[("vm", &["vda"]), ("clone", &["vda"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    let bench = Bench::new(world);
+    let named = |name: &str| format!("{{name: {name}, capture: {{content: disks, location: external}}}}");
+    let three = set(&format!("snapshots: [{}, {}, {}]", named("e1"), named("e2"), named("e3")));
+    assert!(bench.run(&three).actions.iter().all(|action| action.result == ActionResult::Done));
+    bench
+}
+
+const TWO_ABSENT: &str = "snapshots: [{name: e1, state: absent}, {name: e2, state: absent}, {name: e3, create: never}]";
+
+/// A merge takes its time, and meanwhile a disk on an image that goes is attached to a domain that was there all along.
+#[test]
+fn neighbours_are_read_again_before_a_deletion_that_comes_late() {
+    let bench = two_to_delete();
+    let plan = bench.plan(&set(TWO_ABSENT));
+    let order: Vec<_> = plan.actions.iter().filter_map(|action| action.address.snapshot.clone()).collect();
+    let going = plan.actions[1].after.as_ref().and_then(|after| after.merges.clone()).expect("a merge");
+    let meddling = move |world: &mut World| {
+        world.now += 60;
+        let overlay = "/images/clone-vdb.qcow2";
+        world.storage.make(overlay, "qcow2", Some(&going[0].from));
+        world.domains.get_mut("clone").expect("defined").definition.disks.push(disk("vdb", overlay));
+    };
+    bench.model.meddle(0, Box::new(meddling));
+    let outcome = bench.apply(&plan);
+    let wanted = [(order[0].to_string(), ActionResult::Done), (order[1].to_string(), ActionResult::Failed)];
+    assert_eq!(results(&outcome), wanted, "{outcome:#?}");
+    let text = &outcome.actions[1].text;
+    assert!(text.contains("domain clone") && text.contains("nothing was done"), "{text}");
+    assert!(bench.model.world().disks("clone").values().all(Result::is_ok), "its images are there");
+}
+
+/// The window was open when the pass began.
+#[test]
+fn nothing_is_deleted_after_the_window_closed() {
+    let bench = two_to_delete();
+    let policy = "{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {name: night}, spec: {windows: [{allow: [delete], \
+                  cron: '0 0 * * *', duration: 1h}]}}\n";
+    let plan = bench.plan(&format!("{policy}---\n{}", set(&format!("safety: {{policyRef: night}}, {TWO_ABSENT}"))));
+    assert_eq!(plan.summary.delete, 2, "it is open");
+    bench.model.meddle(0, Box::new(|world| world.now += 3600));
+    let outcome = bench.apply(&plan);
+    let went: Vec<_> = outcome.actions.iter().map(|action| action.result).collect();
+    assert_eq!(went, [ActionResult::Done, ActionResult::Skipped], "{outcome:#?}");
+    assert_eq!(outcome.result, DomainResult::WindowClosed);
+    assert!(outcome.text.contains("closed 2026-11-23T01:00:00Z"), "{}", outcome.text);
+    assert_eq!(bench.model.world().domains["vm"].snapshots.len(), 2);
+}
+
+#[test]
+fn a_defect_in_reading_one_domain_costs_no_other() {
+    let names: Vec<String> = (0..9).map(|number| format!("vm{number}")).collect();
+    let domains: Vec<(&str, &[&str])> = names.iter().map(|name| (name.as_str(), &["vda"][..])).collect();
+    let mut world = world_with(&domains);
+    world.domains.get_mut("vm4").expect("defined").defect = true;
+    let capture = "snapshots: [{name: golden, capture: {content: full, location: internal}}]";
+    let plan = Bench::new(world).plan(&set(capture).replace("[vm]", "['vm*']"));
+    assert_eq!((plan.domains.len(), plan.actions.len()), (8, 8), "{:?}", plan.unreadable);
+    let failed: Vec<_> = plan.unreadable.iter().map(|item| (item.domain.as_deref(), item.error.as_str())).collect();
+    assert_eq!(failed, [(Some("vm4"), "reading it ended in a defect of snapward; nothing was changed")]);
+}
