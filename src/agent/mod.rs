@@ -337,6 +337,10 @@ impl Agent {
         if self.turn.is_none() {
             let due = self.due.map(|due| now + until(self.clock.now(), due));
             let read = self.debounce.map_or(self.next_read, |(quiet, latest)| quiet.min(latest));
+            if self.revision.is_none() {
+                // Nothing else is a reason yet, so nothing else may wake it.
+                return wake.min(read);
+            }
             let times =
                 [Some(read), Some(self.next_poll), Some(self.next_sweep), self.next_connect, self.queue.next(), due];
             wake = times.into_iter().flatten().fold(wake, Instant::min);

@@ -35,6 +35,19 @@ async fn a_source_that_fails_is_read_again_after_growing_pauses_up_to_its_interv
 }
 
 #[tokio::test(start_paused = true)]
+async fn before_the_first_good_revision_the_loop_sleeps_from_one_reading_to_the_next() {
+    let beats = Arc::new(Mutex::new(Vec::new()));
+    let lab = Lab::start_under(Box::new(Beats(Arc::clone(&beats))), &["vm1"], &golden(), |_| {});
+    *lab.said.lock().expect("whole") = Err(SourceError { id: None, text: "the root is missing".to_owned() });
+    sleep(Duration::from_secs(36)).await;
+    assert_eq!(pauses(&lab.reads.lock().expect("whole")), [5, 10, 20]);
+    // Four readings that begin and end, and a sign of life every ten seconds.
+    let turns = beats.lock().expect("whole").len();
+    assert!(turns <= 4 * 2 + 4, "{turns}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_cannot_be_reached_is_tried_again_after_growing_pauses() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.settled().await;
