@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
+
 use super::Key;
 use super::hosts::Hosts;
 use crate::apply::{self, Options, Target};
@@ -28,6 +30,18 @@ impl Job {
     /// What it does, to be told from the next job of the domain.
     pub(super) fn deeds(&self) -> Vec<(ActionKind, String)> {
         self.plan.actions.iter().map(|action| (action.action, action.address.to_string())).collect()
+    }
+
+    /// Whether its time is over while it waited: a slot, or a window. What was approved as a whole was begun in time.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        let end = self.plan.good_until.as_ref().and_then(|end| end.parse::<Timestamp>().ok());
+        !self.approved && end.is_some_and(|end| end <= now)
+    }
+
+    /// The same with a newer plan's time.
+    pub(super) fn renewed(mut self, plan: &Plan) -> Self {
+        self.plan.good_until.clone_from(&plan.good_until);
+        self
     }
 
     /// Whether a newer plan has the same for its domain, found as it was.

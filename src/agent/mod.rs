@@ -186,12 +186,11 @@ pub struct Agent {
     queue: Queue<Key>,
     pending: VecDeque<Job>,
     jobs: JoinSet<(Key, DomainOutcome)>,
-    /// Whose each job is: one that ends in a defect cannot say.
-    owners: BTreeMap<tokio::task::Id, Key>,
+    /// Whose each job is, as one that ends in a defect cannot say, and what ends it early.
+    owners: BTreeMap<tokio::task::Id, (Key, Stop)>,
     /// What the last job of a domain did, when it ended well.
     deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
     writers: Arc<Writers>,
-    stop: Stop,
 
     next_read: Instant,
     next_poll: Instant,
@@ -261,7 +260,6 @@ impl Agent {
             jobs: JoinSet::new(),
             owners: BTreeMap::new(),
             deeds: BTreeMap::new(),
-            stop: Stop::new(),
             next_read: now,
             next_poll: now,
             next_sweep: now + settings.sweep,
@@ -313,7 +311,7 @@ impl Agent {
 
     /// Finishes what runs.
     async fn wind_down(&mut self) {
-        self.stop.request();
+        self.interrupt();
         self.pending.clear();
         self.supervisor.stopping();
         tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");

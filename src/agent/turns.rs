@@ -184,7 +184,8 @@ impl Agent {
                     }
                     self.chooser = Interests::new(&revision.desired).chooser();
                     self.revision = Some(Arc::new(revision));
-                    // What waits was planned for another revision, and what failed may work under this one.
+                    // What runs or waits was planned for another revision, and this one may say stop; what failed may work.
+                    self.interrupt();
                     self.pending.clear();
                     self.queue.forgive(now);
                 }

@@ -9,7 +9,7 @@ use super::events::SETTLE;
 use super::jobs::{self, Job};
 use super::round::Round;
 use super::{Agent, JOBS_PER_HOST, Key};
-use crate::apply::Options;
+use crate::apply::{Options, Stop};
 use crate::model::agent::LastPass;
 use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{BlockCode, Plan};
@@ -20,7 +20,7 @@ impl Agent {
     pub(super) fn queue_jobs(&mut self, round: &Round, now: Instant) {
         for job in std::mem::take(&mut self.pending) {
             match job.approved || job.stands(&round.plan) {
-                true => self.pending.push_back(job),
+                true => self.pending.push_back(job.renewed(&round.plan)),
                 false => self.queue.want(job.key, now),
             }
         }
@@ -70,18 +70,22 @@ impl Agent {
         let mut waiting = std::mem::take(&mut self.pending);
         while let Some(job) = waiting.pop_front() {
             let running = self.queue.running().filter(|(host, _)| *host == job.key.0).count();
-            if running >= JOBS_PER_HOST || self.stop.is_requested() {
+            if running >= JOBS_PER_HOST {
                 self.pending.push_back(job);
                 continue;
             }
             if !self.queue.is_free(&job.key, now) {
                 continue;
             }
+            if job.is_over(self.clock.now()) {
+                self.queue.want(job.key, now);
+                continue;
+            }
             self.queue.started(job.key.clone());
             self.deeds.insert(job.key.clone(), job.deeds());
-            let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), self.stop.clone());
+            let (writers, progress, stop) = (Arc::clone(&self.writers), Arc::clone(&self.progress), Stop::new());
             let (lock_dir, clock) = (self.settings.lock_dir.clone(), Arc::clone(&self.clock));
-            let owner = job.key.clone();
+            let owner = (job.key.clone(), stop.clone());
             let started = self.jobs.spawn_blocking(move || {
                 let now = || clock.now();
                 let options = Options { lock_dir, progress: progress.as_ref(), stop, clock: &now };
@@ -93,27 +97,38 @@ impl Agent {
         self.counters.running = self.jobs.len();
     }
 
+    /// Has each job that runs end after the action at hand.
+    pub(super) fn interrupt(&self) {
+        self.owners.values().for_each(|(_, stop)| stop.request());
+    }
+
     pub(super) fn end_job(&mut self, ended: Result<(Id, (Key, DomainOutcome)), JoinError>) {
         let now = Instant::now();
         match ended {
             Ok((id, (key, outcome))) => {
                 self.owners.remove(&id);
                 self.counters.pass(&outcome);
-                let done = outcome.result == DomainResult::Done;
                 let text = told(&outcome);
                 let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };
                 self.board.pass(key.clone(), last);
-                if done {
-                    self.queue.ended(key, now + SETTLE);
-                } else {
-                    tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
-                    self.deeds.remove(&key);
-                    self.queue.failed(key, now);
+                match outcome.result {
+                    DomainResult::Done => self.queue.ended(key, now + SETTLE),
+                    // It was told to: what is left to do is planned anew.
+                    DomainResult::Interrupted => {
+                        tracing::info!(host = outcome.host, domain = outcome.domain, "ended early");
+                        self.deeds.remove(&key);
+                        self.queue.ended(key, now + SETTLE);
+                    }
+                    DomainResult::Failed | DomainResult::Stale | DomainResult::Locked => {
+                        tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
+                        self.deeds.remove(&key);
+                        self.queue.failed(key, now);
+                    }
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "a job ended in a defect of snapward; its domain is read and tried again");
-                if let Some(key) = self.owners.remove(&error.id()) {
+                if let Some((key, _)) = self.owners.remove(&error.id()) {
                     self.deeds.remove(&key);
                     self.queue.failed(key, now);
                 }
