@@ -1,7 +1,7 @@
 //! Jobs: the part of a plan that is one domain's, carried out on a connection for writers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -86,15 +86,22 @@ pub(super) fn part(plan: &Plan, domain: &PlannedDomain) -> Plan {
     }
 }
 
+/// A host's name and the URI of its connection: an Inventory can give a name to another machine.
+type Machine = (String, String);
+
+/// A connection, locked while it is opened: jobs of one host that begin together share what the first one opens.
+type Slot = Arc<Mutex<Option<Arc<dyn Host>>>>;
+
 /// The connections for writers, one for each host: a long capture or merge never stands in the way of reading.
 pub(super) struct Writers {
     hosts: Arc<dyn Hosts>,
-    open: Mutex<BTreeMap<String, Arc<dyn Host>>>,
+    /// Locked for as long as it takes to find a slot, so that a host that hangs holds up nobody but its own jobs.
+    slots: Mutex<BTreeMap<Machine, Slot>>,
 }
 
 impl Writers {
     pub(super) fn new(hosts: Arc<dyn Hosts>) -> Self {
-        Self { hosts, open: Mutex::default() }
+        Self { hosts, slots: Mutex::default() }
     }
 
     /// Carries a job out. Blocks.
@@ -110,26 +117,36 @@ impl Writers {
         let outcome = outcome.unwrap_or_else(|| not_begun(job, "there was nothing to do"));
         if outcome.result == DomainResult::Failed {
             // The connection may be what failed: the next job opens another.
-            self.forget(&job.key.0);
+            lock(&self.slots).remove(&machine(job));
         }
         outcome
     }
 
-    /// Opens another one next time: a host was lost, and the connection to write through with it.
-    pub(super) fn forget(&self, host: &str) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(host);
+    /// Keeps the connections to hosts that are reached under that name at that URI. Of one that was lost, the connection to
+    /// write through was lost too.
+    pub(super) fn retain(&self, is_reached: impl Fn(&str, &str) -> bool) {
+        lock(&self.slots).retain(|(name, uri), _| is_reached(name, uri));
     }
 
-    fn host(&self, job: &Job) -> Result<Arc<dyn Host>, String> {
-        // Held while it connects: jobs of one host that begin together share what the first one opens.
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = open.get(&job.key.0) {
+    pub(super) fn host(&self, job: &Job) -> Result<Arc<dyn Host>, String> {
+        let slot = Arc::clone(lock(&self.slots).entry(machine(job)).or_default());
+        let mut open = lock(&slot);
+        if let Some(host) = &*open {
             return Ok(Arc::clone(host));
         }
         let host = self.hosts.open(&job.endpoint, Access::ReadWrite, None)?.connection.host;
-        open.insert(job.key.0.clone(), Arc::clone(&host));
+        *open = Some(Arc::clone(&host));
         Ok(host)
     }
+}
+
+fn machine(job: &Job) -> Machine {
+    (job.key.0.clone(), job.endpoint.uri.clone())
+}
+
+/// Nothing is left half done where a thread panics with one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_begun(job: &Job, text: &str) -> DomainOutcome {

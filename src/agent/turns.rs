@@ -224,7 +224,7 @@ impl Agent {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
-        round.hosts.iter().filter(|host| !host.connected).for_each(|host| self.writers.forget(&host.name));
+        self.writers.retain(|name, uri| round.infos.get(name).is_some_and(|(_, endpoint)| endpoint.uri == uri));
         let Round { plan, status, domains, hosts, infos, .. } = round;
         if let Some(revision) = &self.revision {
             self.board.round(hosts, status, &domains, &revision.id);

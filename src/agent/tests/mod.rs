@@ -8,6 +8,7 @@ mod model;
 mod pauses;
 mod timing;
 mod work;
+mod writers;
 
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
