@@ -24,6 +24,8 @@ pub(super) struct World {
 /// What came of a round.
 pub(super) struct Round {
     pub(super) plan: Plan,
+    /// When it was planned for: what came due since is still to come for it.
+    pub(super) at: Timestamp,
     pub(super) status: Status,
     /// The domains that were read in this round, or in the one that it follows up.
     pub(super) fresh: BTreeSet<Key>,
@@ -56,6 +58,7 @@ impl World {
         let status = plan::conditions(&observed, &plan);
         self.give_back(observed);
         Round {
+            at: now,
             status,
             fresh: self.fresh(),
             unread,

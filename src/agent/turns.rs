@@ -216,7 +216,7 @@ impl Agent {
         self.planned.clone_from(&self.revision);
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
-        self.due = next_due(&round.plan, self.clock.now());
+        self.due = next_due(&round.plan, round.at);
         // All of it waits for the reading: what is approved as a whole begins as a whole.
         self.follow_up = !round.unread.is_empty();
         round.unread.iter().for_each(|key| self.queue.want(key.clone(), now));
@@ -234,10 +234,11 @@ impl Agent {
     }
 }
 
-/// When the clock next makes something due: a capture, or the end of a slot or window. What has no instant of its own in
-/// the plan, as an age that retention asks for, is found by the poll.
-fn next_due(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+/// When the clock next makes something due after the instant that was planned for: a capture, or the end of a slot or window.
+/// What came due while the round ran is among it, and is planned for next. What has no instant of its own in the plan, as an
+/// age that retention asks for, is found by the poll.
+fn next_due(plan: &Plan, planned_for: Timestamp) -> Option<Timestamp> {
     let captures = plan.domains.iter().filter_map(|domain| domain.next_due.as_ref());
     let times = captures.chain(&plan.good_until).filter_map(|text| text.parse().ok());
-    times.filter(|at| *at > now).min()
+    times.filter(|at| *at > planned_for).min()
 }

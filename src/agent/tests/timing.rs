@@ -27,6 +27,23 @@ async fn slots_are_taken_at_their_instants() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_that_comes_while_a_round_runs_is_taken_when_the_round_has_ended() {
+    let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
+    lab.settled().await;
+    // Half a minute and an hour on, two seconds before the slot.
+    sleep(Duration::from_secs(3600 - 30 - 1 - 2)).await;
+    assert_eq!(lab.now().to_string(), "2026-11-23T04:59:58Z");
+    lab.model.list_slowly(4);
+    lab.model.tell("vm1", crate::host::Happened::Started);
+    sleep(Duration::from_secs(2)).await;
+    assert!(created(&lab)[1..].iter().any(|(_, name)| name.ends_with("20261123T050000Z")), "{:?}", created(&lab));
+    let rounds = lab.handle.view().counters.rounds;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(lab.handle.view().counters.rounds, rounds, "and nothing goes round in a circle");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_leap_forward_the_newest_slot_is_taken_once_within_a_minute() {
     // Not by the poll: the longest sleep finds it.
     let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
