@@ -48,6 +48,34 @@ async fn before_the_first_good_revision_the_loop_sleeps_from_one_reading_to_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_pause_after_a_connection_that_hung_begins_at_its_end() {
+    let (mut agent, lab) = Lab::by_hand(&["vm1"], &golden());
+    lab.model.down.store(true, Ordering::SeqCst);
+    let (release, until) = std::sync::mpsc::channel();
+    lab.model.hang_connecting(until);
+    agent.begin_turn();
+    advance(Duration::from_secs(30)).await;
+    drop(release);
+    work::end_turn(&mut agent).await;
+    assert_eq!(agent.next_connect.map(|at| at - Instant::now()), Some(Duration::from_secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_hosts_of_one_name_the_second_is_refused_unread_after_growing_pauses() {
+    let uris = ["qemu:///model", "qemu+ssh://other/model"];
+    let lab = Lab::assemble(Box::new(()), &uris, &["vm1"], &golden(), |_| {}, |agent| tokio::spawn(agent.run()));
+    sleep(Duration::from_secs(1300)).await;
+    let opened = lab.model.opened();
+    assert_eq!(pauses(&opened[1..]), [5, 10, 20, 40, 80, 160, 320, 600]);
+    // The list, what is there before anything is done, and after it; of the first host alone.
+    assert!(lab.model.calls()["definition"] <= 3, "{:?}", lab.model.calls());
+    let hosts = lab.handle.view().status.hosts.clone();
+    assert!(hosts[0].connected && hosts[0].error.is_none(), "{hosts:?}");
+    assert!(hosts[1].error.as_ref().is_some_and(|error| error.contains("named model too")), "{hosts:?}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_cannot_be_reached_is_tried_again_after_growing_pauses() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.settled().await;
