@@ -12,8 +12,12 @@ use crate::host::Host;
 use crate::libvirt::Access;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
-use crate::model::plan::{ActionKind, Plan, PlannedDomain};
+use crate::model::plan::{Action, ActionKind, Plan, PlannedDomain, View};
 use crate::observe::Endpoint;
+
+/// An action, its address, and the fields that it sets: of two that redefine one snapshot the second can be another. What is
+/// captured, deleted or reverted to is known by its address; the sizes and names of files beside it change by themselves.
+pub(super) type Deed = (ActionKind, String, Option<View>);
 
 /// What is to be done in one domain.
 pub(super) struct Job {
@@ -28,8 +32,12 @@ pub(super) struct Job {
 
 impl Job {
     /// What it does, to be told from the next job of the domain.
-    pub(super) fn deeds(&self) -> Vec<(ActionKind, String)> {
-        self.plan.actions.iter().map(|action| (action.action, action.address.to_string())).collect()
+    pub(super) fn deeds(&self) -> Vec<Deed> {
+        let sets = |action: &Action| matches!(action.action, ActionKind::Redefine | ActionKind::SetCurrent);
+        let deed = |action: &Action| {
+            (action.action, action.address.to_string(), action.after.clone().filter(|_| sets(action)))
+        };
+        self.plan.actions.iter().map(deed).collect()
     }
 
     /// Whether its time is over while it waited: a slot, or a window. What was approved as a whole was begun in time.
@@ -58,7 +66,7 @@ pub(super) fn has_work(plan: &Plan, domain: &PlannedDomain) -> bool {
     domain.ledger.is_some() || plan.actions.iter().any(|action| is_in(action, domain))
 }
 
-fn is_in(action: &crate::model::plan::Action, domain: &PlannedDomain) -> bool {
+fn is_in(action: &Action, domain: &PlannedDomain) -> bool {
     action.address.host == domain.host && action.address.domain == domain.domain
 }
 
@@ -150,7 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn not_begun(job: &Job, text: &str) -> DomainOutcome {
-    let skipped = |action: &crate::model::plan::Action| ActionOutcome {
+    let skipped = |action: &Action| ActionOutcome {
         address: action.address.clone(),
         action: action.action,
         result: ActionResult::Skipped,

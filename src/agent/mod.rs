@@ -22,7 +22,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,11 +42,11 @@ use crate::model::agent::{AgentStatus, Mode};
 use crate::model::names::DomainUuid;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::DomainOutcome;
-use crate::model::plan::{ActionKind, Plan};
+use crate::model::plan::Plan;
 use crate::model::selector::Chooser;
 use crate::model::status::ConditionKind;
 use events::Events;
-use jobs::{Job, Writers};
+use jobs::{Deed, Job, Writers};
 use metrics::Counters;
 use queue::{Backoff, Queue};
 use round::World;
@@ -189,7 +189,9 @@ pub struct Agent {
     /// Whose each job is, as one that ends in a defect cannot say, and what ends it early.
     owners: BTreeMap<tokio::task::Id, (Key, Stop)>,
     /// What the last job of a domain did, when it ended well.
-    deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
+    deeds: BTreeMap<Key, Vec<Deed>>,
+    /// Whose jobs ended since the round that runs began to read: what it read of them can be older than what they did.
+    worked_on: BTreeSet<Key>,
     writers: Arc<Writers>,
 
     next_read: Instant,
@@ -260,6 +262,7 @@ impl Agent {
             jobs: JoinSet::new(),
             owners: BTreeMap::new(),
             deeds: BTreeMap::new(),
+            worked_on: BTreeSet::new(),
             next_read: now,
             next_poll: now,
             next_sweep: now + settings.sweep,

@@ -77,6 +77,10 @@ impl Agent {
             return;
         }
         let Some((mut source, mut world)) = self.idle.take() else { return };
+        if !reasons.follow_up {
+            // What the round before read counts in one that follows it up.
+            self.worked_on.clear();
+        }
         tracing::debug!(?reasons, "round");
         let now = Instant::now();
         if reasons.read {

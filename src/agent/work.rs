@@ -26,6 +26,10 @@ impl Agent {
         }
         for domain in &round.plan.domains {
             let key = (domain.host.clone(), domain.uuid);
+            if self.worked_on.contains(&key) {
+                // It is looked at again once the events of its job have settled.
+                continue;
+            }
             if !jobs::has_work(&round.plan, domain) {
                 if round.fresh.contains(&key) && !self.queue.is_running(&key) {
                     self.queue.settled(&key);
@@ -107,6 +111,7 @@ impl Agent {
         match ended {
             Ok((id, (key, outcome))) => {
                 self.owners.remove(&id);
+                self.worked_on.insert(key.clone());
                 self.counters.pass(&outcome);
                 let text = told(&outcome);
                 let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };

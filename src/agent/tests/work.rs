@@ -87,3 +87,24 @@ async fn a_job_whose_slot_went_by_while_it_waited_is_not_begun() {
     assert_eq!(lab.writes().len(), 4);
     assert!(agent.queue.is_wanted(&waits), "it is looked at again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_did_while_a_round_ran_is_not_taken_for_undone() {
+    let (mut agent, lab) = Lab::by_hand(&FIVE, &golden());
+    lab.model.hold(Some("vm"));
+    turn(&mut agent).await;
+    held(&lab, 4).await;
+    let waits = agent.pending.front().expect("one waits").key.clone();
+    // A round that reads it while its job still waits, and has not ended when the job has.
+    agent.queue.want(waits.clone(), tokio::time::Instant::now());
+    agent.begin_turn();
+    let round = ended(&mut agent.turn).await.expect("one runs");
+    lab.model.hold(None);
+    for _ in 0..5 {
+        end_job(&mut agent).await;
+    }
+    agent.end_turn(round);
+    assert!(agent.jobs.is_empty() && agent.pending.is_empty());
+    assert_eq!(agent.queue.backoff(&waits).failures(), 0);
+    assert_eq!(lab.writes().len(), 5);
+}
