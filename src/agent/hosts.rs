@@ -51,7 +51,7 @@ pub(super) struct Ask<'a> {
     pub(super) dirty: &'a BTreeSet<Key>,
     /// Domains that are being worked on: they change under the reading.
     pub(super) busy: &'a BTreeSet<Key>,
-    /// Domains whose jobs wait for a worker.
+    /// Domains whose jobs wait for a worker, or for the end of a pause after a failure.
     pub(super) waiting: &'a BTreeSet<Key>,
     /// What was read in the round before counts as read in this one.
     pub(super) follow_up: bool,

@@ -115,7 +115,7 @@ impl World {
     }
 
     /// The domains in which something would be done and that were not read just now. One whose job waits or runs is read by
-    /// that.
+    /// that, and one in a pause at its end.
     fn to_read(&self, plan: &Plan, ask: &Ask<'_>) -> BTreeSet<Key> {
         let fresh = self.fresh();
         let acts = plan.domains.iter().filter(|domain| super::jobs::has_work(plan, domain));

@@ -95,9 +95,8 @@ impl Agent {
         }
         let (last, planned) = (self.revision.clone(), self.planned.clone());
         let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
-        // Of another revision they wait no more.
-        let waiting = self.pending.iter().filter(|_| !reasons.read);
-        let waiting: BTreeSet<Key> = waiting.map(|job| job.key.clone()).collect();
+        let paused = self.queue.paused(now).cloned();
+        let mut waiting: BTreeSet<Key> = self.pending.iter().map(|job| job.key.clone()).chain(paused).collect();
         let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
         self.turn = Some(tokio::task::spawn_blocking(move || {
@@ -106,6 +105,10 @@ impl Agent {
                 Some(Ok(revision)) if last.as_ref().is_none_or(|last| last.id != revision.id) => Some(revision),
                 _ => None,
             };
+            if new.is_some() {
+                // Of another revision they wait no more.
+                waiting.clear();
+            }
             let current = new.or(last.as_deref());
             let round = current.filter(|_| new.is_some() || reasons.looks()).map(|revision| {
                 let ask = Ask {
@@ -221,10 +224,11 @@ impl Agent {
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
         self.due = next_due(&round.plan, round.at);
-        // All of it waits for the reading: what is approved as a whole begins as a whole.
         self.follow_up = !round.unread.is_empty();
         round.unread.iter().for_each(|key| self.queue.want(key.clone(), now));
-        if !self.settings.observe && !self.follow_up {
+        // What is approved as a whole begins as a whole, once all of it was read.
+        let waits = self.follow_up && self.approves(&round.plan);
+        if !self.settings.observe && !waits {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }

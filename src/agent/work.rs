@@ -63,7 +63,7 @@ impl Agent {
     }
 
     /// Whether the manifests approve this plan as a whole.
-    fn approves(&self, plan: &Plan) -> bool {
+    pub(super) fn approves(&self, plan: &Plan) -> bool {
         let policies = self.revision.iter().flat_map(|revision| revision.desired.safety.values());
         policies.into_iter().any(|policy| policy.value.spec.approve.as_ref() == Some(&plan.plan_id))
             && plan.blocked.iter().all(|item| item.code != BlockCode::TooManyDeletes)

@@ -123,6 +123,21 @@ async fn what_others_undo_again_and_again_is_done_again_and_a_loop_of_writes_slo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_domain_in_a_pause_after_failures_is_not_read_again_by_each_poll() {
+    let mut lab = Lab::start(&["vm1", "vm2"], &golden());
+    lab.model.fail("vm1", true);
+    // Into the first pause of ten minutes.
+    sleep(Duration::from_secs(640)).await;
+    let (before, rounds) = (lab.model.calls(), lab.handle.view().counters.rounds);
+    sleep(Duration::from_secs(500)).await;
+    assert!(lab.handle.view().counters.rounds - rounds <= 9, "one poll a minute");
+    assert_eq!(lab.model.calls()["definition"], before["definition"], "names and pointers tell that nothing changed");
+    lab.model.fail("vm1", false);
+    lab.ready().await;
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_revision_is_tried_at_once_whatever_failed_before() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.model.fail("vm1", true);

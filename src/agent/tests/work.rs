@@ -108,3 +108,24 @@ async fn what_a_job_did_while_a_round_ran_is_not_taken_for_undone() {
     assert_eq!(agent.queue.backoff(&waits).failures(), 0);
     assert_eq!(lab.writes().len(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_that_is_still_to_be_read_holds_up_none_that_was() {
+    let (mut agent, lab) = Lab::by_hand(&["vm1", "vm2"], &golden());
+    lab.model.fail("vm1", true);
+    turn(&mut agent).await;
+    for _ in 0..2 {
+        end_job(&mut agent).await;
+    }
+    lab.model.fail("vm1", false);
+    // The pause of vm1 is over, and only vm2, from which somebody took a snapshot, is looked at.
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let (failed, undone) = (key(&agent, "vm1"), key(&agent, "vm2"));
+    agent.queue.take_due(tokio::time::Instant::now());
+    lab.say(revision("second", &golden().replace("name: golden,", "name: golden, recreate: true,")));
+    lab.model.remove("vm2", "golden");
+    agent.queue.want(undone.clone(), tokio::time::Instant::now());
+    turn(&mut agent).await;
+    assert!(agent.queue.is_running(&undone), "it was read just now");
+    assert!(!agent.queue.is_running(&failed) && agent.follow_up, "it is read before anything is done in it");
+}
