@@ -10,6 +10,7 @@ use super::hosts::Hosts;
 use crate::apply::{self, Options, Target};
 use crate::host::Host;
 use crate::libvirt::Access;
+use crate::model::ledger::Ledger;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
 use crate::model::plan::{Action, ActionKind, Plan, PlannedDomain, View};
@@ -17,7 +18,10 @@ use crate::observe::Endpoint;
 
 /// An action, its address, and the fields that it sets: of two that redefine one snapshot the second can be another. What is
 /// captured, deleted or reverted to is known by its address; the sizes and names of files beside it change by themselves.
-pub(super) type Deed = (ActionKind, String, Option<View>);
+type Deed = (ActionKind, String, Option<View>);
+
+/// What a job does: the ledger that it writes before anything else, and its actions.
+pub(super) type Deeds = (Option<Ledger>, Vec<Deed>);
 
 /// What is to be done in one domain.
 pub(super) struct Job {
@@ -32,12 +36,13 @@ pub(super) struct Job {
 
 impl Job {
     /// What it does, to be told from the next job of the domain.
-    pub(super) fn deeds(&self) -> Vec<Deed> {
+    pub(super) fn deeds(&self) -> Deeds {
         let sets = |action: &Action| matches!(action.action, ActionKind::Redefine | ActionKind::SetCurrent);
         let deed = |action: &Action| {
             (action.action, action.address.to_string(), action.after.clone().filter(|_| sets(action)))
         };
-        self.plan.actions.iter().map(deed).collect()
+        let ledger = self.plan.domains.first().and_then(|domain| domain.ledger.clone());
+        (ledger, self.plan.actions.iter().map(deed).collect())
     }
 
     /// Whether its time is over while it waited: a slot, or a window. What was approved as a whole was begun in time.

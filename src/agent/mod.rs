@@ -46,7 +46,7 @@ use crate::model::plan::Plan;
 use crate::model::selector::Chooser;
 use crate::model::status::ConditionKind;
 use events::Events;
-use jobs::{Deed, Job, Writers};
+use jobs::{Deeds, Job, Writers};
 use metrics::Counters;
 use queue::{Backoff, Queue};
 use round::World;
@@ -189,7 +189,7 @@ pub struct Agent {
     /// Whose each job is, as one that ends in a defect cannot say, and what ends it early.
     owners: BTreeMap<tokio::task::Id, (Key, Stop)>,
     /// What the last job of a domain did, when it ended well.
-    deeds: BTreeMap<Key, Vec<Deed>>,
+    deeds: BTreeMap<Key, Deeds>,
     /// Whose jobs ended since the round that runs began to read: what it read of them can be older than what they did.
     worked_on: BTreeSet<Key>,
     writers: Arc<Writers>,

@@ -52,7 +52,7 @@ impl Agent {
                 approved: self.approves(&round.plan),
                 key,
             };
-            if !job.plan.actions.is_empty() && self.deeds.get(&job.key) == Some(&job.deeds()) {
+            if self.deeds.get(&job.key) == Some(&job.deeds()) {
                 tracing::error!(domain = domain.domain, "what was just done is to be done again; it waits");
                 self.deeds.remove(&job.key);
                 self.queue.failed(job.key, now);

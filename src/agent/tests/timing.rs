@@ -123,6 +123,20 @@ async fn what_others_undo_again_and_again_is_done_again_and_a_loop_of_writes_slo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ledger_that_others_take_away_again_and_again_is_written_more_and_more_slowly() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let before = lab.model.ledgers().len();
+    lab.model.forget_ledgers("vm1");
+    lab.model.tell("vm1", crate::host::Happened::Ledger);
+    sleep(Duration::from_secs(600)).await;
+    let tries = &lab.model.ledgers()[before..];
+    let pauses: Vec<i64> = tries.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160], "as after failures");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_domain_in_a_pause_after_failures_is_not_read_again_by_each_poll() {
     let mut lab = Lab::start(&["vm1", "vm2"], &golden());
     lab.model.fail("vm1", true);
