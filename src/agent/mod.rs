@@ -316,6 +316,13 @@ impl Agent {
     async fn wind_down(&mut self) {
         self.interrupt();
         self.pending.clear();
+        // Nobody listens from here on: who asked, or asks now, is told so at once, and what hosts tell does not pile up.
+        self.commands.close();
+        self.told.close();
+        while self.commands.try_recv().is_ok() {}
+        while self.told.try_recv().is_ok() {}
+        self.reloads.clear();
+        self.answering.clear();
         self.supervisor.stopping();
         tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");
         // Its last sign of life may be almost as old as it may be.

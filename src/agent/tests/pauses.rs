@@ -172,6 +172,26 @@ async fn a_loop_that_is_silent_for_long_is_not_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_asks_an_agent_that_ends_is_answered_at_once() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.model.hold(Some("vm1"));
+    lab.until("running", |view| view.counters.running == 1).await;
+    lab.handle.stop();
+    // One asks before it has begun to end, and one after.
+    for _ in 0..2 {
+        let handle = lab.handle.clone();
+        let asked = tokio::spawn(async move { handle.reload().await });
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(asked.is_finished(), "while an action is finished");
+        assert_eq!(asked.await.expect("no panic"), Err("the agent is ending".to_owned()));
+    }
+    lab.model.hold(None);
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_says_nothing_is_hung_up_on_after_ten_seconds() {
     let lab = Lab::start(&["vm1"], &golden());
     let (mut client, served) = duplex(1024);
