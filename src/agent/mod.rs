@@ -121,7 +121,15 @@ enum Command {
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     view: watch::Receiver<View>,
-    alive: watch::Receiver<Instant>,
+    pulse: watch::Receiver<Pulse>,
+}
+
+/// A sign of life of the loop.
+#[derive(Debug, Clone, Copy)]
+struct Pulse {
+    at: Instant,
+    /// When the round that runs began.
+    round: Option<Instant>,
 }
 
 impl Handle {
@@ -152,7 +160,12 @@ impl Handle {
 
     /// How long ago the loop last came round.
     pub fn silent(&self) -> Duration {
-        self.alive.borrow().elapsed()
+        self.pulse.borrow().at.elapsed()
+    }
+
+    /// How long the round that runs has been running.
+    pub fn round(&self) -> Option<Duration> {
+        self.pulse.borrow().round.map(|began| began.elapsed())
     }
 }
 
@@ -169,11 +182,12 @@ pub struct Agent {
     events: Events,
     told: mpsc::UnboundedReceiver<(String, Event)>,
     view: watch::Sender<View>,
-    alive: watch::Sender<Instant>,
+    pulse: watch::Sender<Pulse>,
 
     /// The blocking half's, while it does not run.
     idle: Option<(Box<dyn Source>, World)>,
     turn: Option<JoinHandle<Turn>>,
+    turn_began: Option<Instant>,
     interval: Duration,
     paths: Vec<String>,
     revision: Option<Arc<Revision>>,
@@ -234,9 +248,9 @@ impl Agent {
         let mut board = Board::new(parts.clock.now(), mode, paths.clone());
         let status = Arc::new(board.status(|_| Work::default(), true, parts.clock.now()));
         let (view, seen) = watch::channel(View { status, plan: None, counters: Counters::default() });
-        let (alive, beats) = watch::channel(now);
+        let (pulse, beats) = watch::channel(Pulse { at: now, round: None });
         let (events, told) = Events::new();
-        let handle = Handle { commands: sender, view: seen, alive: beats };
+        let handle = Handle { commands: sender, view: seen, pulse: beats };
         let agent = Self {
             writers: Arc::new(Writers::new(Arc::clone(&parts.hosts))),
             hosts: parts.hosts,
@@ -248,10 +262,11 @@ impl Agent {
             events,
             told,
             view,
-            alive,
+            pulse,
             interval: parts.source.interval(),
             idle: Some((parts.source, World::default())),
             turn: None,
+            turn_began: None,
             paths,
             revision: None,
             planned: None,
@@ -290,8 +305,8 @@ impl Agent {
     /// When a defect of snapward ended it: it must be started anew.
     pub async fn run(mut self) -> Result<(), Defect> {
         loop {
-            self.alive.send_replace(Instant::now());
             self.begin_turn();
+            self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
             let wake = self.wake();
             // Each arm is cancel-safe: tokio documents so of `Notify::notified`, `recv`, `join_next`, `sleep_until` and of
             // a `JoinHandle` by reference.
@@ -333,7 +348,7 @@ impl Agent {
                 Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(beat) => {}
             }
-            self.alive.send_replace(Instant::now());
+            self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
             self.supervisor.alive();
         }
     }

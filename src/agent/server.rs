@@ -20,6 +20,10 @@ use crate::report::json;
 /// A loop that is silent for longer hangs: it comes round at least every minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
+/// A round that runs for longer hangs, as in files on a server that is gone, and no schedule is kept meanwhile. A call to a host
+/// is given up after less than a minute, and the largest hosts that were measured are read within seconds.
+const LONGEST_ROUND: Duration = Duration::from_secs(15 * 60);
+
 /// How long a client may take to send its request.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
@@ -132,11 +136,14 @@ fn read(path: &str, agent: &Handle) -> Answer {
             answer.headers_mut().insert(CONTENT_TYPE, kind);
             answer
         }
-        "/healthz" => match agent.silent() {
-            silent if silent < SILENCE => plain(StatusCode::OK, "ok\n".to_owned()),
-            silent => {
+        "/healthz" => match (agent.silent(), agent.round()) {
+            (silent, _) if silent >= SILENCE => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, format!("the loop is silent for {} s\n", silent.as_secs()))
             }
+            (_, Some(round)) if round >= LONGEST_ROUND => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, format!("a round has run for {} s\n", round.as_secs()))
+            }
+            _ => plain(StatusCode::OK, "ok\n".to_owned()),
         },
         // It serves once it knows what is declared and how a host stands; that a domain needs a person is no matter of
         // whether the agent works.

@@ -99,6 +99,7 @@ impl Agent {
         let mut waiting: BTreeSet<Key> = self.pending.iter().map(|job| job.key.clone()).chain(paused).collect();
         let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
+        self.turn_began = Some(now);
         self.turn = Some(tokio::task::spawn_blocking(move || {
             let read = reasons.read.then(|| source.read());
             let new = match &read {
@@ -131,7 +132,7 @@ impl Agent {
     }
 
     pub(super) fn end_turn(&mut self, turn: Result<Turn, JoinError>) {
-        self.turn = None;
+        (self.turn, self.turn_began) = (None, None);
         let turn = match turn {
             Ok(turn) => turn,
             Err(error) => {

@@ -172,6 +172,37 @@ async fn a_loop_that_is_silent_for_long_is_not_healthy() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_round_that_does_not_end_is_not_healthy_though_the_loop_is_alive() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let (release, until) = std::sync::mpsc::channel();
+    *lab.hang.lock().expect("whole") = Some(until);
+    lab.changed.notify_one();
+    let reads = lab.reads.lock().expect("whole").len();
+    while lab.reads.lock().expect("whole").len() == reads {
+        advance(Duration::from_millis(100)).await;
+    }
+    // A blocked thread keeps tokio from advancing its clock by itself.
+    let minutes = |n| async move {
+        for _ in 0..n {
+            advance(Duration::from_secs(60)).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    minutes(14).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"), "it may take its time");
+    minutes(2).await;
+    let text = asked(&lab.handle, "/healthz").await;
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("a round has run for 9"), "{text}");
+    drop(release);
+    sleep(Duration::from_secs(1)).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"));
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_asks_an_agent_that_ends_is_answered_at_once() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.model.hold(Some("vm1"));

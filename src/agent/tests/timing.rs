@@ -30,9 +30,8 @@ async fn slots_are_taken_at_their_instants() {
 async fn a_slot_that_comes_while_a_round_runs_is_taken_when_the_round_has_ended() {
     let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
     lab.settled().await;
-    // Half a minute and an hour on, two seconds before the slot.
-    sleep(Duration::from_secs(3600 - 30 - 1 - 2)).await;
-    assert_eq!(lab.now().to_string(), "2026-11-23T04:59:58Z");
+    let slot: Timestamp = "2026-11-23T05:00:00Z".parse().expect("an instant");
+    sleep(Duration::try_from(slot.duration_since(lab.now())).expect("ahead") - Duration::from_secs(2)).await;
     lab.model.list_slowly(4);
     lab.model.tell("vm1", crate::host::Happened::Started);
     sleep(Duration::from_secs(2)).await;

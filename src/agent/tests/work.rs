@@ -111,7 +111,8 @@ async fn what_a_job_did_while_a_round_ran_is_not_taken_for_undone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_domain_that_is_still_to_be_read_holds_up_none_that_was() {
-    let (mut agent, lab) = Lab::by_hand(&["vm1", "vm2"], &golden());
+    let declared = golden().replace("name: golden,", "name: golden, recreate: true,");
+    let (mut agent, lab) = Lab::by_hand(&["vm1", "vm2"], &declared);
     lab.model.fail("vm1", true);
     turn(&mut agent).await;
     for _ in 0..2 {
@@ -122,7 +123,6 @@ async fn a_domain_that_is_still_to_be_read_holds_up_none_that_was() {
     tokio::time::advance(Duration::from_secs(30)).await;
     let (failed, undone) = (key(&agent, "vm1"), key(&agent, "vm2"));
     agent.queue.take_due(tokio::time::Instant::now());
-    lab.say(revision("second", &golden().replace("name: golden,", "name: golden, recreate: true,")));
     lab.model.remove("vm2", "golden");
     agent.queue.want(undone.clone(), tokio::time::Instant::now());
     turn(&mut agent).await;
