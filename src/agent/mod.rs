@@ -393,14 +393,11 @@ impl Agent {
         }
         let (instant, now) = (Instant::now(), self.clock.now());
         let (queue, pending) = (&self.queue, &self.pending);
-        let work = |key: &Key| {
-            let backoff = queue.backoff(key);
-            Work {
-                running: queue.is_running(key),
-                pending: pending.iter().any(|job| job.key == *key),
-                failures: backoff.failures(),
-                retry_at: backoff.until(instant).and_then(|until| whole(now.checked_add(until - instant).ok()?)),
-            }
+        let work = |key: &Key| Work {
+            running: queue.is_running(key),
+            pending: pending.iter().any(|job| job.key == *key),
+            failures: queue.backoff(key).failures(),
+            retry_at: retry_at(queue.backoff(key), instant, now),
         };
         let status = Arc::new(self.board.status(work, !self.jobs.is_empty(), now));
         self.view.send_replace(View { status, plan: self.plan.clone(), counters: self.counters.clone() });
@@ -422,9 +419,10 @@ async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio
     }
 }
 
-/// In whole seconds, as people read it.
-fn whole(at: Timestamp) -> Option<Timestamp> {
-    at.round(jiff::Unit::Second).ok()
+/// The end of a pause as the time of day, in whole seconds, as people read it.
+fn retry_at(backoff: Backoff, instant: Instant, now: Timestamp) -> Option<Timestamp> {
+    let pause = backoff.until(instant)? - instant;
+    now.checked_add(pause).ok()?.round(jiff::Unit::Second).ok()
 }
 
 /// How long until an instant; nothing where it is over.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::events::SETTLE;
 use super::jobs::{self, Job};
 use super::round::Round;
-use super::{Agent, JOBS_PER_HOST, Key};
+use super::{Agent, JOBS_PER_HOST, Key, retry_at};
 use crate::apply::{Options, Stop};
 use crate::model::agent::LastPass;
 use crate::model::outcome::{ActionResult, DomainOutcome, DomainResult};
@@ -113,23 +113,25 @@ impl Agent {
                 self.owners.remove(&id);
                 self.worked_on.insert(key.clone());
                 self.counters.pass(&outcome);
-                let text = told(&outcome);
-                let last = LastPass { at: self.clock.now().to_string(), result: outcome.result, text: text.clone() };
-                self.board.pass(key.clone(), last);
+                let mut text = told(&outcome);
                 match outcome.result {
-                    DomainResult::Done => self.queue.ended(key, now + SETTLE),
+                    DomainResult::Done => self.queue.ended(key.clone(), now + SETTLE),
                     // It was told to: what is left to do is planned anew.
                     DomainResult::Interrupted => {
                         tracing::info!(host = outcome.host, domain = outcome.domain, "ended early");
                         self.deeds.remove(&key);
-                        self.queue.ended(key, now + SETTLE);
+                        self.queue.ended(key.clone(), now + SETTLE);
                     }
                     DomainResult::Failed | DomainResult::Stale | DomainResult::Locked => {
-                        tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
                         self.deeds.remove(&key);
-                        self.queue.failed(key, now);
+                        self.queue.failed(key.clone(), now);
+                        if let Some(at) = retry_at(self.queue.backoff(&key), now, self.clock.now()) {
+                            text = format!("{text}; the agent plans it again at {at}");
+                        }
+                        tracing::warn!(host = outcome.host, domain = outcome.domain, result = ?outcome.result, text, "not done");
                     }
                 }
+                self.board.pass(key, LastPass { at: self.clock.now().to_string(), result: outcome.result, text });
             }
             Err(error) => {
                 tracing::error!(%error, "a job ended in a defect of snapward; its domain is read and tried again");

@@ -87,7 +87,9 @@ async fn failures_are_tried_again_after_growing_pauses() {
     let vm1 = &view.status.domains[0];
     assert_eq!(condition(&vm1.conditions, ConditionKind::Stalled).reason, "Failing");
     assert_eq!(condition(&vm1.conditions, ConditionKind::Reconciling).reason, "Retrying");
-    assert!(vm1.retry_at.is_some() && vm1.failures == 11 && vm1.last.is_some(), "{vm1:?}");
+    let (retry, last) = (vm1.retry_at.as_ref().expect("a time"), vm1.last.as_ref().expect("a pass"));
+    assert_eq!(vm1.failures, 11, "{vm1:?}");
+    assert!(last.text.ends_with(&format!("; the agent plans it again at {retry}")), "{last:?}");
     assert_eq!(lab.model.snapshots("vm2"), ["golden"], "the other domain is not held up");
 
     lab.model.fail("vm1", false);
