@@ -1,6 +1,10 @@
 //! The agent's HTTP interface, on a unix socket and, when asked, on loopback.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -40,32 +44,27 @@ pub(super) enum Way {
 
 /// Serves on a unix socket until the task is dropped.
 pub async fn serve_unix(listener: UnixListener, agent: Handle) {
-    let room = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = std::sync::Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let agent = agent.clone();
-                tokio::spawn(async move {
-                    serve(stream, agent, Way::Socket).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => refused(&error).await,
-        }
-    }
+    listen(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), agent, Way::Socket).await;
 }
 
 /// Serves on loopback, what only reads, until the task is dropped.
 pub async fn serve_tcp(listener: TcpListener, agent: Handle) {
-    let room = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+    listen(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), agent, Way::Loopback).await;
+}
+
+async fn listen<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
+    agent: Handle,
+    way: Way,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = std::sync::Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match poll_fn(&mut accept).await {
+            Ok(stream) => {
                 let agent = agent.clone();
                 tokio::spawn(async move {
-                    serve(stream, agent, Way::Loopback).await;
+                    serve(stream, agent, way).await;
                     drop(permit);
                 });
             }
@@ -75,7 +74,7 @@ pub async fn serve_tcp(listener: TcpListener, agent: Handle) {
 }
 
 /// As where file descriptors are used up. Not at full speed until that is over.
-async fn refused(error: &std::io::Error) {
+async fn refused(error: &io::Error) {
     tracing::warn!(%error, "a connection to the agent could not be taken");
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
