@@ -177,10 +177,13 @@ async fn a_round_that_does_not_end_is_not_healthy_though_the_loop_is_alive() {
     lab.settled().await;
     let (release, until) = std::sync::mpsc::channel();
     *lab.hang.lock().expect("whole") = Some(until);
-    lab.changed.notify_one();
     let reads = lab.reads.lock().expect("whole").len();
+    lab.changed.notify_one();
+    // Short of the debounce, and past it.
+    sleep(Duration::from_millis(150)).await;
+    advance(Duration::from_millis(100)).await;
     while lab.reads.lock().expect("whole").len() == reads {
-        advance(Duration::from_millis(100)).await;
+        tokio::task::yield_now().await;
     }
     // A blocked thread keeps tokio from advancing its clock by itself.
     let minutes = |n| async move {

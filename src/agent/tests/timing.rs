@@ -28,7 +28,8 @@ async fn slots_are_taken_at_their_instants() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_comes_while_a_round_runs_is_taken_when_the_round_has_ended() {
-    let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
+    let day = Duration::from_secs(86_400);
+    let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| (settings.poll, settings.sweep) = (day, day));
     lab.settled().await;
     let slot: Timestamp = "2026-11-23T05:00:00Z".parse().expect("an instant");
     sleep(Duration::try_from(slot.duration_since(lab.now())).expect("ahead") - Duration::from_secs(2)).await;
