@@ -247,7 +247,7 @@ impl Agent {
 /// What came due while the round ran is among it, and is planned for next. What has no instant of its own in the plan, as an
 /// age that retention asks for, is found by the poll.
 fn next_due(plan: &Plan, planned_for: Timestamp) -> Option<Timestamp> {
-    let captures = plan.domains.iter().filter_map(|domain| domain.next_due.as_ref());
-    let times = captures.chain(&plan.good_until).filter_map(|text| text.parse().ok());
-    times.filter(|at| *at > planned_for).min()
+    let wakes = plan.domains.iter().filter_map(|domain| domain.wake);
+    let end = plan.good_until.as_ref().and_then(|end| end.parse().ok());
+    wakes.chain(end).filter(|at| *at > planned_for).min()
 }
