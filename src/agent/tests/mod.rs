@@ -131,10 +131,17 @@ impl Lab {
     /// An agent that the test drives by itself, step by step.
     fn by_hand(domains: &[&str], yaml: &str) -> (Agent, Self) {
         let mut kept = None;
-        let lab = Self::assemble(Box::new(()), &["qemu:///model"], domains, yaml, |_| {}, |agent| {
-            kept = Some(agent);
-            tokio::spawn(async { Ok(()) })
-        });
+        let lab = Self::assemble(
+            Box::new(()),
+            &["qemu:///model"],
+            domains,
+            yaml,
+            |_| {},
+            |agent| {
+                kept = Some(agent);
+                tokio::spawn(async { Ok(()) })
+            },
+        );
         (kept.expect("assembled"), lab)
     }
 

@@ -35,7 +35,8 @@ fn key(agent: &Agent, domain: &str) -> Key {
 }
 
 fn several() -> String {
-    let captures = ["a", "b", "c"].map(|name| format!("\n    - {{name: {name}, capture: {{content: full, location: internal}}}}"));
+    let captures =
+        ["a", "b", "c"].map(|name| format!("\n    - {{name: {name}, capture: {{content: full, location: internal}}}}"));
     set(&format!("  snapshots:{}", captures.concat()))
 }
 

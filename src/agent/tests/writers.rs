@@ -4,9 +4,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use super::*;
+use crate::agent::Hosts;
 use crate::agent::hosts::Opened;
 use crate::agent::jobs::{Job, Writers};
-use crate::agent::Hosts;
 use crate::host::Listener;
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
