@@ -187,6 +187,7 @@ pub struct Agent {
     /// The blocking half's, while it does not run.
     idle: Option<(Box<dyn Source>, World)>,
     turn: Option<JoinHandle<Turn>>,
+    /// When the turn that runs began.
     turn_began: Option<Instant>,
     interval: Duration,
     paths: Vec<String>,
@@ -306,7 +307,7 @@ impl Agent {
     pub async fn run(mut self) -> Result<(), Defect> {
         loop {
             self.begin_turn();
-            self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
+            self.beat();
             let wake = self.wake();
             // Each arm is cancel-safe: tokio documents so of `Notify::notified`, `recv`, `join_next`, `sleep_until` and of
             // a `JoinHandle` by reference.
@@ -338,6 +339,8 @@ impl Agent {
         while self.told.try_recv().is_ok() {}
         self.reloads.clear();
         self.answering.clear();
+        // Nor does anybody wait for the round that may run.
+        self.turn_began = None;
         self.supervisor.stopping();
         tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");
         // Its last sign of life may be almost as old as it may be.
@@ -348,9 +351,13 @@ impl Agent {
                 Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(beat) => {}
             }
-            self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
+            self.beat();
             self.supervisor.alive();
         }
+    }
+
+    fn beat(&self) {
+        self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
     }
 
     /// When there is something to do at the latest.

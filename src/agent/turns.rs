@@ -77,10 +77,8 @@ impl Agent {
             return;
         }
         let Some((mut source, mut world)) = self.idle.take() else { return };
-        if !reasons.follow_up {
-            // What the round before read counts in one that follows it up.
-            self.worked_on.clear();
-        }
+        // What the round before read counts in one that follows it up, unless it is read again.
+        self.worked_on.retain(|key| reasons.follow_up && !reasons.dirty.contains(key));
         tracing::debug!(?reasons, "round");
         let now = Instant::now();
         if reasons.read {

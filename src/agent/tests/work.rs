@@ -1,6 +1,7 @@
 //! Jobs beside rounds, step by step: what ends a job early, and what one that ended meanwhile makes of a round's plan.
 
 use super::*;
+use crate::agent::events::SETTLE;
 use crate::agent::{Key, ended};
 
 /// Waits for the round that runs, and takes its result over.
@@ -108,6 +109,11 @@ async fn what_a_job_did_while_a_round_ran_is_not_taken_for_undone() {
     assert!(agent.jobs.is_empty() && agent.pending.is_empty());
     assert_eq!(agent.queue.backoff(&waits).failures(), 0);
     assert_eq!(lab.writes().len(), 5);
+    // The look after the job is one, also where it falls together with a round that follows up.
+    tokio::time::advance(SETTLE).await;
+    agent.follow_up = true;
+    turn(&mut agent).await;
+    assert!(!agent.deeds.contains_key(&waits), "nothing was left to do");
 }
 
 #[tokio::test(start_paused = true)]
