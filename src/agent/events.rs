@@ -59,8 +59,11 @@ impl Agent {
         // Of one revert several are told, and of our own the last when the job has ended: a look is to come then.
         let ours_or_known = self.queue.is_running(&key) || self.queue.is_wanted(&key);
         if what == Happened::FromSnapshot && !ours_or_known {
-            let text = "reverted to a snapshot, or stopped by a capture, by another client";
-            tracing::info!(host = key.0, domain = name, "{text}");
+            tracing::info!(
+                host = key.0,
+                domain = name,
+                "reverted, or stopped by a capture; not by a pass that runs now"
+            );
         } else {
             tracing::debug!(host = key.0, domain = name, ?what, "event");
         }

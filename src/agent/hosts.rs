@@ -51,7 +51,7 @@ pub(super) struct Ask<'a> {
     pub(super) dirty: &'a BTreeSet<Key>,
     /// Domains that are being worked on: they change under the reading.
     pub(super) busy: &'a BTreeSet<Key>,
-    /// Domains whose jobs wait for a worker.
+    /// Domains whose jobs wait for a worker, or for the end of a pause after a failure.
     pub(super) waiting: &'a BTreeSet<Key>,
     /// What was read in the round before counts as read in this one.
     pub(super) follow_up: bool,
@@ -69,7 +69,10 @@ pub(super) struct Link {
     /// The domains read in this round.
     pub(super) fresh: BTreeSet<DomainUuid>,
     backoff: Backoff,
+    /// Why it was given up last; stays until a round ends with the connection open.
     error: Option<String>,
+    /// It was given up in this round.
+    given_up: bool,
     /// The name that it told last.
     name: Option<String>,
     /// Calls made through connections that are closed.
@@ -86,25 +89,23 @@ impl Link {
             fresh: BTreeSet::new(),
             backoff: Backoff::default(),
             error: None,
+            given_up: false,
             name: None,
             calls_before: 0,
         }
     }
 
-    /// Brings what is known up to date: connects where that is due, lists the domains (one call), compares names and current
+    /// Brings what is known up to date, where it is connected: lists the domains (one call), compares names and current
     /// pointers (two calls for each selected domain) and reads again what changed.
     pub(super) fn update(&mut self, ask: &Ask<'_>, interests: &Interests<'_>) {
         if !ask.follow_up {
             self.fresh.clear();
         }
-        if self.opened.is_none() && !self.connect(ask) {
-            return;
-        }
         let Some(opened) = &self.opened else { return };
         let host = Arc::clone(&opened.connection.host);
         match host.domains() {
             Ok(listed) => self.listed = listed,
-            Err(error) => return self.lost(ask.now, error.to_string()),
+            Err(error) => return self.give_up(error.to_string()),
         }
         let stale = self.stale(ask, interests, host.as_ref());
         self.read(host.as_ref(), interests, stale);
@@ -117,18 +118,15 @@ impl Link {
         }
     }
 
-    /// Opens the connection, unless a pause after a failure still holds.
-    fn connect(&mut self, ask: &Ask<'_>) -> bool {
-        if self.backoff.until(ask.now).is_some() {
-            return false;
+    /// Opens the connection where there is none, unless a pause after a failure still holds.
+    pub(super) fn connect(&mut self, ask: &Ask<'_>) {
+        if self.opened.is_some() || self.backoff.until(ask.now).is_some() {
+            return;
         }
         let (listener, name) = ask.events.listener();
         let opened = match ask.hosts.open(&self.endpoint, Access::ReadOnly, Some(&listener)) {
             Ok(opened) => opened,
-            Err(error) => {
-                self.lost(ask.now, error);
-                return false;
-            }
+            Err(error) => return self.give_up(error),
         };
         match observe::identify(&opened.connection) {
             Ok(info) => {
@@ -138,20 +136,15 @@ impl Link {
                 self.name = Some(info.name.clone());
                 self.known = Some(ObservedHost::unread(info));
                 self.opened = Some(opened);
-                (self.backoff, self.error) = (Backoff::default(), None);
-                true
             }
-            Err(error) => {
-                self.lost(ask.now, error.to_string());
-                false
-            }
+            Err(error) => self.give_up(error.to_string()),
         }
     }
 
     /// The connection is no good. What was known is forgotten: anything may have happened until it is back.
-    fn lost(&mut self, now: Instant, error: String) {
+    pub(super) fn give_up(&mut self, error: String) {
         let failed_before = self.error.is_some();
-        self.backoff.failed(now);
+        self.given_up = true;
         self.calls_before = self.calls();
         (self.opened, self.known) = (None, None);
         self.fresh.clear();
@@ -161,9 +154,14 @@ impl Link {
         self.error = Some(error);
     }
 
-    /// Gives the connection up for a reason of the round's.
-    pub(super) fn refuse(&mut self, now: Instant, error: String) {
-        self.lost(now, error);
+    /// Notes how the round ended for it: a pause begins when the attempt is over, however long that took, and only a connection
+    /// that served the round ends the row of failures.
+    pub(super) fn settle(&mut self, now: Instant) {
+        if std::mem::take(&mut self.given_up) {
+            self.backoff.failed(now);
+        } else if self.opened.is_some() {
+            (self.backoff, self.error) = (Backoff::default(), None);
+        }
     }
 
     /// The selected domains that are to be read again.

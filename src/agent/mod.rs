@@ -22,7 +22,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,11 +42,11 @@ use crate::model::agent::{AgentStatus, Mode};
 use crate::model::names::DomainUuid;
 use crate::model::observed::HostInfo;
 use crate::model::outcome::DomainOutcome;
-use crate::model::plan::{ActionKind, Plan};
+use crate::model::plan::Plan;
 use crate::model::selector::Chooser;
 use crate::model::status::ConditionKind;
 use events::Events;
-use jobs::{Job, Writers};
+use jobs::{Deeds, Job, Writers};
 use metrics::Counters;
 use queue::{Backoff, Queue};
 use round::World;
@@ -121,7 +121,15 @@ enum Command {
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     view: watch::Receiver<View>,
-    alive: watch::Receiver<Instant>,
+    pulse: watch::Receiver<Pulse>,
+}
+
+/// A sign of life of the loop.
+#[derive(Debug, Clone, Copy)]
+struct Pulse {
+    at: Instant,
+    /// When the round that runs began.
+    round: Option<Instant>,
 }
 
 impl Handle {
@@ -152,7 +160,12 @@ impl Handle {
 
     /// How long ago the loop last came round.
     pub fn silent(&self) -> Duration {
-        self.alive.borrow().elapsed()
+        self.pulse.borrow().at.elapsed()
+    }
+
+    /// How long the round that runs has been running.
+    pub fn round(&self) -> Option<Duration> {
+        self.pulse.borrow().round.map(|began| began.elapsed())
     }
 }
 
@@ -169,11 +182,13 @@ pub struct Agent {
     events: Events,
     told: mpsc::UnboundedReceiver<(String, Event)>,
     view: watch::Sender<View>,
-    alive: watch::Sender<Instant>,
+    pulse: watch::Sender<Pulse>,
 
     /// The blocking half's, while it does not run.
     idle: Option<(Box<dyn Source>, World)>,
     turn: Option<JoinHandle<Turn>>,
+    /// When the turn that runs began.
+    turn_began: Option<Instant>,
     interval: Duration,
     paths: Vec<String>,
     revision: Option<Arc<Revision>>,
@@ -186,12 +201,13 @@ pub struct Agent {
     queue: Queue<Key>,
     pending: VecDeque<Job>,
     jobs: JoinSet<(Key, DomainOutcome)>,
-    /// Whose each job is: one that ends in a defect cannot say.
-    owners: BTreeMap<tokio::task::Id, Key>,
+    /// Whose each job is, as one that ends in a defect cannot say, and what ends it early.
+    owners: BTreeMap<tokio::task::Id, (Key, Stop)>,
     /// What the last job of a domain did, when it ended well.
-    deeds: BTreeMap<Key, Vec<(ActionKind, String)>>,
+    deeds: BTreeMap<Key, Deeds>,
+    /// Whose jobs ended since the round that runs began to read: what it read of them can be older than what they did.
+    worked_on: BTreeSet<Key>,
     writers: Arc<Writers>,
-    stop: Stop,
 
     next_read: Instant,
     next_poll: Instant,
@@ -233,9 +249,9 @@ impl Agent {
         let mut board = Board::new(parts.clock.now(), mode, paths.clone());
         let status = Arc::new(board.status(|_| Work::default(), true, parts.clock.now()));
         let (view, seen) = watch::channel(View { status, plan: None, counters: Counters::default() });
-        let (alive, beats) = watch::channel(now);
+        let (pulse, beats) = watch::channel(Pulse { at: now, round: None });
         let (events, told) = Events::new();
-        let handle = Handle { commands: sender, view: seen, alive: beats };
+        let handle = Handle { commands: sender, view: seen, pulse: beats };
         let agent = Self {
             writers: Arc::new(Writers::new(Arc::clone(&parts.hosts))),
             hosts: parts.hosts,
@@ -247,10 +263,11 @@ impl Agent {
             events,
             told,
             view,
-            alive,
+            pulse,
             interval: parts.source.interval(),
             idle: Some((parts.source, World::default())),
             turn: None,
+            turn_began: None,
             paths,
             revision: None,
             planned: None,
@@ -261,7 +278,7 @@ impl Agent {
             jobs: JoinSet::new(),
             owners: BTreeMap::new(),
             deeds: BTreeMap::new(),
-            stop: Stop::new(),
+            worked_on: BTreeSet::new(),
             next_read: now,
             next_poll: now,
             next_sweep: now + settings.sweep,
@@ -289,8 +306,8 @@ impl Agent {
     /// When a defect of snapward ended it: it must be started anew.
     pub async fn run(mut self) -> Result<(), Defect> {
         loop {
-            self.alive.send_replace(Instant::now());
             self.begin_turn();
+            self.beat();
             let wake = self.wake();
             // Each arm is cancel-safe: tokio documents so of `Notify::notified`, `recv`, `join_next`, `sleep_until` and of
             // a `JoinHandle` by reference.
@@ -313,8 +330,17 @@ impl Agent {
 
     /// Finishes what runs.
     async fn wind_down(&mut self) {
-        self.stop.request();
+        self.interrupt();
         self.pending.clear();
+        // Nobody listens from here on: who asked, or asks now, is told so at once, and what hosts tell does not pile up.
+        self.commands.close();
+        self.told.close();
+        while self.commands.try_recv().is_ok() {}
+        while self.told.try_recv().is_ok() {}
+        self.reloads.clear();
+        self.answering.clear();
+        // Nor does anybody wait for the round that may run.
+        self.turn_began = None;
         self.supervisor.stopping();
         tracing::info!(running = self.jobs.len(), "ending: finishing the actions at hand, starting no more");
         // Its last sign of life may be almost as old as it may be.
@@ -325,9 +351,13 @@ impl Agent {
                 Some(job) = self.jobs.join_next_with_id() => self.end_job(job),
                 () = sleep_until(beat) => {}
             }
-            self.alive.send_replace(Instant::now());
+            self.beat();
             self.supervisor.alive();
         }
+    }
+
+    fn beat(&self) {
+        self.pulse.send_replace(Pulse { at: Instant::now(), round: self.turn_began });
     }
 
     /// When there is something to do at the latest.
@@ -337,6 +367,10 @@ impl Agent {
         if self.turn.is_none() {
             let due = self.due.map(|due| now + until(self.clock.now(), due));
             let read = self.debounce.map_or(self.next_read, |(quiet, latest)| quiet.min(latest));
+            if self.revision.is_none() {
+                // Nothing else is a reason yet, so nothing else may wake it.
+                return wake.min(read);
+            }
             let times =
                 [Some(read), Some(self.next_poll), Some(self.next_sweep), self.next_connect, self.queue.next(), due];
             wake = times.into_iter().flatten().fold(wake, Instant::min);
@@ -366,14 +400,11 @@ impl Agent {
         }
         let (instant, now) = (Instant::now(), self.clock.now());
         let (queue, pending) = (&self.queue, &self.pending);
-        let work = |key: &Key| {
-            let backoff = queue.backoff(key);
-            Work {
-                running: queue.is_running(key),
-                pending: pending.iter().any(|job| job.key == *key),
-                failures: backoff.failures(),
-                retry_at: backoff.until(instant).and_then(|until| whole(now.checked_add(until - instant).ok()?)),
-            }
+        let work = |key: &Key| Work {
+            running: queue.is_running(key),
+            pending: pending.iter().any(|job| job.key == *key),
+            failures: queue.backoff(key).failures(),
+            retry_at: retry_at(queue.backoff(key), instant, now),
         };
         let status = Arc::new(self.board.status(work, !self.jobs.is_empty(), now));
         self.view.send_replace(View { status, plan: self.plan.clone(), counters: self.counters.clone() });
@@ -395,9 +426,10 @@ async fn ended(turn: &mut Option<JoinHandle<Turn>>) -> Option<Result<Turn, tokio
     }
 }
 
-/// In whole seconds, as people read it.
-fn whole(at: Timestamp) -> Option<Timestamp> {
-    at.round(jiff::Unit::Second).ok()
+/// The end of a pause as the time of day, in whole seconds, as people read it.
+fn retry_at(backoff: Backoff, instant: Instant, now: Timestamp) -> Option<Timestamp> {
+    let pause = backoff.until(instant)? - instant;
+    now.checked_add(pause).ok()?.round(jiff::Unit::Second).ok()
 }
 
 /// How long until an instant; nothing where it is over.

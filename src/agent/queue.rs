@@ -113,6 +113,11 @@ impl<K: Ord + Clone> Queue<K> {
         self.entries.iter().filter(|(_, entry)| entry.running).map(|(key, _)| key)
     }
 
+    /// The keys that a pause after a failure holds.
+    pub(super) fn paused(&self, now: Instant) -> impl Iterator<Item = &K> {
+        self.entries.iter().filter(move |(_, entry)| entry.backoff.until(now).is_some()).map(|(key, _)| key)
+    }
+
     /// Work on a key begins.
     pub(super) fn started(&mut self, key: K) {
         self.entries.entry(key).or_default().running = true;

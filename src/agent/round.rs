@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::Key;
 use super::hosts::{Ask, Link};
@@ -24,6 +25,8 @@ pub(super) struct World {
 /// What came of a round.
 pub(super) struct Round {
     pub(super) plan: Plan,
+    /// When it was planned for: what came due since is still to come for it.
+    pub(super) at: Timestamp,
     pub(super) status: Status,
     /// The domains that were read in this round, or in the one that it follows up.
     pub(super) fresh: BTreeSet<Key>,
@@ -37,7 +40,7 @@ pub(super) struct Round {
     /// All calls since the start.
     pub(super) calls: u64,
     /// When connecting to a host is tried again.
-    pub(super) retry: Option<tokio::time::Instant>,
+    pub(super) retry: Option<Instant>,
 }
 
 impl World {
@@ -46,8 +49,11 @@ impl World {
         let calls_before = self.calls();
         let interests = Interests::new(ask.desired);
         self.follow(ask);
+        each(&mut self.links, |link| link.connect(ask));
+        self.distinct_names();
         each(&mut self.links, |link| link.update(ask, &interests));
-        self.distinct_names(ask.now);
+        let ended = Instant::now();
+        self.links.iter_mut().for_each(|link| link.settle(ended));
         let mut plan = self.plan(ask, now, source);
         let unread = self.to_read(&plan, ask);
         plan.stats = Stats { libvirt_calls: self.calls() - calls_before, ..Stats::default() };
@@ -56,6 +62,7 @@ impl World {
         let status = plan::conditions(&observed, &plan);
         self.give_back(observed);
         Round {
+            at: now,
             status,
             fresh: self.fresh(),
             unread,
@@ -71,7 +78,7 @@ impl World {
                 })
                 .collect(),
             calls: self.calls(),
-            retry: self.links.iter().filter_map(|link| link.retry(ask.now)).min(),
+            retry: self.links.iter().filter_map(|link| link.retry(ended)).min(),
         }
     }
 
@@ -86,7 +93,7 @@ impl World {
     }
 
     /// Plans and locks go by the hosts' names, so of two hosts of one name the second is left alone.
-    fn distinct_names(&mut self, now: tokio::time::Instant) {
+    fn distinct_names(&mut self) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         for link in &mut self.links {
             let Some(name) = link.known.as_ref().map(|known| known.info.name.clone()) else { continue };
@@ -95,7 +102,7 @@ impl World {
                     "another host is named {name} too, and they could be confused, so nothing is done here; give each a name \
                      of its own in an Inventory"
                 );
-                link.refuse(now, text);
+                link.give_up(text);
             }
         }
     }
@@ -108,7 +115,7 @@ impl World {
     }
 
     /// The domains in which something would be done and that were not read just now. One whose job waits or runs is read by
-    /// that.
+    /// that, and one in a pause at its end.
     fn to_read(&self, plan: &Plan, ask: &Ask<'_>) -> BTreeSet<Key> {
         let fresh = self.fresh();
         let acts = plan.domains.iter().filter(|domain| super::jobs::has_work(plan, domain));
@@ -153,7 +160,8 @@ impl World {
     }
 }
 
-/// All hosts at once: one that hangs holds up none of the others.
+/// All hosts at once. The slowest decides how long it takes: a host that does not answer has the time that connecting and each
+/// call are given, once, and is then left alone for a pause.
 fn each(links: &mut [Link], work: impl Fn(&mut Link) + Sync) {
     if let [link] = links {
         return work(link);

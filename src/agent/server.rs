@@ -1,6 +1,10 @@
 //! The agent's HTTP interface, on a unix socket and, when asked, on loopback.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -20,6 +24,10 @@ use crate::report::json;
 /// A loop that is silent for longer hangs: it comes round at least every minute.
 const SILENCE: Duration = Duration::from_secs(150);
 
+/// A round that runs for longer hangs, as in files on a server that is gone, and no schedule is kept meanwhile. A call to a host
+/// is given up after less than a minute, and the largest hosts that were measured are read within seconds.
+const LONGEST_ROUND: Duration = Duration::from_secs(15 * 60);
+
 /// How long a client may take to send its request.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
@@ -36,32 +44,27 @@ pub(super) enum Way {
 
 /// Serves on a unix socket until the task is dropped.
 pub async fn serve_unix(listener: UnixListener, agent: Handle) {
-    let room = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(permit) = std::sync::Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let agent = agent.clone();
-                tokio::spawn(async move {
-                    serve(stream, agent, Way::Socket).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => refused(&error).await,
-        }
-    }
+    listen(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), agent, Way::Socket).await;
 }
 
 /// Serves on loopback, what only reads, until the task is dropped.
 pub async fn serve_tcp(listener: TcpListener, agent: Handle) {
-    let room = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+    listen(|context| listener.poll_accept(context).map_ok(|(stream, _)| stream), agent, Way::Loopback).await;
+}
+
+async fn listen<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>>,
+    agent: Handle,
+    way: Way,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = std::sync::Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match poll_fn(&mut accept).await {
+            Ok(stream) => {
                 let agent = agent.clone();
                 tokio::spawn(async move {
-                    serve(stream, agent, Way::Loopback).await;
+                    serve(stream, agent, way).await;
                     drop(permit);
                 });
             }
@@ -71,7 +74,7 @@ pub async fn serve_tcp(listener: TcpListener, agent: Handle) {
 }
 
 /// As where file descriptors are used up. Not at full speed until that is over.
-async fn refused(error: &std::io::Error) {
+async fn refused(error: &io::Error) {
     tracing::warn!(%error, "a connection to the agent could not be taken");
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
@@ -132,11 +135,14 @@ fn read(path: &str, agent: &Handle) -> Answer {
             answer.headers_mut().insert(CONTENT_TYPE, kind);
             answer
         }
-        "/healthz" => match agent.silent() {
-            silent if silent < SILENCE => plain(StatusCode::OK, "ok\n".to_owned()),
-            silent => {
+        "/healthz" => match (agent.silent(), agent.round()) {
+            (silent, _) if silent >= SILENCE => {
                 plain(StatusCode::SERVICE_UNAVAILABLE, format!("the loop is silent for {} s\n", silent.as_secs()))
             }
+            (_, Some(round)) if round >= LONGEST_ROUND => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, format!("a round has run for {} s\n", round.as_secs()))
+            }
+            _ => plain(StatusCode::OK, "ok\n".to_owned()),
         },
         // It serves once it knows what is declared and how a host stands; that a domain needs a person is no matter of
         // whether the agent works.

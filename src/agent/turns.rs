@@ -77,6 +77,8 @@ impl Agent {
             return;
         }
         let Some((mut source, mut world)) = self.idle.take() else { return };
+        // What the round before read counts in one that follows it up, unless it is read again.
+        self.worked_on.retain(|key| reasons.follow_up && !reasons.dirty.contains(key));
         tracing::debug!(?reasons, "round");
         let now = Instant::now();
         if reasons.read {
@@ -91,17 +93,21 @@ impl Agent {
         }
         let (last, planned) = (self.revision.clone(), self.planned.clone());
         let busy: BTreeSet<Key> = self.queue.running().cloned().collect();
-        // Of another revision they wait no more.
-        let waiting = self.pending.iter().filter(|_| !reasons.read);
-        let waiting: BTreeSet<Key> = waiting.map(|job| job.key.clone()).collect();
+        let paused = self.queue.paused(now).cloned();
+        let mut waiting: BTreeSet<Key> = self.pending.iter().map(|job| job.key.clone()).chain(paused).collect();
         let (hosts, clock, events) = (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.events.clone());
         let plan_source = PlanSource { paths: self.paths.clone(), at: None };
+        self.turn_began = Some(now);
         self.turn = Some(tokio::task::spawn_blocking(move || {
             let read = reasons.read.then(|| source.read());
             let new = match &read {
                 Some(Ok(revision)) if last.as_ref().is_none_or(|last| last.id != revision.id) => Some(revision),
                 _ => None,
             };
+            if new.is_some() {
+                // Of another revision they wait no more.
+                waiting.clear();
+            }
             let current = new.or(last.as_deref());
             let round = current.filter(|_| new.is_some() || reasons.looks()).map(|revision| {
                 let ask = Ask {
@@ -124,7 +130,7 @@ impl Agent {
     }
 
     pub(super) fn end_turn(&mut self, turn: Result<Turn, JoinError>) {
-        self.turn = None;
+        (self.turn, self.turn_began) = (None, None);
         let turn = match turn {
             Ok(turn) => turn,
             Err(error) => {
@@ -184,7 +190,8 @@ impl Agent {
                     }
                     self.chooser = Interests::new(&revision.desired).chooser();
                     self.revision = Some(Arc::new(revision));
-                    // What waits was planned for another revision, and what failed may work under this one.
+                    // What runs or waits was planned for another revision, and this one may say stop; what failed may work.
+                    self.interrupt();
                     self.pending.clear();
                     self.queue.forgive(now);
                 }
@@ -215,15 +222,16 @@ impl Agent {
         self.planned.clone_from(&self.revision);
         self.queue.retain(|key| round.domains.contains(key));
         self.deeds.retain(|key, _| round.domains.contains(key));
-        self.due = next_due(&round.plan, self.clock.now());
-        // All of it waits for the reading: what is approved as a whole begins as a whole.
+        self.due = next_due(&round.plan, round.at);
         self.follow_up = !round.unread.is_empty();
         round.unread.iter().for_each(|key| self.queue.want(key.clone(), now));
-        if !self.settings.observe && !self.follow_up {
+        // What is approved as a whole begins as a whole, once all of it was read.
+        let waits = self.follow_up && self.approves(&round.plan);
+        if !self.settings.observe && !waits {
             self.queue_jobs(&round, now);
             self.start_jobs(now);
         }
-        round.hosts.iter().filter(|host| !host.connected).for_each(|host| self.writers.forget(&host.name));
+        self.writers.retain(|name, uri| round.infos.get(name).is_some_and(|(_, endpoint)| endpoint.uri == uri));
         let Round { plan, status, domains, hosts, infos, .. } = round;
         if let Some(revision) = &self.revision {
             self.board.round(hosts, status, &domains, &revision.id);
@@ -233,10 +241,11 @@ impl Agent {
     }
 }
 
-/// When the clock next makes something due: a capture, or the end of a slot or window. What has no instant of its own in
-/// the plan, as an age that retention asks for, is found by the poll.
-fn next_due(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-    let captures = plan.domains.iter().filter_map(|domain| domain.next_due.as_ref());
-    let times = captures.chain(&plan.good_until).filter_map(|text| text.parse().ok());
-    times.filter(|at| *at > now).min()
+/// When the clock next makes something due after the instant that was planned for: a capture, or the end of a slot or window.
+/// What came due while the round ran is among it, and is planned for next. What has no instant of its own in the plan, as an
+/// age that retention asks for, is found by the poll.
+fn next_due(plan: &Plan, planned_for: Timestamp) -> Option<Timestamp> {
+    let wakes = plan.domains.iter().filter_map(|domain| domain.wake);
+    let end = plan.good_until.as_ref().and_then(|end| end.parse().ok());
+    wakes.chain(end).filter(|at| *at > planned_for).min()
 }

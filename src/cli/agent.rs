@@ -36,8 +36,9 @@ const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// How often memory is given back. What is used comes back in less than a millisecond.
 const THRIFT: Duration = Duration::from_secs(10 * 60);
 
-/// Threads for what blocks: a round, four jobs for each of some hosts, the files.
-const BLOCKING_THREADS: usize = 64;
+/// Threads for what blocks: four jobs for each of 250 hosts, whose windows may open together, and beside them the round, which
+/// has to find one free. Each is there only while it works.
+const BLOCKING_THREADS: usize = 1024;
 
 /// A thread that waited so long for work ends: between two polls there is none.
 const THREAD_IDLE: Duration = Duration::from_secs(2);

@@ -167,7 +167,7 @@ pub(super) struct Global {
     #[arg(short = 'c', long = "connect", value_name = "URI", global = true)]
     pub(super) connect: Vec<String>,
 
-    /// Log what is done to stderr; -vv more, -vvv everything.
+    /// Log what is done to stderr; -vv more, -vvv everything. `plan` also prints the hosts.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
 

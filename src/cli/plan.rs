@@ -22,7 +22,7 @@ use crate::report::{json, markdown, text};
 /// Show what would change, and why.
 ///
 /// Reads the hosts over read-only connections and changes nothing on them. Every action has its reason, its risk and its
-/// manifest line; what is blocked stands beside the rest with the way out.
+/// manifest line; what is blocked stands beside the rest with the way out. With -v the hosts are printed too.
 #[derive(Debug, Args)]
 #[command(after_help = concat!(
     "Examples:\n",

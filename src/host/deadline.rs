@@ -50,7 +50,7 @@ impl Default for Deadlines {
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Gives up on calls that take too long: [`ErrorClass::Transient`] for a read, [`ErrorClass::OutcomeUnknown`] for a
-/// write. libvirt has no time limit of its own and no way to cancel a call, so a hung call keeps its thread; later calls
+/// write, unless it was never sent. libvirt has no time limit of its own and no way to cancel a call, so a hung call keeps its thread; later calls
 /// use other threads.
 pub struct Deadline {
     inner: Arc<dyn Host>,
@@ -61,9 +61,11 @@ pub struct Deadline {
 
 /// Why there is no answer.
 enum NoAnswer {
+    /// The call was not made.
+    NotSent(String),
     /// The time is up; the call still runs.
     Late,
-    /// The call did not run, or ended without an answer.
+    /// The call ended without an answer.
     Lost(String),
 }
 
@@ -90,7 +92,7 @@ impl Deadline {
         let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let worker = match waiting {
             Some(worker) => worker,
-            None => spawn_worker().map_err(|error| NoAnswer::Lost(format!("no thread for the call: {error}")))?,
+            None => spawn_worker().map_err(|error| NoAnswer::NotSent(format!("no thread for the call: {error}")))?,
         };
         let (reply, answer) = mpsc::sync_channel(1);
         let (inner, idle, inbox) = (Arc::clone(&self.inner), Arc::clone(&self.idle), worker.clone());
@@ -102,7 +104,7 @@ impl Deadline {
             drop(reply.send(result));
         });
         if worker.send(job).is_err() {
-            return Err(NoAnswer::Lost("the thread for the call has ended; nothing was sent to libvirt".to_owned()));
+            return Err(NoAnswer::NotSent("the thread for the call has ended".to_owned()));
         }
         Ok(answer)
     }
@@ -196,6 +198,12 @@ fn no_answer(error: RecvTimeoutError) -> NoAnswer {
 fn unanswered(operation: Operation<'_>, limit: Duration, error: NoAnswer) -> HostError {
     let seconds = limit.as_secs_f32();
     let (class, message) = match error {
+        NoAnswer::NotSent(why) => (
+            ErrorClass::Transient,
+            format!(
+                "{why}; nothing was sent to libvirt. The process or its user is at the limit of threads; run again"
+            ),
+        ),
         NoAnswer::Late if operation.is_write() => (
             ErrorClass::OutcomeUnknown,
             format!(
@@ -274,6 +282,9 @@ impl Host for Deadline {
     }
 
     fn read_snapshots(&self, domain: &DomainRef, snapshots: &[SnapshotRef]) -> Result<Vec<ObservedSnapshot>> {
+        if snapshots.is_empty() {
+            return Ok(Vec::new());
+        }
         let owned = (domain.clone(), snapshots.to_vec());
         let limit = self.deadlines.read;
         let read = self.run_each(limit, snapshots.len(), move |host, place| host.snapshot(&owned.0, &owned.1[place]));
@@ -359,7 +370,7 @@ impl Deadline {
             NoAnswer::Late => {
                 format!("no answer within {} s; its storage hangs", self.deadlines.read.as_secs_f32())
             }
-            NoAnswer::Lost(why) => why,
+            NoAnswer::NotSent(why) | NoAnswer::Lost(why) => why,
         })
     }
 }
@@ -459,6 +470,21 @@ mod tests {
             assert!(host.domains().is_ok());
         }
         assert_eq!(host.idle.lock().expect("whole").len(), 1);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_no_unknown_outcome() {
+        let fake = Arc::new(Fake::default());
+        let host = Deadline::new(fake.clone(), Deadlines::default());
+        // A thread that has ended.
+        let end = || host.idle.lock().expect("whole").push(mpsc::channel().0);
+        end();
+        let error = host.delete(&domain(), &snapshot()).expect_err("no thread");
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert!(error.message.contains("nothing was sent to libvirt"), "{error}");
+        end();
+        assert!(host.read_snapshots(&domain(), &[]).expect("nothing to ask").is_empty());
+        assert_eq!(fake.seen(), 0);
     }
 
     #[test]

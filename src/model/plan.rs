@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +186,10 @@ pub struct PlannedDomain {
     /// that deletions or a revert wait for. None without any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due: Option<String>,
+    /// The first instant after the plan's at which the clock makes something due. `next_due` stays at a slot that is owed and
+    /// cannot be taken, behind which another series, a revert or a window comes.
+    #[serde(skip)]
+    pub wake: Option<Timestamp>,
     /// How long the image chains of its disks are, where it has external snapshots.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chains: Vec<ChainLength>,
@@ -203,7 +208,7 @@ pub struct PlannedDomain {
     pub trust_unreadable_chains: bool,
     /// When the window of its SafetyPolicies closes in which it deletes or reverts; none where no window restricts that.
     #[serde(skip)]
-    pub window_closes: Option<jiff::Timestamp>,
+    pub window_closes: Option<Timestamp>,
 }
 
 /// How long a disk's image chain is.

@@ -431,8 +431,9 @@ impl<'a> Planner<'a> {
         let chains = self.chain_lengths();
         let mut actions = self.repairs;
         actions.extend(self.redefines);
-        let due = series::next_due(series, self.domain);
-        let next_due = self.reverts_due.into_iter().chain(due).min();
+        let dues = series::dues(series, self.domain);
+        let wake = self.reverts_due.iter().copied().chain(dues.to_come).min();
+        let next_due = self.reverts_due.into_iter().chain(dues.next).min();
         let (room, deletes) = if deletes_first { (self.deletes, Vec::new()) } else { (Vec::new(), self.deletes) };
         actions.extend(room);
         actions.extend(self.creates);
@@ -451,6 +452,7 @@ impl<'a> Planner<'a> {
                 suspended: (!reasons.is_empty()).then(|| reasons.join("; ")),
                 ledger,
                 next_due: next_due.map(|due| due.to_string()),
+                wake,
                 chains,
                 declared: claims.wanted.clone(),
                 lost,

@@ -93,19 +93,27 @@ pub(super) fn locations(claims: &[SeriesClaim<'_>]) -> Vec<Location> {
     active.filter_map(|claim| Some(claim.series.capture?.location)).collect()
 }
 
-/// When the next scheduled snapshot of a domain is due: at once where a slot is owed.
-pub(super) fn next_due(claims: &[SeriesClaim<'_>], domain: &ObservedDomain) -> Option<jiff::Timestamp> {
+/// When scheduled snapshots of a domain are due.
+pub(super) struct Dues {
+    /// The next one: at once where a slot is owed.
+    pub(super) next: Option<jiff::Timestamp>,
+    /// The next one that is still to come.
+    pub(super) to_come: Option<jiff::Timestamp>,
+}
+
+pub(super) fn dues(claims: &[SeriesClaim<'_>], domain: &ObservedDomain) -> Dues {
     let active = claims.iter().filter(|claim| claim.is_active() && claim.series.is_present());
-    let due = active.filter_map(|claim| {
+    let dues = active.filter_map(|claim| {
         let pace = claim.pace.as_ref()?;
         let part = jitter(domain.uuid, claim.name());
-        match pace.due(newest_slot(claim), part) {
-            Due::Now { slot } => Some(slot),
-            Due::From { at, .. } => Some(at),
-            Due::No | Due::Missed { .. } => pace.next_due(part),
-        }
+        Some(match pace.due(newest_slot(claim), part) {
+            Due::Now { slot } => (Some(slot), pace.next_due(part)),
+            Due::From { at, .. } => (Some(at), Some(at)),
+            Due::No | Due::Missed { .. } => (pace.next_due(part), pace.next_due(part)),
+        })
     });
-    due.min()
+    let (next, to_come): (Vec<_>, Vec<_>) = dues.unzip();
+    Dues { next: next.into_iter().flatten().min(), to_come: to_come.into_iter().flatten().min() }
 }
 
 fn newest_slot(claim: &SeriesClaim<'_>) -> Option<jiff::Timestamp> {

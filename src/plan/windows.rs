@@ -67,6 +67,7 @@ fn note_openings(plan: &mut Plan, host: &str, closed: &BTreeMap<&str, Option<jif
         let Some(Some(opens)) = closed.get(planned.domain.as_str()) else { continue };
         let due = planned.next_due.as_ref().and_then(|due| due.parse::<jiff::Timestamp>().ok());
         planned.next_due = due.into_iter().chain([*opens]).min().map(|due| due.to_string());
+        planned.wake = planned.wake.into_iter().chain([*opens]).min();
     }
 }
 

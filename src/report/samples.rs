@@ -52,6 +52,7 @@ fn domain(name: &str, state: RunState) -> PlannedDomain {
         sets: vec!["default/web".to_owned()],
         suspended: None,
         next_due: None,
+        wake: None,
         chains: Vec::new(),
         ledger: None,
         declared: Default::default(),

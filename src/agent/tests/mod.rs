@@ -7,7 +7,10 @@ mod faults;
 mod model;
 mod pauses;
 mod timing;
+mod work;
+mod writers;
 
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,13 +24,25 @@ use crate::manifest;
 use crate::model::agent::AgentCondition;
 use crate::model::status::ConditionKind;
 use clock::SimClock;
-use model::{Model, OneHost};
+use model::{Model, ModelHosts};
 
 /// What the source of a test says next.
 type Said = Arc<Mutex<Result<Revision, SourceError>>>;
 
+/// Where a reading waits until the test drops the other end.
+type Hang = Arc<Mutex<Option<Receiver<()>>>>;
+
+/// Waits where the test says so.
+fn hang_at(hang: &Mutex<Option<Receiver<()>>>) {
+    let until = hang.lock().expect("whole").take();
+    if let Some(until) = until {
+        assert!(until.recv().is_err(), "nothing is ever sent");
+    }
+}
+
 struct Script {
     said: Said,
+    hang: Hang,
     reads: Arc<Mutex<Vec<jiff::Timestamp>>>,
     clock: Arc<SimClock>,
 }
@@ -43,6 +58,7 @@ impl Source for Script {
 
     fn read(&mut self) -> Result<Revision, SourceError> {
         self.reads.lock().expect("whole").push(Clock::now(&self.clock));
+        hang_at(&self.hang);
         self.said.lock().expect("whole").clone()
     }
 
@@ -86,6 +102,8 @@ struct Lab {
     clock: Arc<SimClock>,
     handle: Handle,
     said: Said,
+    /// The next reading of the source waits here.
+    hang: Hang,
     reads: Arc<Mutex<Vec<jiff::Timestamp>>>,
     changed: Arc<Notify>,
     running: JoinHandle<Result<(), Defect>>,
@@ -107,10 +125,39 @@ impl Lab {
         yaml: &str,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::assemble(supervisor, &["qemu:///model"], domains, yaml, change, |agent| tokio::spawn(agent.run()))
+    }
+
+    /// An agent that the test drives by itself, step by step.
+    fn by_hand(domains: &[&str], yaml: &str) -> (Agent, Self) {
+        let mut kept = None;
+        let lab = Self::assemble(
+            Box::new(()),
+            &["qemu:///model"],
+            domains,
+            yaml,
+            |_| {},
+            |agent| {
+                kept = Some(agent);
+                tokio::spawn(async { Ok(()) })
+            },
+        );
+        (kept.expect("assembled"), lab)
+    }
+
+    /// The model stands at each of the URIs.
+    fn assemble(
+        supervisor: Box<dyn Supervisor>,
+        uris: &[&str],
+        domains: &[&str],
+        yaml: &str,
+        change: impl FnOnce(&mut Settings),
+        run: impl FnOnce(Agent) -> JoinHandle<Result<(), Defect>>,
+    ) -> Self {
         let clock = SimClock::new();
         let model = Model::new(Arc::clone(&clock), domains);
         let said: Said = Arc::new(Mutex::new(revision("first", yaml)));
-        let (reads, changed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+        let (reads, changed, hang) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()), Hang::default());
         let locks = tempfile::tempdir().expect("a folder");
         let mut settings = Settings {
             poll: Duration::from_secs(60),
@@ -120,18 +167,23 @@ impl Lab {
             lock_dir: locks.path().join("locks"),
         };
         change(&mut settings);
-        let script = Script { said: Arc::clone(&said), reads: Arc::clone(&reads), clock: Arc::clone(&clock) };
+        let script = Script {
+            said: Arc::clone(&said),
+            hang: Arc::clone(&hang),
+            reads: Arc::clone(&reads),
+            clock: Arc::clone(&clock),
+        };
         let parts = Parts {
             source: Box::new(script),
             changed: Arc::clone(&changed),
-            hosts: Arc::new(OneHost(Arc::clone(&model))),
+            hosts: Arc::new(ModelHosts::new(&model, uris)),
             clock: Arc::new(Arc::clone(&clock)),
             progress: Arc::new(()),
             supervisor,
         };
         let (agent, handle) = Agent::new(settings, parts);
-        let running = tokio::spawn(agent.run());
-        Self { model, clock, handle, said, reads, changed, running, _locks: locks }
+        let running = run(agent);
+        Self { model, clock, handle, said, hang, reads, changed, running, _locks: locks }
     }
 
     fn now(&self) -> jiff::Timestamp {

@@ -1,13 +1,15 @@
 //! A host in memory, with faults.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::clock::SimClock;
+use super::hang_at;
 use crate::agent::{Clock, Hosts, Opened};
 use crate::host::{
     BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Event, Files, Happened,
@@ -45,6 +47,8 @@ struct State {
     writes: Vec<Write>,
     /// Writes that fail, by the name of their domain.
     failing: Vec<String>,
+    /// When a ledger was written.
+    ledgers: Vec<Timestamp>,
 }
 
 /// The host. All of its domains run and have one qcow2 disk.
@@ -55,6 +59,12 @@ pub(super) struct Model {
     pub(super) down: AtomicBool,
     /// Somebody deletes each new snapshot when it was read back.
     vanish: AtomicBool,
+    /// Somebody takes each ledger away when it was written.
+    forgetful: AtomicBool,
+    /// How many seconds the next list of domains takes.
+    takes: AtomicI64,
+    /// The next connection waits here.
+    hang: Mutex<Option<Receiver<()>>>,
     gate: (Mutex<Gate>, Condvar),
     readers: Mutex<Vec<Arc<Counting>>>,
     opened: Mutex<Vec<Timestamp>>,
@@ -62,7 +72,7 @@ pub(super) struct Model {
     listener: Mutex<Option<Listener>>,
 }
 
-/// Holds captures of one domain.
+/// Holds writes.
 #[derive(Default)]
 struct Gate {
     domain: Option<String>,
@@ -86,6 +96,9 @@ impl Model {
             state: Mutex::new(State { domains, ..State::default() }),
             down: AtomicBool::new(false),
             vanish: AtomicBool::new(false),
+            forgetful: AtomicBool::new(false),
+            takes: AtomicI64::new(0),
+            hang: Mutex::default(),
             gate: Default::default(),
             readers: Mutex::default(),
             opened: Mutex::default(),
@@ -143,6 +156,27 @@ impl Model {
         self.vanish.store(vanish, Ordering::SeqCst);
     }
 
+    /// From now on each ledger is taken away once it was written; the one that is there goes now.
+    pub(super) fn forget_ledgers(&self, domain: &str) {
+        self.forgetful.store(true, Ordering::SeqCst);
+        lock(&self.state).domains.get_mut(domain).expect("a domain").ledger = None;
+    }
+
+    /// When ledgers were written.
+    pub(super) fn ledgers(&self) -> Vec<Timestamp> {
+        lock(&self.state).ledgers.clone()
+    }
+
+    /// The next list of domains takes that many seconds of the time of day.
+    pub(super) fn list_slowly(&self, seconds: i64) {
+        self.takes.store(seconds, Ordering::SeqCst);
+    }
+
+    /// The next connection is not answered before the other end is dropped.
+    pub(super) fn hang_connecting(&self, until: Receiver<()>) {
+        *lock(&self.hang) = Some(until);
+    }
+
     /// Somebody else changes what a snapshot says, under the same name.
     pub(super) fn describe(&self, domain: &str, snapshot: &str, text: &str) {
         let mut state = lock(&self.state);
@@ -162,13 +196,13 @@ impl Model {
         lock(&self.opened).clone()
     }
 
-    /// Captures of this domain wait from now on; none: those that wait go on.
+    /// Writes to the domains whose names begin so wait from now on; none: those that wait go on.
     pub(super) fn hold(&self, domain: Option<&str>) {
         lock(&self.gate.0).domain = domain.map(str::to_owned);
         self.gate.1.notify_all();
     }
 
-    /// How many captures wait.
+    /// How many writes wait.
     pub(super) fn held(&self) -> usize {
         lock(&self.gate.0).held
     }
@@ -176,7 +210,7 @@ impl Model {
     fn wait(&self, domain: &str) {
         let mut gate = lock(&self.gate.0);
         gate.held += 1;
-        while gate.domain.as_deref() == Some(domain) {
+        while gate.domain.as_ref().is_some_and(|held| domain.starts_with(held)) {
             gate = self.gate.1.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
         gate.held -= 1;
@@ -277,7 +311,9 @@ impl Host for Model {
             state: RunState::Running,
             handle: Arc::new(()),
         };
-        self.answer(|state| Ok(state.domains.keys().map(listed).collect()))
+        let answer = self.answer(|state| Ok(state.domains.keys().map(listed).collect()));
+        self.clock.leap(self.takes.swap(0, Ordering::SeqCst));
+        answer
     }
 
     fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {
@@ -399,8 +435,9 @@ impl Host for Model {
     }
 
     fn write_ledger(&self, domain: &DomainRef, ledger: &Ledger, _: LedgerScope) -> Result<()> {
+        lock(&self.state).ledgers.push(Clock::now(&self.clock));
         self.of(domain, |domain| {
-            domain.ledger = Some(ledger.clone());
+            domain.ledger = (!self.forgetful.load(Ordering::SeqCst)).then(|| ledger.clone());
             if self.vanish.load(Ordering::SeqCst) {
                 domain.snapshots.clear();
                 domain.current = None;
@@ -439,12 +476,21 @@ impl Files for Model {
     }
 }
 
-/// The one host, opened as often as the agent likes.
-pub(super) struct OneHost(pub(super) Arc<Model>);
+/// The one host at each of some URIs, opened as often as the agent likes.
+pub(super) struct ModelHosts {
+    model: Arc<Model>,
+    endpoints: Vec<Endpoint>,
+}
 
-impl Hosts for OneHost {
+impl ModelHosts {
+    pub(super) fn new(model: &Arc<Model>, uris: &[&str]) -> Self {
+        Self { model: Arc::clone(model), endpoints: uris.iter().map(|uri| Endpoint::uri(*uri)).collect() }
+    }
+}
+
+impl Hosts for ModelHosts {
     fn endpoints(&self, _: &DesiredState) -> Vec<Endpoint> {
-        vec![Endpoint::uri("qemu:///model")]
+        self.endpoints.clone()
     }
 
     fn open(
@@ -454,16 +500,17 @@ impl Hosts for OneHost {
         listener: Option<&Listener>,
     ) -> std::result::Result<Opened, String> {
         if access == Access::ReadOnly {
-            lock(&self.0.opened).push(Clock::now(&self.0.clock));
+            lock(&self.model.opened).push(Clock::now(&self.model.clock));
         }
-        if self.0.down.load(Ordering::SeqCst) {
+        hang_at(&self.model.hang);
+        if self.model.down.load(Ordering::SeqCst) {
             return Err("nobody answers".to_owned());
         }
-        let calls = Arc::new(Counting::new(Arc::clone(&self.0) as Arc<dyn Host>));
+        let calls = Arc::new(Counting::new(Arc::clone(&self.model) as Arc<dyn Host>));
         let host: Arc<dyn Host> = match access {
             Access::ReadOnly => {
-                *lock(&self.0.listener) = listener.cloned();
-                lock(&self.0.readers).push(Arc::clone(&calls));
+                *lock(&self.model.listener) = listener.cloned();
+                lock(&self.model.readers).push(Arc::clone(&calls));
                 Arc::new(ReadOnly::new(Arc::clone(&calls) as Arc<dyn Host>))
             }
             Access::ReadWrite => Arc::clone(&calls) as Arc<dyn Host>,

@@ -35,6 +35,47 @@ async fn a_source_that_fails_is_read_again_after_growing_pauses_up_to_its_interv
 }
 
 #[tokio::test(start_paused = true)]
+async fn before_the_first_good_revision_the_loop_sleeps_from_one_reading_to_the_next() {
+    let beats = Arc::new(Mutex::new(Vec::new()));
+    let lab = Lab::start_under(Box::new(Beats(Arc::clone(&beats))), &["vm1"], &golden(), |_| {});
+    *lab.said.lock().expect("whole") = Err(SourceError { id: None, text: "the root is missing".to_owned() });
+    sleep(Duration::from_secs(36)).await;
+    assert_eq!(pauses(&lab.reads.lock().expect("whole")), [5, 10, 20]);
+    // Four readings that begin and end, and a sign of life every ten seconds.
+    let turns = beats.lock().expect("whole").len();
+    assert!(turns <= 4 * 2 + 4, "{turns}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pause_after_a_connection_that_hung_begins_at_its_end() {
+    let (mut agent, lab) = Lab::by_hand(&["vm1"], &golden());
+    lab.model.down.store(true, Ordering::SeqCst);
+    let (release, until) = std::sync::mpsc::channel();
+    lab.model.hang_connecting(until);
+    agent.begin_turn();
+    advance(Duration::from_secs(30)).await;
+    drop(release);
+    work::end_turn(&mut agent).await;
+    assert_eq!(agent.next_connect.map(|at| at - Instant::now()), Some(Duration::from_secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_hosts_of_one_name_the_second_is_refused_unread_after_growing_pauses() {
+    let uris = ["qemu:///model", "qemu+ssh://other/model"];
+    let lab = Lab::assemble(Box::new(()), &uris, &["vm1"], &golden(), |_| {}, |agent| tokio::spawn(agent.run()));
+    sleep(Duration::from_secs(1300)).await;
+    let opened = lab.model.opened();
+    assert_eq!(pauses(&opened[1..]), [5, 10, 20, 40, 80, 160, 320, 600]);
+    // The list, what is there before anything is done, and after it; of the first host alone.
+    assert!(lab.model.calls()["definition"] <= 3, "{:?}", lab.model.calls());
+    let hosts = lab.handle.view().status.hosts.clone();
+    assert!(hosts[0].connected && hosts[0].error.is_none(), "{hosts:?}");
+    assert!(hosts[1].error.as_ref().is_some_and(|error| error.contains("named model too")), "{hosts:?}");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_that_cannot_be_reached_is_tried_again_after_growing_pauses() {
     let mut lab = Lab::start(&["vm1"], &golden());
     lab.settled().await;
@@ -128,6 +169,60 @@ async fn a_loop_that_is_silent_for_long_is_not_healthy() {
     sleep(Duration::from_secs(80)).await;
     let text = asked(&lab.handle, "/healthz").await;
     assert!(text.starts_with("HTTP/1.1 503") && text.contains("silent"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_does_not_end_is_not_healthy_though_the_loop_is_alive() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let (release, until) = std::sync::mpsc::channel();
+    *lab.hang.lock().expect("whole") = Some(until);
+    let reads = lab.reads.lock().expect("whole").len();
+    lab.changed.notify_one();
+    // Short of the debounce, and past it.
+    sleep(Duration::from_millis(150)).await;
+    advance(Duration::from_millis(100)).await;
+    while lab.reads.lock().expect("whole").len() == reads {
+        tokio::task::yield_now().await;
+    }
+    // A blocked thread keeps tokio from advancing its clock by itself.
+    let minutes = |n| async move {
+        for _ in 0..n {
+            advance(Duration::from_secs(60)).await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    minutes(14).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"), "it may take its time");
+    minutes(2).await;
+    let text = asked(&lab.handle, "/healthz").await;
+    assert!(text.starts_with("HTTP/1.1 503") && text.contains("a round has run for 9"), "{text}");
+    drop(release);
+    sleep(Duration::from_secs(1)).await;
+    assert!(asked(&lab.handle, "/healthz").await.starts_with("HTTP/1.1 200"));
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_an_agent_that_ends_is_answered_at_once() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.model.hold(Some("vm1"));
+    lab.until("running", |view| view.counters.running == 1).await;
+    lab.handle.stop();
+    // One asks before it has begun to end, and one after.
+    for _ in 0..2 {
+        let handle = lab.handle.clone();
+        let asked = tokio::spawn(async move { handle.reload().await });
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(asked.is_finished(), "while an action is finished");
+        assert_eq!(asked.await.expect("no panic"), Err("the agent is ending".to_owned()));
+    }
+    lab.model.hold(None);
+    lab.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,23 @@ async fn slots_are_taken_at_their_instants() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_that_comes_while_a_round_runs_is_taken_when_the_round_has_ended() {
+    let day = Duration::from_secs(86_400);
+    let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| (settings.poll, settings.sweep) = (day, day));
+    lab.settled().await;
+    let slot: Timestamp = "2026-11-23T05:00:00Z".parse().expect("an instant");
+    sleep(Duration::try_from(slot.duration_since(lab.now())).expect("ahead") - Duration::from_secs(2)).await;
+    lab.model.list_slowly(4);
+    lab.model.tell("vm1", crate::host::Happened::Started);
+    sleep(Duration::from_secs(2)).await;
+    assert!(created(&lab)[1..].iter().any(|(_, name)| name.ends_with("20261123T050000Z")), "{:?}", created(&lab));
+    let rounds = lab.handle.view().counters.rounds;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(lab.handle.view().counters.rounds, rounds, "and nothing goes round in a circle");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_leap_forward_the_newest_slot_is_taken_once_within_a_minute() {
     // Not by the poll: the longest sleep finds it.
     let mut lab = Lab::start_with(&["vm1"], &hourly(&[]), |settings| settings.poll = Duration::from_secs(86_400));
@@ -71,7 +88,9 @@ async fn failures_are_tried_again_after_growing_pauses() {
     let vm1 = &view.status.domains[0];
     assert_eq!(condition(&vm1.conditions, ConditionKind::Stalled).reason, "Failing");
     assert_eq!(condition(&vm1.conditions, ConditionKind::Reconciling).reason, "Retrying");
-    assert!(vm1.retry_at.is_some() && vm1.failures == 11 && vm1.last.is_some(), "{vm1:?}");
+    let (retry, last) = (vm1.retry_at.as_ref().expect("a time"), vm1.last.as_ref().expect("a pass"));
+    assert_eq!(vm1.failures, 11, "{vm1:?}");
+    assert!(last.text.ends_with(&format!("; the agent plans it again at {retry}")), "{last:?}");
     assert_eq!(lab.model.snapshots("vm2"), ["golden"], "the other domain is not held up");
 
     lab.model.fail("vm1", false);
@@ -102,6 +121,35 @@ async fn what_others_undo_again_and_again_is_done_again_and_a_loop_of_writes_slo
     lab.model.vanish(false);
     lab.ready().await;
     assert_eq!(lab.handle.view().status.domains[0].failures, 0);
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_others_take_away_again_and_again_is_written_more_and_more_slowly() {
+    let mut lab = Lab::start(&["vm1"], &golden());
+    lab.settled().await;
+    let before = lab.model.ledgers().len();
+    lab.model.forget_ledgers("vm1");
+    lab.model.tell("vm1", crate::host::Happened::Ledger);
+    sleep(Duration::from_secs(600)).await;
+    let tries = &lab.model.ledgers()[before..];
+    let pauses: Vec<i64> = tries.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 160], "as after failures");
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_in_a_pause_after_failures_is_not_read_again_by_each_poll() {
+    let mut lab = Lab::start(&["vm1", "vm2"], &golden());
+    lab.model.fail("vm1", true);
+    // Into the first pause of ten minutes.
+    sleep(Duration::from_secs(640)).await;
+    let (before, rounds) = (lab.model.calls(), lab.handle.view().counters.rounds);
+    sleep(Duration::from_secs(500)).await;
+    assert!(lab.handle.view().counters.rounds - rounds <= 9, "one poll a minute");
+    assert_eq!(lab.model.calls()["definition"], before["definition"], "names and pointers tell that nothing changed");
+    lab.model.fail("vm1", false);
+    lab.ready().await;
     lab.stop().await;
 }
 

@@ -55,7 +55,7 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "TEXT", conflicts_with = "xml")]
     description: Option<String>,
 
-    /// Where the memory goes: [file=]PATH[,snapshot=no|internal|external|manual]; a comma in the path is doubled.
+    /// Where the memory goes: [file=]PATH[,snapshot=no|internal|external]; a comma in the path is doubled.
     #[arg(long, value_name = "SPEC", value_parser = spec::memspec, conflicts_with_all = ["xml", "disk_only"])]
     memspec: Option<MemorySpec>,
 

@@ -27,6 +27,9 @@ pub(super) fn memspec(text: &str) -> Result<MemorySpec, String> {
     let mut spec = MemorySpec::default();
     for (at, part) in parts(text).into_iter().enumerate() {
         match part.split_once('=') {
+            Some(("snapshot", "manual")) => {
+                return Err("libvirt takes no manual part in memory; choose internal, external or no".to_owned());
+            }
             Some(("snapshot", value)) => spec.location = Some(location(value)?),
             Some(("file", value)) if spec.file.is_none() => spec.file = Some(value.to_owned()),
             _ if at == 0 => spec.file = Some(part),
@@ -141,5 +144,6 @@ mod tests {
             assert!(error.contains(what), "{error}");
         }
         assert!(memspec("/m,what=1").is_err());
+        assert!(memspec("/m,snapshot=manual").is_err_and(|error| error.contains("no manual part in memory")));
     }
 }

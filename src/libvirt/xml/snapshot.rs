@@ -157,6 +157,10 @@ impl Embedded {
             }
             Ok(())
         })?;
+        if disks.is_none() {
+            // The devices before belong to no definition any more.
+            last.devices.clear();
+        }
         // Mostly the one before, and no copy of it.
         read.definition = disks.unwrap_or_default();
         if read.definition.memory_kib != memory_kib.flatten() {
@@ -390,6 +394,8 @@ mod tests {
         for first in all.iter().chain(&broken) {
             for second in &all {
                 let mut last = Last::default();
+                // What the first one leaves of the devices must not outlive it.
+                read_after(&all[0], &mut last).expect("valid");
                 assert_eq!(read_after(first, &mut last).is_err(), broken.contains(first));
                 let after = read_after(second, &mut last).expect("valid");
                 assert_eq!(after, read_with_domain(second).expect("valid"), "{first} {second}");

@@ -101,6 +101,7 @@ impl<'a> Scene<'a> {
             sets: Vec::new(),
             suspended: None,
             next_due: None,
+            wake: None,
             chains: Vec::new(),
             ledger: None,
             declared: names().collect(),

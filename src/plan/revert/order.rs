@@ -68,6 +68,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
         sets: Vec::new(),
         suspended: None,
         next_due: None,
+        wake: None,
         chains: Vec::new(),
         ledger: None,
         declared: Default::default(),

@@ -382,7 +382,11 @@ fn a_domain_in_another_run_state_than_asked_for_is_passed_over() {
     assert_eq!((actions(&plan), blocks(&plan)), (vec![], vec![]), "no matter for a person");
     assert!(plan.warnings[0].text.contains("the domain is shut off"), "{}", plan.warnings[0].text);
     let asleep = ObservedDomain { state: RunState::PmSuspended, ..domain() };
-    assert_eq!(blocks(&run(&series(&hourly("")), asleep)), [block(B::NotPossible, &slot(0))]);
+    let plan = run(&series(&hourly("")), asleep);
+    assert_eq!(blocks(&plan), [block(B::NotPossible, &slot(0))]);
+    let domain = &plan.domains[0];
+    assert_eq!(domain.next_due.as_deref(), Some("2026-11-23T00:00:00Z"), "owed until a person has looked");
+    assert_eq!(domain.wake, "2026-11-23T01:00:00Z".parse().ok(), "what comes is not hidden behind it");
 }
 
 #[test]
