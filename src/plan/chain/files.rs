@@ -95,7 +95,7 @@ pub(super) fn nobody_needs(
     }
     own_domain(domain, layout, name, effect, &touched, trust)?;
     other_domains(domain, &touched, neighbours, trust)?;
-    no_unknown_overlay_needs(domain, &touched, neighbours)
+    no_unknown_overlay_needs(domain, &touched)
 }
 
 /// Whether two paths are one file, by what either domain saw of them.
@@ -298,13 +298,10 @@ pub(in crate::plan) fn unknown_overlays<'d>(
     orphans(domain, bystanders).into_iter().filter_map(stands).collect()
 }
 
-/// Checks that no such overlay stands on what a step removes or writes to.
-pub(super) fn no_unknown_overlay_needs(
-    domain: &ObservedDomain,
-    touched: &[&str],
-    neighbours: &Neighbours<'_>,
-) -> Result<(), Fault> {
-    let overlays = unknown_overlays(domain, &Bystanders::new(neighbours));
+/// Checks that no such overlay stands on what a step removes or writes to. One that another domain uses was found before, by
+/// what it stands on.
+pub(super) fn no_unknown_overlay_needs(domain: &ObservedDomain, touched: &[&str]) -> Result<(), Fault> {
+    let overlays = unknown_overlays(domain, &Bystanders::default());
     let needs = |(_, below): &(&str, &str)| touched.iter().any(|path| domain.files.same(path, below));
     let Some((overlay, below)) = overlays.into_iter().find(needs) else { return Ok(()) };
     let is_active =

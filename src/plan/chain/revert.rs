@@ -51,7 +51,7 @@ pub(super) fn prove(
     let removed: Vec<&str> = effect.unlinks.iter().map(String::as_str).collect();
     needed_by_others(domain, &removed, trust)?;
     other_domains(domain, &removed, neighbours, trust)?;
-    no_unknown_overlay_needs(domain, &removed, neighbours)?;
+    no_unknown_overlay_needs(domain, &removed)?;
     // A tree that would not be whole afterwards is a trap for the next delete or revert.
     let afterwards = simulate::after_revert(domain, name, &effect);
     match Layout::whole(&afterwards, trust) {
