@@ -117,6 +117,26 @@ async fn what_a_job_did_while_a_round_ran_is_not_taken_for_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_change_of_one_snapshot_is_not_the_first_one_again() {
+    let (mut agent, lab) = Lab::by_hand(&["vm1"], &golden());
+    turn(&mut agent).await;
+    end_job(&mut agent).await;
+    // Each comes before the look after the job of the one before.
+    for text in ["one", "two"] {
+        let described = golden().replace("name: golden,", &format!("name: golden, description: {text},"));
+        lab.say(revision(text, &described));
+        agent.next_read = tokio::time::Instant::now();
+        turn(&mut agent).await;
+        while agent.follow_up {
+            turn(&mut agent).await;
+        }
+        end_job(&mut agent).await;
+        assert_eq!(lab.model.description("vm1", "golden"), text);
+    }
+    assert_eq!(agent.queue.backoff(&key(&agent, "vm1")).failures(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_domain_that_is_still_to_be_read_holds_up_none_that_was() {
     let declared = golden().replace("name: golden,", "name: golden, recreate: true,");
     let (mut agent, lab) = Lab::by_hand(&["vm1", "vm2"], &declared);
