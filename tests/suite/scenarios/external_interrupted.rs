@@ -147,6 +147,7 @@ fn snapward_is_killed_and_libvirt_finishes_the_merge() {
     let merging = Merging::new();
     merging.virsh(&["start", "vm"]);
     let (run, slowed) = merging.begin(true);
+    slowed.iter().for_each(Slowed::further);
     signal(&run, Signal::KILL);
     assert_eq!(ended(run).code, None);
     // The call goes on without its client, and the next run sees what is planned.
