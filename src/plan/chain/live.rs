@@ -4,7 +4,7 @@
 
 use super::Fault;
 use super::files::{Bystanders, orphans};
-use super::layout::{TOUCH_NOTHING, chain_of};
+use super::layout::{TOUCH_NOTHING, chain_of, follow};
 use crate::model::image::{Backing, Image, ImageState};
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
@@ -96,15 +96,19 @@ pub(super) fn images_are_those_in_use(domain: &ObservedDomain) -> Result<(), Fau
 
 /// An image below a disk's active one that no QEMU has open, while one has the active one. Asked only of images on the
 /// filesystem of the active one, where locks are seen as they are on it: of block devices libvirt gives QEMU nodes of its own,
-/// and other filesystems may know no locks.
+/// and other filesystems may know no locks. And only of those that the headers name: what QEMU has merged, and libvirt did
+/// not live to note, is in libvirt's chain alone, and in nobody's use.
 fn unused_image<'d>(domain: &'d ObservedDomain, disk: &'d ObservedDisk) -> Option<&'d str> {
     let seen = |path: &str| match domain.files.images.get(path) {
         Some(ImageState::Present(image)) => Some(image),
         _ => None,
     };
-    let active = seen(disk.source.as_deref()?).filter(|image| image.open)?;
+    let source = disk.source.as_deref()?;
+    let active = seen(source).filter(|image| image.open)?;
+    let named = follow(&domain.files, source);
+    let is_named = |path: &&String| named.images().iter().any(|image| domain.files.same(image, path));
     let unused = |image: &Image| !image.open && image.id.device == active.id.device;
-    disk.backing.iter().flatten().find(|path| seen(path).is_some_and(unused)).map(String::as_str)
+    disk.backing.iter().flatten().filter(is_named).find(|path| seen(path).is_some_and(unused)).map(String::as_str)
 }
 
 /// How an image that is gone comes back. QEMU goes on with a file that was removed: a copy in its place would be taken for it
