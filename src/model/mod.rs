@@ -3,6 +3,7 @@
 
 pub mod act;
 pub mod agent;
+pub mod codes;
 pub mod desired;
 pub mod explanation;
 pub mod image;

@@ -15,6 +15,7 @@ pub mod forecast;
 mod guards;
 mod id;
 mod kinds;
+mod ledger;
 pub mod order;
 mod restore;
 mod retain;
