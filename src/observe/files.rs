@@ -44,6 +44,25 @@ pub(super) fn chains(files: &dyn Files, domain: &ObservedDomain) -> DomainFiles 
     DomainFiles { images: Walk::of(files, domain).images, ..DomainFiles::default() }
 }
 
+/// Whether overlays were found beside the images that none of the disks is on. Whose they are, the neighbours tell.
+pub(super) fn has_other_overlays(domain: &ObservedDomain) -> bool {
+    let files = &domain.files;
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    for disk in &domain.disks {
+        used.extend(disk.backing.iter().flatten().map(String::as_str));
+        let mut at = disk.source.as_deref();
+        while let Some(path) = at.filter(|path| used.insert(path)) {
+            at = match files.images.get(path) {
+                Some(ImageState::Present(Image { backing: Backing::File(below), .. })) => Some(below),
+                _ => None,
+            };
+        }
+    }
+    let is_overlay = |state: &ImageState| matches!(state, ImageState::Present(Image { backing: Backing::File(_), .. }));
+    let other = |path: &String| !used.iter().any(|used| files.same(used, path));
+    files.images.iter().any(|(path, state)| is_overlay(state) && other(path))
+}
+
 /// The space where the images of the disks are, which an internal capture grows.
 pub(super) fn space(files: &dyn Files, domain: &ObservedDomain) -> BTreeMap<String, Space> {
     let directories: BTreeSet<&str> = disk_files(domain).map(directory).collect();

@@ -158,7 +158,9 @@ pub fn refresh(
     let may_revert = selected.iter().any(|(_, wanted)| wanted.revert);
     let remain: BTreeSet<_> = selected.iter().map(|(domain, _)| domain.uuid).collect();
     selected.retain(|(domain, _)| stale(domain));
-    let external = |domain: &ObservedDomain| domain.tree.external().next().is_some();
+    // A file that lies where a first overlay shall go may be a neighbour's.
+    let external =
+        |domain: &ObservedDomain| domain.tree.external().next().is_some() || files::has_other_overlays(domain);
     let read_external = exchange(host, &selected, &remain, &mut known.domains, &mut known.unreadable, external);
     // What is deleted in an external tree, or reverted, may be a neighbour's too: then all of them are read, with their
     // files.

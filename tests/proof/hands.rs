@@ -173,7 +173,10 @@ impl Hands {
                 let power = self.random.weighted(&[(8, Power::AsCaptured), (1, Power::Paused), (1, Power::Running)]);
                 let request = RevertRequest { power, force: false, reset_nvram: false };
                 world.now += 1;
-                format!("revert to {some}: {:?}", world.revert(name, &some, request).map_err(|refusal| refusal.why))
+                let done = world.revert(name, &some, request).map_err(|refusal| refusal.why);
+                // libvirt names overlays after the second, and snapward waits for the next one.
+                world.now += 1;
+                format!("revert to {some}: {done:?}")
             }
             (4, _) => self.power(world, name),
             (5, Some(some)) => {

@@ -194,3 +194,20 @@ fn a_defect_in_reading_one_domain_costs_no_other() {
     let failed: Vec<_> = plan.unreadable.iter().map(|item| (item.domain.as_deref(), item.error.as_str())).collect();
     assert_eq!(failed, [(Some("vm4"), "reading it ended in a defect of snapward; nothing was changed")]);
 }
+
+/// A file where the first overlay of a domain shall go: whose it is, its neighbours tell, and one cannot be asked.
+#[test]
+fn what_lies_where_a_first_overlay_shall_go_is_not_used_where_it_may_be_a_neighbours() {
+    let capture = set("snapshots: [{name: e1, capture: {content: disks, location: external}}]");
+    for (unreadable, used) in [(false, true), (true, false)] {
+        let mut world = world_with(&[("vm", &["vda"]), ("other", &["vda"])]);
+        world.storage.make("/images/vm.vda.e1.qcow2", "qcow2", Some("/images/vm-vda.qcow2"));
+        world.domains.get_mut("other").expect("defined").unreadable = unreadable;
+        let bench = Bench::new(world);
+        let plan = bench.plan(&capture);
+        assert_eq!((plan.summary.create == 1, plan.summary.blocked == 0), (used, used), "{:?}", plan.blocked);
+        if used {
+            assert_eq!(bench.apply(&plan).result, DomainResult::Done);
+        }
+    }
+}

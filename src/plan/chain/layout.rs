@@ -109,9 +109,20 @@ pub(super) fn chain_of(files: &DomainFiles, disk: &ObservedDisk) -> Option<Chain
 /// How many images a disk's chain has, as far as it can be read; where it cannot, at least as many as the tree says.
 pub(in crate::plan) fn images(domain: &ObservedDomain, disk: &ObservedDisk) -> Option<usize> {
     let chain = chain_of(&domain.files, disk)?;
-    let by_tree = || path(domain).map_or(0, |path| holders(&path, &disk.target).count() + 1);
     let seen = chain.images().len();
-    Some(if matches!(chain, Chain::Cut(..)) { seen.max(by_tree()) } else { seen })
+    if !matches!(chain, Chain::Cut(..)) {
+        return Some(seen);
+    }
+    let path = path(domain).unwrap_or_default();
+    let holders: Vec<_> = holders(&path, &disk.target).collect();
+    // Below the last image that is seen there is one for each snapshot before the one that froze it.
+    let last = chain.images().last();
+    let froze_last = |(_, files): &(&ObservedSnapshot, &SnapshotFiles)| {
+        let base = files.bases.get(&disk.target);
+        base.zip(last).is_some_and(|(base, last)| domain.files.same(base, last))
+    };
+    let below = holders.iter().position(froze_last).map_or(0, |at| holders.len() - at - 1);
+    Some((seen + below).max(holders.len() + 1))
 }
 
 /// The snapshots and chains of a domain whose tree was found whole.

@@ -12,7 +12,8 @@ use crate::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, St
 use crate::model::stamp::Description;
 use crate::model::tree::SnapshotTree;
 
-/// The domain after a deletion: children move to the parent, the pointer too, and what was merged has the older name.
+/// The domain after a deletion: children move to the parent, the pointer too, and what was merged has the older name. In the
+/// parent's record the overlays of a revert take the place of those of its capture (`qemuSnapshotDeleteUpdateParent`).
 pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect: &Effect) -> ObservedDomain {
     let mut after = running_on(domain);
     let parent = domain.tree.get(name).and_then(|gone| gone.parent.clone());
@@ -23,6 +24,10 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
             snapshot.parent.clone_from(&parent);
         }
         if let Some(files) = snapshot.files.as_deref_mut() {
+            if parent.as_ref() == Some(&snapshot.name) && !files.revert_overlays.is_empty() {
+                files.overlays = std::mem::take(&mut files.revert_overlays);
+                files.unfinished.clear();
+            }
             for merge in &effect.merges {
                 if let Some(base) = files.bases.get_mut(&merge.target).filter(|base| **base == merge.from) {
                     base.clone_from(&merge.into);

@@ -277,4 +277,21 @@ fn a_chain_that_cannot_be_read_is_as_long_as_the_tree_says() {
     for (domain, length) in [(all.clone().domain(), 5), (all.unreadable("/i/vda.e3").domain(), 5)] {
         assert_eq!(images(&domain, &domain.disks[0]), Some(length));
     }
+    // One more than the tree knows is seen above the one that cannot be read.
+    let mut longer = World::line(&["e1", "e2", "e3", "e4"]).unreadable("/i/vda.e1");
+    longer.image("/i/vda.e4", Backing::File("/i/more".into()));
+    longer.image("/i/more", Backing::File("/i/vda.e3".into()));
+    let longer = longer.domain();
+    assert_eq!(images(&longer, &longer.disks[0]), Some(6));
+}
+
+/// libvirt does so when it removes the record of a child, whatever else stands on the parent.
+#[test]
+fn behind_a_deletion_the_parent_has_the_overlays_of_its_revert() {
+    let domain = World::line(&["e1", "e2", "e3"]).revert("e1").domain();
+    let overlay = domain.disks[0].source.clone().expect("on an overlay");
+    let wanted = ["e2", "e3"].map(name).into();
+    let arranged = arrange(&domain, &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
+    let files = arranged.left.tree.get(&name("e1")).and_then(|e1| e1.files.as_deref()).expect("external");
+    assert_eq!((files.overlays.get("vda"), files.revert_overlays.len()), (Some(&overlay), 0));
 }
