@@ -293,7 +293,8 @@ impl Domain {
         std::iter::once(&mut self.definition).chain(&mut self.stored)
     }
 
-    /// Moves the pointer; libvirt drops the revert overlays of the one it leaves (`qemuSnapshotSetCurrent`).
+    /// Moves the pointer; libvirt drops the revert overlays of the one it leaves (`qemuSnapshotSetCurrent`), but for a revert
+    /// to an internal one.
     fn set_current(&mut self, name: &SnapshotName) {
         if let Some(old) = self.current.take().filter(|old| old != name)
             && let Some(record) = self.snapshots.get_mut(&old)

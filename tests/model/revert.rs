@@ -98,6 +98,7 @@ impl World {
                 target.revert_disks = overlays.collect();
             } else {
                 target.revert_disks.clear();
+                target.unfinished.clear();
                 target.disks.extend(overlays.map(|(target, overlay)| (target, Part::File(overlay))));
             }
         }
@@ -145,7 +146,8 @@ impl World {
             return failed("an image does not hold it");
         }
         self.enter(name, record, definition.clone(), state)?;
-        self.domain_mut(name)?.set_current(&record.name);
+        // The one that it leaves keeps what a revert made for it.
+        self.domain_mut(name)?.current = Some(record.name.clone());
         Ok(())
     }
 

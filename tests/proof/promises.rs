@@ -93,7 +93,7 @@ impl Pass<'_> {
                     let tags = storage.get(path).into_iter().flat_map(|image| &image.tags);
                     tags.filter(|tag| Some(tag.name.as_str()) == name).count() > 1
                 };
-                domain.images_wait.is_some() && !told || images().any(doubled)
+                domain.images_wait.is_some() && !told || images().any(doubled) || images().any(unread)
             }
             _ => false,
         }

@@ -39,7 +39,9 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
                 if let Some((base, below)) = files.bases.get_mut(target).filter(|base| *base == overlay).zip(below) {
                     base.clone_from(below);
                 }
-                files.unfinished.remove(target);
+                if parent.as_ref() == Some(&snapshot.name) {
+                    files.unfinished.remove(target);
+                }
             }
         }
     }

@@ -152,7 +152,11 @@ impl Generator {
             }
             8 => {
                 let of = pick();
-                // What a repair writes: the disks' active images.
+                // What a repair writes: the disks' active images, in an external record. One of an internal snapshot that has
+                // overlays of a revert is nobody's, and the driver starts no QEMU on it.
+                if !domain.snapshots[&of].is_external() {
+                    return Op::Describe(of, "internal".to_owned());
+                }
                 let active =
                     domain.definition.disks.iter().filter_map(|disk| Some((disk.target.clone(), disk.source.clone()?)));
                 Op::GiveOverlays(of, active.collect())

@@ -295,3 +295,16 @@ fn behind_a_deletion_the_parent_has_the_overlays_of_its_revert() {
     let files = arranged.left.tree.get(&name("e1")).and_then(|e1| e1.files.as_deref()).expect("external");
     assert_eq!((files.overlays.get("vda"), files.revert_overlays.len()), (Some(&overlay), 0));
 }
+
+#[test]
+fn a_deletion_takes_no_mark_away_but_its_own() {
+    let marked = |on: &str| {
+        let domain = World::line(&["e0", "e1", "e2", "e3"]).with(|world| {
+            world.files(on).unfinished.insert("vda".into());
+        });
+        let wanted = ["e0", "e2"].map(name).into();
+        arrange(&domain.domain(), &Neighbours::default(), STRICT, &wanted, &BTreeSet::new()).order.len()
+    };
+    assert_eq!(marked("e1"), 2, "the deletion of e2 is the one that left it");
+    assert_eq!(marked("e0"), 1, "that of e1 left it, and e2 has nothing to do with it");
+}
