@@ -18,6 +18,8 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
     let mut after = running_on(domain);
     let parent = domain.tree.get(name).and_then(|gone| gone.parent.clone());
     let gone = domain.tree.get(name).and_then(|gone| gone.files.as_deref());
+    // Elsewhere nothing is merged, and no mark of a merge goes.
+    let in_use = domain.tree.current().is_some_and(|current| domain.tree.is_within(current, name));
     let mut rest: Vec<_> = domain.tree.iter().filter(|snapshot| snapshot.name != *name).cloned().collect();
     for snapshot in &mut rest {
         if snapshot.parent.as_ref() == Some(name) {
@@ -39,7 +41,7 @@ pub(super) fn after_delete(domain: &ObservedDomain, name: &SnapshotName, effect:
                 if let Some((base, below)) = files.bases.get_mut(target).filter(|base| *base == overlay).zip(below) {
                     base.clone_from(below);
                 }
-                if parent.as_ref() == Some(&snapshot.name) {
+                if in_use && parent.as_ref() == Some(&snapshot.name) {
                     files.unfinished.remove(target);
                 }
             }

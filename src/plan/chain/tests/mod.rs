@@ -307,4 +307,10 @@ fn a_deletion_takes_no_mark_away_but_its_own() {
     };
     assert_eq!(marked("e1"), 2, "the deletion of e2 is the one that left it");
     assert_eq!(marked("e0"), 1, "that of e1 left it, and e2 has nothing to do with it");
+    let forked = World::line(&["e0", "e1", "dead"]).revert("e1").capture("e2").with(|world| {
+        world.files("e1").unfinished.insert("vda".into());
+    });
+    let wanted = ["dead", "e1"].map(name).into();
+    let arranged = arrange(&forked.domain(), &Neighbours::default(), STRICT, &wanted, &BTreeSet::new());
+    assert_eq!(arranged.order.len(), 1, "a branch that is not in use is not merged");
 }
