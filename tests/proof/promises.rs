@@ -245,7 +245,10 @@ impl Here<'_> {
             Some(target) => self.pass.before.held(self.name, target),
             None => self.pass.before.disks(self.name),
         };
-        if self.pass.meddled || same(&then, &now) {
+        // Who says that chains which cannot be read are trusted says so of a neighbour that cannot be asked.
+        let trusted = self.domain.unreadable
+            && self.pass.before.domains.keys().any(|other| other != self.name && self.pass.wish.limits(other).trust);
+        if self.pass.meddled || trusted || same(&then, &now) {
             return Ok(());
         }
         broken(format!("its disks held {then:?} and hold {now:?}"))
@@ -386,7 +389,9 @@ impl Here<'_> {
         }
         let deletes = self.named(ActionKind::Delete);
         let left = members.iter().filter(|(_, name)| !deletes.contains(name)).count();
-        if left < series.minimum_count {
+        // One whose content is in no image does not count, and goes.
+        let whole = self.pass.before.held(self.name, &record.name).values().all(Result::is_ok);
+        if whole && left < series.minimum_count {
             return broken(format!("{left} are left, and the minimumCount is {}", series.minimum_count));
         }
         let pointer_moves =

@@ -2,6 +2,7 @@
 
 use super::series::{hourly, member, series, slot};
 use super::*;
+use crate::model::snapshot::KeptDefinition;
 use crate::plan::chain::tests::world::World;
 use crate::plan::complete::Wholeness;
 use crate::plan::status;
@@ -56,6 +57,21 @@ fn an_internal_snapshot_that_its_image_lacks_is_not_complete() {
     assert_eq!(whole(&domain), [slot(3)]);
     domain.image_snapshots.clear();
     assert_eq!(whole(&domain).len(), 3, "the image cannot be read from here");
+}
+
+/// The domain was put on another image: what the one of their time holds is not known, and none of them goes for it.
+#[test]
+fn an_internal_snapshot_is_not_judged_by_an_image_that_it_is_not_in() {
+    let mut domain = with_two_hollow();
+    let then = KeptDefinition { disks: domain.disks.clone(), memory_kib: None };
+    let snapshots = domain
+        .tree
+        .iter()
+        .map(|snapshot| ObservedSnapshot { definition: Some(then.clone().into()), ..snapshot.clone() });
+    domain.tree = SnapshotTree::new(snapshots.collect::<Vec<_>>(), None);
+    assert_eq!(whole(&domain), [slot(3)]);
+    domain.disks[0].source = Some("/images/other.qcow2".into());
+    assert_eq!(whole(&domain).len(), 3);
 }
 
 #[test]
