@@ -37,7 +37,7 @@ lint: ## Check format, lints and dependencies
 	cargo clippy --locked --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure everything that has a goal beside the least it takes, and print the table; a quarter of an hour after the build
+bench: ## Measure everything that has a goal beside the least it takes, and print the table; ten minutes after the build
 	@scripts/install-deps bench
 	cargo build --locked --release --bins --bench pure
 	@rm -f target/bench/results.tsv target/bench/samples.tsv

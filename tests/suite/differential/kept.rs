@@ -100,3 +100,28 @@ fn a_current_snapshot_whose_overlay_is_further_down_is_not_deleted() {
         (Op::Delete(name("s0")), Refused),
     ]);
 }
+
+/// A revert to a snapshot on which nothing stands gives it new overlays, and with the old ones goes the mark on them.
+#[test]
+fn a_revert_to_a_leaf_takes_the_mark_of_a_deletion_that_failed_away() {
+    expect(&[
+        (Op::Start, Done),
+        (create("s0", Kind::Memory), Done),
+        (create("s1", Kind::Disks), Done),
+        (create("s2", Kind::Disks), Done),
+        (Op::Delete(name("s2")), Halfway),
+        (Op::Forget(name("s2")), Done),
+        (Op::Revert(name("s1"), Power::Paused), Done),
+    ]);
+}
+
+/// A revert to an internal snapshot leaves the record of the one that was current as it is.
+#[test]
+fn a_revert_to_an_internal_snapshot_leaves_the_overlays_of_another_revert() {
+    expect(&[
+        (create("s0", Kind::Internal), Done),
+        (create("s1", Kind::Disks), Done),
+        (Op::GiveOverlays(name("s1"), BTreeMap::from([("vda".to_owned(), "/nowhere".to_owned())])), Done),
+        (Op::Revert(name("s0"), Power::AsCaptured), Done),
+    ]);
+}
