@@ -389,8 +389,10 @@ impl Here<'_> {
         }
         let deletes = self.named(ActionKind::Delete);
         let left = members.iter().filter(|(_, name)| !deletes.contains(name)).count();
-        // One whose content is in no image does not count, and goes.
-        let whole = self.pass.before.held(self.name, &record.name).values().all(Result::is_ok);
+        // One whose content is gone does not count, and goes.
+        let exists = |part: &Part| !matches!(part, Part::File(path) if !self.pass.before.storage.exists(path));
+        let held = self.pass.before.held(self.name, &record.name);
+        let whole = exists(&record.memory) && held.values().all(Result::is_ok);
         if whole && left < series.minimum_count {
             return broken(format!("{left} are left, and the minimumCount is {}", series.minimum_count));
         }
