@@ -2,19 +2,14 @@
 //! runs of snapward until nothing is left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use snapward::apply::{self, Options, Stop, Target};
-use snapward::host::Host;
-use snapward::manifest::{self, Source};
 use snapward::model::desired::DesiredState;
 use snapward::model::outcome::{ActionResult, Outcome};
-use snapward::model::plan::{ActionKind, Plan, PlanSource};
-use snapward::observe::{self, Connection};
-use snapward::plan;
+use snapward::model::plan::{ActionKind, Plan};
 
+use super::bench::{Bench, load};
 use super::hands::Hands;
-use super::model::{Model, World};
+use super::model::World;
 use super::promises::Pass;
 use super::wish::Wish;
 
@@ -39,9 +34,7 @@ type Counts = BTreeMap<String, usize>;
 /// One seed: the host, the manifests, and what was done.
 struct Case {
     hands: Hands,
-    model: Arc<Model>,
-    connection: Connection,
-    locks: std::path::PathBuf,
+    bench: Bench,
     /// The reverts that were done, by domain and token.
     reverted: BTreeSet<(String, String)>,
     counts: Counts,
@@ -51,20 +44,9 @@ impl Case {
     fn new(seed: u64, locks: &std::path::Path) -> Self {
         let mut hands = Hands::new(seed);
         let begin = BEGIN + i64::try_from(hands.random.below(86_400)).expect("small");
-        let model = Arc::new(Model::new(hands.world(begin)));
-        let connection = Connection {
-            label: "model".to_owned(),
-            inventory_name: None,
-            labels: BTreeMap::new(),
-            uri: "qemu:///model".to_owned(),
-            host: Arc::clone(&model) as Arc<dyn Host>,
-        };
+        let bench = Bench::new(hands.world(begin), locks.to_owned());
         let (reverted, counts) = (BTreeSet::new(), Counts::new());
-        Self { hands, model, connection, locks: locks.to_owned(), reverted, counts }
-    }
-
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_second(self.model.world().now).expect("a year of ours")
+        Self { hands, bench, reverted, counts }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -76,7 +58,7 @@ impl Case {
             false => Wish::random(&mut self.hands.random, external, BEGIN),
         };
         if spoiled {
-            let mut world = self.model.world();
+            let mut world = self.bench.model.world();
             self.hands.history(&mut world);
         }
         let mut desired = None;
@@ -86,7 +68,7 @@ impl Case {
             }
             // Manifests are edited every other day: reading them takes as long as all the rest.
             if round > 0 && self.hands.random.percent(50) {
-                let now = self.model.world().now;
+                let now = self.bench.model.world().now;
                 wish = wish.edited(&mut self.hands.random, now);
                 desired = None;
             }
@@ -110,9 +92,9 @@ impl Case {
     /// Time passes, and others do something.
     fn another_day(&mut self, spoiled: bool) {
         let passed = self.hands.random.weighted(&[(20, 600), (50, 3_600), (20, 10_800), (8, 86_400), (2, 604_800)]);
-        self.model.world().now += passed;
+        self.bench.model.world().now += passed;
         for _ in 0..self.hands.random.below(3) {
-            let mut world = self.model.world();
+            let mut world = self.bench.model.world();
             match spoiled {
                 true => self.hands.spoil(&mut world),
                 false => self.hands.act(&mut world),
@@ -124,7 +106,7 @@ impl Case {
     fn settle(&mut self, wish: &Wish, desired: &DesiredState) -> Result<(), String> {
         let mut passes = PASSES;
         for pass in 0.. {
-            let plan = self.plan(desired);
+            let plan = self.bench.plan(desired);
             if !is_work(&plan) {
                 return Ok(());
             }
@@ -137,11 +119,11 @@ impl Case {
             if pass >= passes {
                 return Err(format!("after {pass} passes there is still something to do: {:?}", told()));
             }
-            let before = self.model.world().clone();
+            let before = self.bench.model.world().clone();
             let meddled = self.meddle();
-            let outcome = self.apply(&plan);
-            let meddled = meddled && self.model.leave_alone();
-            let after = self.model.world().clone();
+            let outcome = self.bench.apply(&plan);
+            let meddled = meddled && self.bench.model.leave_alone();
+            let after = self.bench.model.world().clone();
             self.count(&plan, &outcome, meddled);
             let checked =
                 Pass { wish, plan: &plan, outcome: &outcome, before: &before, after: &after, meddled }.check();
@@ -149,7 +131,7 @@ impl Case {
             self.one_revert_per_token(wish, &outcome, &before)?;
             // What others did in the middle of a pass, or nobody could know, is for the next ones.
             passes += usize::from(meddled);
-            self.model.world().now += 5;
+            self.bench.model.world().now += 5;
             let failed = outcome
                 .domains
                 .iter()
@@ -162,19 +144,6 @@ impl Case {
         Ok(())
     }
 
-    fn plan(&self, desired: &DesiredState) -> Plan {
-        let observed = observe::observe(std::slice::from_ref(&self.connection), desired);
-        plan::plan(desired, &observed, self.now(), PlanSource::default())
-    }
-
-    fn apply(&self, plan: &Plan) -> Outcome {
-        let info = observe::identify(&self.connection).expect("the model answers");
-        let target = Target { info, host: Arc::clone(&self.connection.host) };
-        let clock = || self.now();
-        let options = Options { lock_dir: self.locks.clone(), progress: &(), stop: Stop::new(), clock: &clock };
-        apply::apply(plan, &[target], &options)
-    }
-
     /// Now and then somebody else is at work in the middle of a pass.
     fn meddle(&mut self) -> bool {
         if !self.hands.random.percent(8) {
@@ -182,7 +151,7 @@ impl Case {
         }
         let mut hands = Hands::new(self.hands.random.next());
         hands.external = self.hands.external;
-        self.model.meddle(self.hands.random.below(4), Box::new(move |world| hands.meddle(world)));
+        self.bench.model.meddle(self.hands.random.below(4), Box::new(move |world| hands.meddle(world)));
         true
     }
 
@@ -231,12 +200,6 @@ impl Case {
 /// Whether a run of this plan does anything: the ledger alone is written too.
 fn is_work(plan: &Plan) -> bool {
     !plan.actions.is_empty() || plan.domains.iter().any(|domain| domain.ledger.is_some())
-}
-
-/// Reads the manifests; none where they are in error, as where sets contradict each other.
-pub(crate) fn load(yaml: &str) -> Option<DesiredState> {
-    let loaded = manifest::load(&[Source { name: Arc::from("proof.yaml"), text: yaml.as_bytes().to_vec() }]);
-    (!loaded.has_errors()).then_some(loaded.desired)
 }
 
 /// Runs the cases of these seeds; the first that breaks a promise ends it.

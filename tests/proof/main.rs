@@ -2,6 +2,7 @@
 //! verify as they are, and what snapward promises held against what became of every snapshot.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod bench;
 mod cases;
 mod hands;
 mod passes;

@@ -1,62 +1,40 @@
 //! Single passes on the model of libvirt: what apply does where the guest would be left paused, where time passes, and where
 //! somebody changes a neighbour in the middle.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use snapward::apply::{self, Options, Stop, Target};
-use snapward::host::Host;
 use snapward::model::names::DomainUuid;
 use snapward::model::observed::{ObservedDisk, RunState};
 use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
-use snapward::model::plan::{Plan, PlanSource};
-use snapward::observe::{self, Connection};
-use snapward::plan;
+use snapward::model::plan::Plan;
 
-use super::cases::load;
+use super::bench::{Bench, load};
 use super::model::{Model, World};
 
 /// 2026-11-23T00:00:00Z.
 const BEGIN: i64 = 1_795_392_000;
 
-/// A host whose libvirt is the model, and the directory of its locks.
-struct Bench {
-    model: Arc<Model>,
-    connection: Connection,
-    locks: tempfile::TempDir,
+/// A host on the model, with a directory of its own for locks.
+struct Lab {
+    bench: Bench,
+    _locks: tempfile::TempDir,
 }
 
-impl Bench {
+impl Lab {
     fn new(world: World) -> Self {
-        let model = Arc::new(Model::new(world));
-        let connection = Connection {
-            label: "model".to_owned(),
-            inventory_name: None,
-            labels: BTreeMap::new(),
-            uri: "qemu:///model".to_owned(),
-            host: Arc::clone(&model) as Arc<dyn Host>,
-        };
-        Self { model, connection, locks: tempfile::tempdir().expect("a directory") }
+        let locks = tempfile::tempdir().expect("a directory");
+        Self { bench: Bench::new(world, locks.path().to_owned()), _locks: locks }
     }
 
-    fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_second(self.model.world().now).expect("a year of ours")
+    fn model(&self) -> &Model {
+        &self.bench.model
     }
 
     fn plan(&self, manifests: &str) -> Plan {
-        let desired = load(manifests).unwrap_or_else(|| panic!("in error: {manifests}"));
-        let observed = observe::observe(std::slice::from_ref(&self.connection), &desired);
-        plan::plan(&desired, &observed, self.now(), PlanSource::default())
+        self.bench.plan(&load(manifests).unwrap_or_else(|| panic!("in error: {manifests}")))
     }
 
     /// Applies a plan of one domain.
     fn apply(&self, plan: &Plan) -> DomainOutcome {
-        let info = observe::identify(&self.connection).expect("the model answers");
-        let target = Target { info, host: Arc::clone(&self.connection.host) };
-        let clock = || self.now();
-        let options =
-            Options { lock_dir: self.locks.path().to_owned(), progress: &(), stop: Stop::new(), clock: &clock };
-        apply::apply(plan, &[target], &options).domains.into_iter().next().expect("one domain")
+        self.bench.apply(plan).domains.into_iter().next().expect("one domain")
     }
 
     fn run(&self, manifests: &str) -> DomainOutcome {
@@ -115,30 +93,30 @@ fn a_guest_that_is_left_paused_is_not_frozen_before() {
     let mut world = world_with(&[("vm", &["vda", "vdb"])]);
     world.start("vm", RunState::Running).expect("it starts");
     world.domains.get_mut("vm").expect("defined").agent = true;
-    let bench = Bench::new(world);
-    let outcome = bench.run(&set(MANUAL));
+    let lab = Lab::new(world);
+    let outcome = lab.run(&set(MANUAL));
     assert_eq!(results(&outcome), [("m".to_owned(), ActionResult::Done)], "{outcome:#?}");
     let text = &outcome.actions[0].text;
     assert!(text.contains("PAUSED: capture vdb") && text.contains("resume 'vm'"), "{text}");
-    let world = bench.model.world();
+    let world = lab.model().world();
     assert_eq!((world.domains["vm"].state, world.domains["vm"].freezes), (RunState::Paused, 0));
     drop(world);
     // Where it is left running, it is frozen.
-    bench.model.world().resume("vm").expect("it was paused");
+    lab.model().world().resume("vm").expect("it was paused");
     let all = MANUAL.replace("name: m", "name: all").replace("manual", "external");
-    assert_eq!(bench.run(&set(&all)).actions[0].result, ActionResult::Done);
-    assert_eq!(bench.model.world().domains["vm"].freezes, 1);
+    assert_eq!(lab.run(&set(&all)).actions[0].result, ActionResult::Done);
+    assert_eq!(lab.model().world().domains["vm"].freezes, 1);
 }
 
 /// Two external snapshots under another that stays, to be deleted one after the other.
-fn two_to_delete() -> Bench {
+fn two_to_delete() -> Lab {
     let mut world = world_with(&[("vm", &["vda"]), ("clone", &["vda"])]);
     world.start("vm", RunState::Running).expect("it starts");
-    let bench = Bench::new(world);
+    let lab = Lab::new(world);
     let named = |name: &str| format!("{{name: {name}, capture: {{content: disks, location: external}}}}");
     let three = set(&format!("snapshots: [{}, {}, {}]", named("e1"), named("e2"), named("e3")));
-    assert!(bench.run(&three).actions.iter().all(|action| action.result == ActionResult::Done));
-    bench
+    assert!(lab.run(&three).actions.iter().all(|action| action.result == ActionResult::Done));
+    lab
 }
 
 const TWO_ABSENT: &str = "snapshots: [{name: e1, state: absent}, {name: e2, state: absent}, {name: e3, create: never}]";
@@ -146,8 +124,8 @@ const TWO_ABSENT: &str = "snapshots: [{name: e1, state: absent}, {name: e2, stat
 /// A merge takes its time, and meanwhile a disk on an image that goes is attached to a domain that was there all along.
 #[test]
 fn neighbours_are_read_again_before_a_deletion_that_comes_late() {
-    let bench = two_to_delete();
-    let plan = bench.plan(&set(TWO_ABSENT));
+    let lab = two_to_delete();
+    let plan = lab.plan(&set(TWO_ABSENT));
     let order: Vec<_> = plan.actions.iter().filter_map(|action| action.address.snapshot.clone()).collect();
     let going = plan.actions[1].after.as_ref().and_then(|after| after.merges.clone()).expect("a merge");
     let meddling = move |world: &mut World| {
@@ -156,30 +134,30 @@ fn neighbours_are_read_again_before_a_deletion_that_comes_late() {
         world.storage.make(overlay, "qcow2", Some(&going[0].from));
         world.domains.get_mut("clone").expect("defined").definition.disks.push(disk("vdb", overlay));
     };
-    bench.model.meddle(0, Box::new(meddling));
-    let outcome = bench.apply(&plan);
+    lab.model().meddle(0, Box::new(meddling));
+    let outcome = lab.apply(&plan);
     let wanted = [(order[0].to_string(), ActionResult::Done), (order[1].to_string(), ActionResult::Failed)];
     assert_eq!(results(&outcome), wanted, "{outcome:#?}");
     let text = &outcome.actions[1].text;
     assert!(text.contains("domain clone") && text.contains("nothing was done"), "{text}");
-    assert!(bench.model.world().disks("clone").values().all(Result::is_ok), "its images are there");
+    assert!(lab.model().world().disks("clone").values().all(Result::is_ok), "its images are there");
 }
 
 /// The window was open when the pass began.
 #[test]
 fn nothing_is_deleted_after_the_window_closed() {
-    let bench = two_to_delete();
+    let lab = two_to_delete();
     let policy = "{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {name: night}, spec: {windows: [{allow: [delete], \
                   cron: '0 0 * * *', duration: 1h}]}}\n";
-    let plan = bench.plan(&format!("{policy}---\n{}", set(&format!("safety: {{policyRef: night}}, {TWO_ABSENT}"))));
+    let plan = lab.plan(&format!("{policy}---\n{}", set(&format!("safety: {{policyRef: night}}, {TWO_ABSENT}"))));
     assert_eq!(plan.summary.delete, 2, "it is open");
-    bench.model.meddle(0, Box::new(|world| world.now += 3600));
-    let outcome = bench.apply(&plan);
+    lab.model().meddle(0, Box::new(|world| world.now += 3600));
+    let outcome = lab.apply(&plan);
     let went: Vec<_> = outcome.actions.iter().map(|action| action.result).collect();
     assert_eq!(went, [ActionResult::Done, ActionResult::Skipped], "{outcome:#?}");
     assert_eq!(outcome.result, DomainResult::WindowClosed);
     assert!(outcome.text.contains("closed 2026-11-23T01:00:00Z"), "{}", outcome.text);
-    assert_eq!(bench.model.world().domains["vm"].snapshots.len(), 2);
+    assert_eq!(lab.model().world().domains["vm"].snapshots.len(), 2);
 }
 
 #[test]
@@ -189,7 +167,7 @@ fn a_defect_in_reading_one_domain_costs_no_other() {
     let mut world = world_with(&domains);
     world.domains.get_mut("vm4").expect("defined").defect = true;
     let capture = "snapshots: [{name: golden, capture: {content: full, location: internal}}]";
-    let plan = Bench::new(world).plan(&set(capture).replace("[vm]", "['vm*']"));
+    let plan = Lab::new(world).plan(&set(capture).replace("[vm]", "['vm*']"));
     assert_eq!((plan.domains.len(), plan.actions.len()), (8, 8), "{:?}", plan.unreadable);
     let failed: Vec<_> = plan.unreadable.iter().map(|item| (item.domain.as_deref(), item.error.as_str())).collect();
     assert_eq!(failed, [(Some("vm4"), "reading it ended in a defect of snapward; nothing was changed")]);
@@ -203,11 +181,11 @@ fn what_lies_where_a_first_overlay_shall_go_is_not_used_where_it_may_be_a_neighb
         let mut world = world_with(&[("vm", &["vda"]), ("other", &["vda"])]);
         world.storage.make("/images/vm.vda.e1.qcow2", "qcow2", Some("/images/vm-vda.qcow2"));
         world.domains.get_mut("other").expect("defined").unreadable = unreadable;
-        let bench = Bench::new(world);
-        let plan = bench.plan(&capture);
+        let lab = Lab::new(world);
+        let plan = lab.plan(&capture);
         assert_eq!((plan.summary.create == 1, plan.summary.blocked == 0), (used, used), "{:?}", plan.blocked);
         if used {
-            assert_eq!(bench.apply(&plan).result, DomainResult::Done);
+            assert_eq!(lab.apply(&plan).result, DomainResult::Done);
         }
     }
 }

@@ -9,7 +9,7 @@ use snapward::model::outcome::{DomainResult, Outcome};
 use snapward::model::plan::Plan;
 
 use super::table::row;
-use crate::support::chain::{Chain, source};
+use crate::support::chain::{Chain, linear, source};
 use crate::support::cmd::snapward;
 use crate::support::embed::EmbedRoot;
 use crate::support::lab::{Lab, actions, blocks, manifest, snapshot};
@@ -40,9 +40,7 @@ fn a_full_filesystem_under_an_overlay() {
     let root = EmbedRoot::new();
     let disk = SmallDisk::mount(&root.path().join("images"), "2m");
     let lab = Lab::new(&root);
-    let mut chain = Chain::new(&root, "vm");
-    chain.capture("e1");
-    chain.write();
+    let mut chain = linear(&root, &["e1"]);
     lab.apply(&external(&["e1"], &[]));
     let yaml = external(&["e1"], &[]) + "    - {name: e2, capture: {content: disks, location: external}}\n";
     let planned = lab.plan(&yaml);
@@ -136,11 +134,7 @@ fn a_full_filesystem_under_a_merge() {
 #[case("read-only, metadata", SmallDisk::read_only, SmallDisk::writable)]
 fn metadata_that_cannot_be_written(#[case] key: &str, #[case] spoil: fn(&SmallDisk), #[case] repair: fn(&SmallDisk)) {
     let root = EmbedRoot::new();
-    let mut chain = Chain::new(&root, "vm");
-    for name in ["e0", "e1", "e2"] {
-        chain.capture(name);
-    }
-    chain.write();
+    let chain = linear(&root, &["e0", "e1", "e2"]);
     let uri = root.uri();
     let run = |yaml: &str| snapward(["-c", &uri, "apply", "--yes", &root.file("lab.yaml", yaml)]).run();
     drop(run(&external(&["e0", "e1", "e2"], &[])).exits(0));
@@ -167,11 +161,7 @@ fn metadata_that_cannot_be_written(#[case] key: &str, #[case] spoil: fn(&SmallDi
 fn an_image_that_cannot_be_read() {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
-    let mut chain = Chain::new(&root, "vm");
-    for name in ["e1", "e2", "e3"] {
-        chain.capture(name);
-    }
-    chain.write();
+    let chain = linear(&root, &["e1", "e2", "e3"]);
     lab.apply(&external(&["e1", "e2", "e3"], &[]));
     let yaml = external(&["e1", "e3"], &["e2"]);
     let planned = lab.plan(&yaml);
@@ -196,9 +186,7 @@ fn an_image_that_cannot_be_read() {
 fn an_overlay_that_is_there_already() {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
-    let mut chain = Chain::new(&root, "vm");
-    chain.capture("e1");
-    chain.write();
+    let mut chain = linear(&root, &["e1"]);
     lab.apply(&external(&["e1"], &[]));
     let yaml = external(&["e1"], &[]) + "    - {name: e2, capture: {content: disks, location: external}}\n";
     let planned = lab.plan(&yaml);
@@ -223,10 +211,7 @@ fn an_overlay_that_is_there_already() {
 fn a_domain_that_somebody_changed_since_the_plan(#[case] how: &str) {
     let root = EmbedRoot::new();
     let lab = Lab::new(&root);
-    let mut chain = Chain::new(&root, "vm");
-    chain.capture("e1");
-    chain.capture("e2");
-    chain.write();
+    let mut chain = linear(&root, &["e1", "e2"]);
     lab.apply(&external(&["e1", "e2"], &[]));
     let yaml = external(&["e2"], &["e1"]);
     let planned = lab.plan(&yaml);

@@ -33,6 +33,16 @@ pub(crate) struct Chain<'a> {
     captured: BTreeMap<String, u8>,
 }
 
+/// A stopped domain `vm` with these snapshots one after the other, each of another state, and writes since.
+pub(crate) fn linear<'a>(root: &'a EmbedRoot, names: &[&str]) -> Chain<'a> {
+    let mut chain = Chain::new(root, "vm");
+    for name in names {
+        chain.capture(name);
+    }
+    chain.write();
+    chain
+}
+
 impl<'a> Chain<'a> {
     /// A stopped domain with one disk, in state 0: zeroes.
     pub(crate) fn new(root: &'a EmbedRoot, name: &str) -> Self {

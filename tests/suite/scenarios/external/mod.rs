@@ -14,19 +14,9 @@ mod trees;
 mod unsaved;
 mod writes;
 
-use crate::support::chain::Chain;
+use crate::support::chain::{Chain, linear};
 use crate::support::embed::EmbedRoot;
 use crate::support::lab::{Lab, actions, blocks, manifest};
-
-/// A stopped domain `vm` with these snapshots one after the other, each of another state, and writes since.
-fn linear<'a>(root: &'a EmbedRoot, names: &[&str]) -> Chain<'a> {
-    let mut chain = Chain::new(root, "vm");
-    for name in names {
-        chain.capture(name);
-    }
-    chain.write();
-    chain
-}
 
 /// What a stopped domain says that cannot start because a file of its chain is gone.
 #[track_caller]
