@@ -10,6 +10,10 @@ use crate::model::names::{DomainUuid, SetId};
 use crate::model::observed::{ObservedDomain, ObservedHost};
 use crate::model::plan::{Action, ActionKind, BlockCode, Blocked, HeldBack, Plan};
 
+/// What to do about deletions over the breaker.
+const WAY_OUT: &str = "check the clock and the manifests; if all of them shall go, approve exactly this plan: \
+                       snapward apply --expect-plan with its id, or approve in a SafetyPolicy";
+
 /// Holds back deletions of one host, whose actions begin at `from`. A limit is a breaker, not a rate: beyond it, all
 /// deletions by age in that scope wait for a person.
 /// `series` are the retention's deletions of each series, with their domain.
@@ -47,7 +51,7 @@ pub(super) fn limit_deletes(
         *domain_totals.entry(action.address.domain.clone()).or_default() += 1;
     }
     // Each deletion in an external tree is proven on what the ones before it leave: behind one that waits, all wait.
-    let has_external = |domain: &&ObservedDomain| domain.tree.external().next().is_some();
+    let has_external = |domain: &&ObservedDomain| domain.tree.has_external();
     let external: BTreeSet<&str> =
         host.domains.iter().filter(has_external).map(|domain| domain.name.as_str()).collect();
     let mut waiting: BTreeSet<String> = BTreeSet::new();
@@ -71,12 +75,12 @@ pub(super) fn limit_deletes(
         let waits = || (is_delete(&action) && waiting.contains(&action.address.domain)).then(|| in_turn(&action));
         match item.or_else(waits) {
             None => plan.actions.push(action),
-            Some((code, text, way_out)) => {
+            Some(text) => {
                 plan.blocked.push(Blocked {
                     address: action.address.clone(),
-                    code,
+                    code: BlockCode::TooManyDeletes,
                     text,
-                    way_out: way_out.to_owned(),
+                    way_out: WAY_OUT.to_owned(),
                     origins: vec![action.origin.clone()],
                 });
                 if external.contains(action.address.domain.as_str()) {
@@ -104,32 +108,26 @@ pub fn release(plan: &mut Plan) {
     plan.summary = super::summary(plan);
 }
 
-fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> (BlockCode, String, &'static str) {
-    let text = format!(
+fn too_many(action: &Action, total: usize, scope: &str, limit: u32) -> String {
+    format!(
         "{}; {total} deletions by age are due on {scope} and its SafetyPolicy allows {limit} at a time, so none is done",
         action.reason.text
-    );
-    let way_out = "check the clock and the manifests; if all of them shall go, approve exactly this plan: \
-                   snapward apply --expect-plan with its id, or approve in a SafetyPolicy";
-    (BlockCode::TooManyDeletes, text, way_out)
+    )
 }
 
-fn in_turn(action: &Action) -> (BlockCode, String, &'static str) {
-    let (code, _, way_out) = too_many(action, 0, "", 0);
-    (code, format!("{}; deletions that were to go before it wait, so it does", action.reason.text), way_out)
+fn in_turn(action: &Action) -> String {
+    format!("{}; deletions that were to go before it wait, so it does", action.reason.text)
 }
 
-fn too_large_a_share(action: &Action, deletes: &SeriesDeletes, percent: u8) -> (BlockCode, String, &'static str) {
-    let (_, _, way_out) = too_many(action, 0, "", 0);
-    let text = format!(
+fn too_large_a_share(action: &Action, deletes: &SeriesDeletes, percent: u8) -> String {
+    format!(
         "{}; {} of the {} snapshots of {} are to go and its SafetyPolicy allows {percent} percent at a time, so none is \
          deleted",
         action.reason.text,
         deletes.names.len(),
         deletes.total,
         deletes.label
-    );
-    (BlockCode::TooManyDeletes, text, way_out)
+    )
 }
 
 /// The limits of all sets of a domain, the strictest of each.
