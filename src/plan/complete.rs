@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::capture::moved_disks;
 use super::chain;
 use super::domain::own_stamp;
 use super::series::SeriesClaim;
 use crate::model::image::ImageState;
 use crate::model::kinds::Consistency;
-use crate::model::observed::{ObservedDisk, ObservedDomain};
+use crate::model::observed::ObservedDomain;
 use crate::model::snapshot::{ObservedSnapshot, Storage};
 use crate::model::stamp::ConsistencyReached;
 
@@ -45,7 +46,8 @@ impl<'a> Wholeness<'a> {
         let lacks_tag = |(target, storage): (&String, &Storage)| {
             *storage == Storage::Internal
                 && self.tags.get(target.as_str()).is_some_and(|tags| !tags.contains(name))
-                && self.is_on_its_image(snapshot, target)
+                // Of the image of its time, where another was read, nothing is known.
+                && !moved_disks(self.domain, snapshot).any(|(moved, ..)| moved == target)
         };
         if snapshot.disks.iter().any(lacks_tag) {
             return false;
@@ -61,16 +63,6 @@ impl<'a> Wholeness<'a> {
             chain::is_broken(images, base) || self.half_merged.iter().any(merged)
         };
         !begun && !no_memory && !files.overlays.keys().any(spoilt)
-    }
-
-    /// Whether a disk is on the image on which it was captured: of another one that was read nothing is known of it.
-    fn is_on_its_image(&self, snapshot: &ObservedSnapshot, target: &str) -> bool {
-        let source = |disks: &[ObservedDisk]| {
-            disks.iter().find(|disk| disk.target == target).and_then(|disk| disk.source.clone())
-        };
-        let then = snapshot.definition.as_deref().and_then(|definition| source(&definition.disks));
-        let now = source(&self.domain.disks);
-        then.is_none_or(|then| now.is_some_and(|now| self.domain.files.same(&then, &now)))
     }
 }
 

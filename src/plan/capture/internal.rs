@@ -177,8 +177,11 @@ pub(in crate::plan) fn missing_tag(domain: &ObservedDomain, saved: &ObservedSnap
     images.find(|(_, tags)| lacks(tags)).map(|(target, _)| target.clone())
 }
 
-/// A disk that is on another image than the one that holds the snapshot: target, image now, image then.
-fn moved_disk<'d>(domain: &'d ObservedDomain, snapshot: &'d ObservedSnapshot) -> Option<(&'d str, &'d str, &'d str)> {
+/// The disks that are on another image than the one that holds the snapshot: target, image now, image then.
+pub(in crate::plan) fn moved_disks<'d>(
+    domain: &'d ObservedDomain,
+    snapshot: &'d ObservedSnapshot,
+) -> impl Iterator<Item = (&'d str, &'d str, &'d str)> {
     let then = snapshot.definition.iter().flat_map(|definition| &definition.disks);
     let held = then.filter(|disk| snapshot.disks.get(&disk.target) == Some(&Storage::Internal));
     held.filter_map(|then| {
@@ -186,7 +189,6 @@ fn moved_disk<'d>(domain: &'d ObservedDomain, snapshot: &'d ObservedSnapshot) ->
         let then_source = then.source.as_deref()?;
         (!domain.files.same(now, then_source)).then_some((then.target.as_str(), now, then_source))
     })
-    .next()
 }
 
 /// What is in the way of deleting a snapshot. QEMU can take it only out of images it has open: with one of the
@@ -211,7 +213,7 @@ pub(in crate::plan) fn deletion_obstacle(
     let unplugged = |(target, storage): &(&String, &Storage)| {
         **storage == Storage::Internal && !domain.disks.iter().any(|disk| disk.target == **target)
     };
-    if let Some((target, now, then)) = moved_disk(domain, snapshot) {
+    if let Some((target, now, then)) = moved_disks(domain, snapshot).next() {
         let (target, now, then) = (printable(target), printable(now), printable(then));
         return Some(Fault::not_possible(
             format!(

@@ -4,7 +4,7 @@
 mod external;
 mod internal;
 
-pub(super) use internal::{deletion_obstacle, missing_tag, unseen_image};
+pub(super) use internal::{deletion_obstacle, missing_tag, moved_disks, unseen_image};
 
 use super::chain::{Fault, Neighbours, is_broken, live};
 use crate::model::kinds::{Capture, Location, When};
@@ -33,7 +33,7 @@ pub(super) struct Prepared {
 }
 
 /// Checks a capture against the domain as it is, and names the files it goes to. The neighbours are those that were read:
-/// before the first external capture of a host they are not, and apply reads them before it uses a file that is there.
+/// before the first external capture of a host, only where overlays lie beside the images that the disks are not on.
 pub(super) fn prepare(
     host: &HostInfo,
     domain: &ObservedDomain,

@@ -3,9 +3,9 @@
 //! definition, then the stored one.
 
 use super::Fault;
-use super::files::{Bystanders, orphans};
+use super::files::{Bystanders, unknown_overlays};
 use super::layout::{TOUCH_NOTHING, chain_of, follow};
-use crate::model::image::{Backing, Image, ImageState};
+use crate::model::image::{Image, ImageState};
 use crate::model::observed::{ObservedDisk, ObservedDomain};
 use crate::model::plan::BlockCode;
 use crate::model::text::printable;
@@ -27,8 +27,12 @@ pub(in crate::plan) fn agrees(domain: &ObservedDomain) -> Result<(), Fault> {
 /// Overlays that are in use and libvirt does not know.
 fn on_unknown_overlays(domain: &ObservedDomain) -> Option<Fault> {
     let (mut files, mut commits) = (Vec::new(), Vec::new());
+    let unknown = unknown_overlays(domain, &Bystanders::default());
+    let open =
+        |path: &str| matches!(domain.files.images.get(path), Some(ImageState::Present(Image { open: true, .. })));
     for disk in &domain.disks {
-        for path in unknown_overlays(domain, disk) {
+        let Some(active) = disk.source.as_deref() else { continue };
+        for (path, _) in unknown.iter().filter(|(path, below)| open(path) && domain.files.same(below, active)) {
             let path = printable(path);
             files.push(format!("{path} on the image of disk {}", printable(&disk.target)));
             commits.push(format!("qemu-img commit '{path}'"));
@@ -120,18 +124,6 @@ pub(in crate::plan) fn bring_back(domain: &ObservedDomain) -> &'static str {
     } else {
         "bring the file back from where it was moved, or from a backup"
     }
-}
-
-/// The overlays on a disk's active image that a QEMU has open and libvirt does not name.
-fn unknown_overlays<'d>(domain: &'d ObservedDomain, disk: &ObservedDisk) -> Vec<&'d str> {
-    let Some(active) = disk.source.as_deref() else { return Vec::new() };
-    let on_active = |path: &&str| match domain.files.images.get(*path) {
-        Some(ImageState::Present(Image { backing: Backing::File(below), open: true, .. })) => {
-            domain.files.same(below, active)
-        }
-        _ => false,
-    };
-    orphans(domain, &Bystanders::default()).into_iter().map(|(path, _)| path).filter(on_active).collect()
 }
 
 /// The source of a disk at the next start, where that is an image below the one in use.
