@@ -47,8 +47,7 @@ impl Job {
 
     /// Whether its time is over while it waited: a slot, or a window. What was approved as a whole was begun in time.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        let end = self.plan.good_until.as_ref().and_then(|end| end.parse::<Timestamp>().ok());
-        !self.approved && end.is_some_and(|end| end <= now)
+        !self.approved && self.plan.ends().is_some_and(|end| end <= now)
     }
 
     /// The same with a newer plan's time.

@@ -246,6 +246,5 @@ impl Agent {
 /// age that retention asks for, is found by the poll.
 fn next_due(plan: &Plan, planned_for: Timestamp) -> Option<Timestamp> {
     let wakes = plan.domains.iter().filter_map(|domain| domain.wake);
-    let end = plan.good_until.as_ref().and_then(|end| end.parse().ok());
-    wakes.chain(end).filter(|at| *at > planned_for).min()
+    wakes.chain(plan.ends()).filter(|at| *at > planned_for).min()
 }

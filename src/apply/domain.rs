@@ -85,7 +85,7 @@ fn guard<'a>(
     now: jiff::Timestamp,
 ) -> host::Result<Option<Guard<'a>>> {
     let wanted = interest(task);
-    let external = observed.tree.external().next().is_some();
+    let external = observed.tree.has_external();
     if !external && !wanted.external && !wanted.revert {
         return Ok(None);
     }

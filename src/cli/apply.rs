@@ -151,13 +151,12 @@ fn from_file(file: &Path, args: &ApplyArgs, context: &Context) -> Result<(Ready,
 
 /// Makes sure that what the plan does is still to be done: a slot has its time, and a window closes.
 fn still_good(plan: &Plan, now: Timestamp) -> Result<(), CliError> {
-    let Some(end) = plan.good_until.as_ref().filter(|end| end.parse().is_ok_and(|end: Timestamp| end <= now)) else {
+    let Some(end) = plan.ends().filter(|end| *end <= now) else {
         return Ok(());
     };
     let text = format!(
-        "the plan was good until {}: a slot that it captures is over, or a window in which it deletes or reverts is closed; nothing was \
-         done",
-        printable(end)
+        "the plan was good until {end}: a slot that it captures is over, or a window in which it deletes or reverts is closed; nothing was \
+         done"
     );
     Err(CliError::stale(text).hint("make a new plan"))
 }

@@ -68,6 +68,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The instant after which it must not be carried out as a whole any more; none where nothing in it ends.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.good_until.as_ref()?.parse().ok()
+    }
+
     /// A plan of nothing, made at an instant (RFC 3339, UTC).
     pub fn new(created_at: String, source: PlanSource) -> Self {
         Self {

@@ -132,6 +132,11 @@ impl SnapshotTree {
         false
     }
 
+    /// Whether any of them is external: libvirt then believes its records of files, and each step is proven.
+    pub fn has_external(&self) -> bool {
+        self.external().next().is_some()
+    }
+
     /// The names of the external snapshots.
     pub fn external(&self) -> impl Iterator<Item = &SnapshotName> {
         self.snapshots.iter().filter(|s| s.is_external()).map(|s| &s.name)

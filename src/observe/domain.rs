@@ -53,7 +53,7 @@ pub fn read_domain(
     let unknown =
         |name: &&&SnapshotName| tree.get(name).is_none() && ledger.as_ref().is_none_or(|l| l.made(name).is_none());
     let capture_expected = wanted.declared.iter().any(|name| unknown(&name));
-    let external = wanted.external || tree.external().next().is_some();
+    let external = wanted.external || tree.has_external();
     let (stored, next_sources) = if (capture_expected || external) && domain.state.is_active() {
         let stored = host.definition(domain, true)?;
         let sources = stored.disks.into_iter().filter_map(|disk| Some((disk.target, disk.source?)));

@@ -65,6 +65,9 @@ impl Endpoint {
     }
 }
 
+/// What is said of a host or domain whose reading panicked.
+const DEFECT: &str = "reading it ended in a defect of snapward; nothing was changed";
+
 /// A host that can be asked.
 #[derive(Clone)]
 pub struct Connection {
@@ -95,10 +98,9 @@ pub fn observe(connections: &[Connection], desired: &DesiredState) -> ObservedSt
             Ok(Err(error)) => {
                 state.unreachable.push(UnreadableHost { name: connection.label.clone(), error: error.to_string() });
             }
-            Err(_) => state.unreachable.push(UnreadableHost {
-                name: connection.label.clone(),
-                error: "reading it ended in a defect of snapward; nothing was changed".to_owned(),
-            }),
+            Err(_) => {
+                state.unreachable.push(UnreadableHost { name: connection.label.clone(), error: DEFECT.to_owned() });
+            }
         }
     }
     state
@@ -159,8 +161,7 @@ pub fn refresh(
     let remain: BTreeSet<_> = selected.iter().map(|(domain, _)| domain.uuid).collect();
     selected.retain(|(domain, _)| stale(domain));
     // A file that lies where a first overlay shall go may be a neighbour's.
-    let external =
-        |domain: &ObservedDomain| domain.tree.external().next().is_some() || files::has_other_overlays(domain);
+    let external = |domain: &ObservedDomain| domain.tree.has_external() || files::has_other_overlays(domain);
     let read_external = exchange(host, &selected, &remain, &mut known.domains, &mut known.unreadable, external);
     // What is deleted in an external tree, or reverted, may be a neighbour's too: then all of them are read, with their
     // files.
@@ -227,7 +228,7 @@ fn read_all(host: &dyn Host, wanted: &[(&DomainRef, Interest<'_>)]) -> (Vec<Obse
     let read_one = |(domain, wanted): &(&DomainRef, Interest<'_>)| {
         catch_unwind(AssertUnwindSafe(|| observe_domain(host, domain, wanted)))
             .map(|read| read.map_err(|error| error.to_string()))
-            .unwrap_or_else(|_| Err("reading it ended in a defect of snapward; nothing was changed".to_owned()))
+            .unwrap_or_else(|_| Err(DEFECT.to_owned()))
             .map_err(|error| unreadable(domain, error))
     };
     let (mut observed, mut failed) = (Vec::with_capacity(wanted.len()), Vec::new());

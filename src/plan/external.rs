@@ -39,7 +39,7 @@ impl<'a> Planner<'a> {
     /// Looks at a domain that has external snapshots: whether its tree and images fit each other, and the repair where
     /// there is a safe one.
     pub(super) fn begin_external(&mut self, sets: &[&Document<SnapshotSet>], frozen: bool) {
-        if self.domain.tree.external().next().is_none() {
+        if !self.domain.tree.has_external() {
             return;
         }
         let mut external = self.new_external();
@@ -288,7 +288,7 @@ impl<'a> Planner<'a> {
 
     /// How long the chains of a domain with external snapshots are.
     pub(super) fn chain_lengths(&self) -> Vec<ChainLength> {
-        if self.domain.tree.external().next().is_none() {
+        if !self.domain.tree.has_external() {
             return Vec::new();
         }
         let limit = self.chain_limit();

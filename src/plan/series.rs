@@ -106,10 +106,11 @@ pub(super) fn dues(claims: &[SeriesClaim<'_>], domain: &ObservedDomain) -> Dues 
     let dues = active.filter_map(|claim| {
         let pace = claim.pace.as_ref()?;
         let part = jitter(domain.uuid, claim.name());
+        let after = pace.next_due(part);
         Some(match pace.due(newest_slot(claim), part) {
-            Due::Now { slot } => (Some(slot), pace.next_due(part)),
+            Due::Now { slot } => (Some(slot), after),
             Due::From { at, .. } => (Some(at), Some(at)),
-            Due::No | Due::Missed { .. } => (pace.next_due(part), pace.next_due(part)),
+            Due::No | Due::Missed { .. } => (after, after),
         })
     });
     let (next, to_come): (Vec<_>, Vec<_>) = dues.unzip();

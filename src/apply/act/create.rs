@@ -21,7 +21,7 @@ impl Pass<'_> {
         };
         match (fresh, capture.location) {
             (Some(fresh), Location::External) => return self.create_external(&after, name, capture, fresh),
-            (Some(fresh), Location::Internal) if fresh.tree.external().next().is_some() => {
+            (Some(fresh), Location::Internal) if fresh.tree.has_external() => {
                 return Err(Failure::new(format!(
                     "the capture is internal, and the domain has external snapshots; nothing was captured. {RUN_AGAIN}"
                 )));

@@ -14,7 +14,7 @@ impl Pass<'_> {
         name: &SnapshotName,
         tree: Option<&ObservedDomain>,
     ) -> Result<Done, Failure> {
-        if let Some(domain) = tree.filter(|domain| domain.tree.external().next().is_some()) {
+        if let Some(domain) = tree.filter(|domain| domain.tree.has_external()) {
             return self.delete_external(action, name, domain);
         }
         let snapshot = self.reference(name)?;

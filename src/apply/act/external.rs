@@ -23,7 +23,7 @@ impl Pass<'_> {
         capture: Capture,
         fresh: &ObservedDomain,
     ) -> Result<Done, Failure> {
-        if fresh.tree.external().next().is_some() {
+        if fresh.tree.has_external() {
             self.prove(fresh, Step::Create)?;
         }
         let reuse = after.reuse.unwrap_or(false);

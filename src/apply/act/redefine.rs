@@ -78,7 +78,7 @@ impl Pass<'_> {
             revert_overlays: after.revert_overlays.clone(),
             ..RedefineRequest::default()
         };
-        if let Some(domain) = tree.filter(|domain| domain.tree.external().next().is_some()) {
+        if let Some(domain) = tree.filter(|domain| domain.tree.has_external()) {
             if request.parent.is_some() {
                 return Err(Failure::new(format!(
                     "the domain has external snapshots, and parents stay as they are then; nothing was changed. {RUN_AGAIN}"
@@ -152,7 +152,7 @@ impl Pass<'_> {
         }
         let snapshot = self.reference(name)?;
         let fresh = self.recheck(&snapshot)?;
-        match tree.filter(|domain| domain.tree.external().next().is_some()) {
+        match tree.filter(|domain| domain.tree.has_external()) {
             Some(domain) => drop(self.prove(domain, Step::SetCurrent(name))?),
             None if fresh.is_external() => {
                 return Err(Failure::new("the snapshot is external; moving the pointer to it could destroy others"));

@@ -33,7 +33,7 @@ impl Opened {
     pub(in crate::cli) fn observe(&self, wanted: &Interest<'_>) -> Result<Seen, CliError> {
         let info = observe::identify(&self.connection)?;
         let domain = observe::observe_domain(self.host(), &self.domain, wanted)?;
-        let near = if wanted.external || domain.tree.external().next().is_some() {
+        let near = if wanted.external || domain.tree.has_external() {
             observe::neighbours(self.host(), self.domain.uuid)?
         } else {
             Neighbourhood::default()

@@ -118,7 +118,7 @@ fn forget(scene: &Scene<'_>, wanted: &BTreeSet<SnapshotName>) -> Result<Plan, Re
     let order = leaves_first(scene, wanted);
     if scene.is_external() {
         let left = order.iter().fold(scene.domain.clone(), |domain, name| chain::after_forget(&domain, name));
-        if left.tree.external().next().is_some()
+        if left.tree.has_external()
             && Layout::whole(scene.domain, Trust::Metadata).is_ok()
             && let Err(fault) = Layout::whole(&left, Trust::Metadata)
         {

@@ -79,7 +79,7 @@ impl<'a> Scene<'a> {
     }
 
     fn is_external(&self) -> bool {
-        self.domain.tree.external().next().is_some()
+        self.domain.tree.has_external()
     }
 
     fn existing(&self, name: &SnapshotName) -> Result<&'a ObservedSnapshot, Refusal> {
