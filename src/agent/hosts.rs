@@ -209,9 +209,9 @@ impl Link {
         self.calls_before + self.opened.as_ref().map_or(0, |opened| opened.calls.calls())
     }
 
-    /// When connecting is tried again.
-    pub(super) fn retry(&self, now: Instant) -> Option<Instant> {
-        self.opened.is_none().then(|| self.backoff.until(now)).flatten()
+    /// When connecting is tried again: at once where the pause ended while the round ran.
+    pub(super) fn retry(&self) -> Option<Instant> {
+        self.opened.is_none().then(|| self.backoff.end()).flatten()
     }
 
     /// Why it cannot be reached.

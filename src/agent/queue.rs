@@ -34,6 +34,11 @@ impl Backoff {
         self.failures
     }
 
+    /// The end of the last pause, over or not.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// The end of the pause, while there is one.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)

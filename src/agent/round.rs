@@ -78,7 +78,7 @@ impl World {
                 })
                 .collect(),
             calls: self.calls(),
-            retry: self.links.iter().filter_map(|link| link.retry(ended)).min(),
+            retry: self.links.iter().filter_map(Link::retry).min(),
         }
     }
 

@@ -61,6 +61,30 @@ async fn the_pause_after_a_connection_that_hung_begins_at_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_that_ends_while_a_round_runs_is_followed_by_another_attempt() {
+    let (mut agent, lab) = Lab::by_hand(&["vm1"], &golden());
+    lab.model.down.store(true, Ordering::SeqCst);
+    agent.begin_turn();
+    work::end_turn(&mut agent).await;
+    lab.model.down.store(false, Ordering::SeqCst);
+    // Something else has it look a second before the pause is over, and its reading takes two.
+    advance(Duration::from_secs(4)).await;
+    agent.closed = true;
+    agent.next_read = Instant::now();
+    let (release, until) = std::sync::mpsc::channel();
+    *lab.hang.lock().expect("whole") = Some(until);
+    agent.begin_turn();
+    advance(Duration::from_secs(2)).await;
+    drop(release);
+    work::end_turn(&mut agent).await;
+    assert_eq!(lab.model.opened().len(), 1, "the pause held");
+    assert!(agent.wake() <= Instant::now(), "connecting is due");
+    work::turn(&mut agent).await;
+    assert!(agent.board.status(|_| crate::agent::status::Work::default(), false, lab.now()).hosts[0].connected);
+    assert_eq!(agent.next_connect, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_hosts_of_one_name_the_second_is_refused_unread_after_growing_pauses() {
     let uris = ["qemu:///model", "qemu+ssh://other/model"];
     let lab = Lab::assemble(Box::new(()), &uris, &["vm1"], &golden(), |_| {}, |agent| tokio::spawn(agent.run()));

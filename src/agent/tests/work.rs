@@ -11,7 +11,7 @@ pub(super) async fn end_turn(agent: &mut Agent) {
 }
 
 /// A round from its begin to its end.
-async fn turn(agent: &mut Agent) {
+pub(super) async fn turn(agent: &mut Agent) {
     agent.begin_turn();
     end_turn(agent).await;
 }
