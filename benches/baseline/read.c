@@ -1,11 +1,11 @@
 /* The bare loop that a cold read is measured against: the calls that reading all domains and snapshots needs, and
  * nothing done with the answers. Shares no code with snapward.
  *
- *     read URI THREADS [poll|poll-with-events]
+ *     read URI THREADS [poll]
  *
- * prints "threads N calls C ms M"; with `poll` it makes the calls of a poll of the agent, which finds nothing changed, and
- * with `poll-with-events` it runs libvirt's event loop besides, which one who is told of events has to. The clock starts
- * after the connection is open: the embedded driver loads its whole state then, which is not part of the comparison. */
+ * prints "threads N calls C ms M"; with `poll` it makes the calls of a poll of the agent, which finds nothing changed. The
+ * clock starts after the connection is open: the embedded driver loads its whole state then, which is not part of the
+ * comparison. */
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <pthread.h>
@@ -94,15 +94,14 @@ int main(int argc, char **argv)
 {
     int threads = argc == 3 || argc == 4 ? atoi(argv[2]) : 0;
     if (threads < 1 || threads > MAX_THREADS) {
-        fprintf(stderr, "usage: read URI THREADS (1 to %d) [poll|poll-with-events]\n", MAX_THREADS);
+        fprintf(stderr, "usage: read URI THREADS (1 to %d) [poll]\n", MAX_THREADS);
         return 64;
     }
-    int with_events = argc == 4 && !strcmp(argv[3], "poll-with-events");
-    poll_only = argc == 4 && (with_events || !strcmp(argv[3], "poll"));
+    poll_only = argc == 4 && !strcmp(argv[3], "poll");
     pthread_t loop, pool[MAX_THREADS];
     virSetErrorFunc(NULL, silent);
     /* The embedded driver needs it; with a daemon every call is a third slower where there is one. */
-    if ((with_events || strstr(argv[1], ":///embed")) &&
+    if (strstr(argv[1], ":///embed") &&
         (virEventRegisterDefaultImpl() < 0 || pthread_create(&loop, NULL, event_loop, NULL)))
         die("event loop");
     virConnectPtr conn = virConnectOpenReadOnly(argv[1]);

@@ -4,18 +4,16 @@
 
 use std::ffi::OsStr;
 use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::Duration;
 
 use virt::connect::Connect;
 use virt::error::{Error, ErrorNumber, clear_error_callback};
-use virt::event::{event_register_default_impl, event_run_default_impl};
 
 use super::error::{classify, code_of};
+use super::event_loop;
 use super::events::Subscription;
 use super::handle::Owned;
 use super::host::{Images, LibvirtHost};
-use crate::host::{ErrorClass, Host, HostError, Listener, Result};
+use crate::host::{ErrorClass, Event, Host, HostError, Listener, Result};
 use crate::model::text::printable;
 
 /// What a connection may do.
@@ -49,10 +47,32 @@ pub fn connect(uri: &str, access: Access, listener: Option<&Listener>) -> Result
         Access::ReadOnly => Connect::open_read_only,
         Access::ReadWrite => Connect::open,
     };
-    let connection = open(Some(&target.opened)).map(Owned::new).map_err(|error| target.error(&error))?;
-    // Drivers inside the process and old servers know no keepalive, and say so; nothing is lost by that.
-    drop(connection.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT));
-    let subscription = listener.map(|listener| Subscription::new(&connection, listener));
+    let open = || {
+        let connection = open(Some(&target.opened)).map(Owned::new).map_err(|error| target.error(&error))?;
+        // Drivers inside the process and old servers know no keepalive, and say so; nothing is lost by that.
+        drop(connection.set_keep_alive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT));
+        Ok(connection)
+    };
+    let (connection, subscription) = match listener {
+        Some(listener) if target.on_socket => {
+            let (reads, socket) = event_loop::unwatched(open);
+            let (reads, told) = (reads?, open()?);
+            let listener = Listener::clone(listener);
+            let of_both: Listener = Arc::new(move |event| {
+                if let (Event::Closed, Some(socket)) = (&event, &socket) {
+                    socket.cut();
+                }
+                listener(event);
+            });
+            (reads, Some(Subscription::new(&told, &of_both)))
+        }
+        Some(listener) => {
+            let connection = open()?;
+            let subscription = Subscription::new(&connection, listener);
+            (connection, Some(subscription))
+        }
+        None => (open()?, None),
+    };
     Ok(Arc::new(LibvirtHost::new(connection, subscription, target.images)))
 }
 
@@ -70,18 +90,13 @@ pub fn prepare() {
 /// before such a connection is opened; those opened before do without it.
 ///
 /// # Errors
-/// A text, when libvirt cannot be initialised or no thread can be started. Later calls give the same answer.
+/// A text, where descriptors or threads have run out. Later calls give the same answer.
 pub fn initialize() -> std::result::Result<(), String> {
     static DONE: OnceLock<std::result::Result<(), String>> = OnceLock::new();
     DONE.get_or_init(|| {
         super::pages::note_text();
         prepare();
-        event_register_default_impl().map_err(|error| format!("libvirt cannot be initialised: {}", error.message()))?;
-        thread::Builder::new()
-            .name("libvirt-events".to_owned())
-            .spawn(run_events)
-            .map(drop)
-            .map_err(|error| format!("libvirt's event loop gets no thread: {error}"))
+        event_loop::start()
     })
     .clone()
 }
@@ -110,16 +125,6 @@ fn silence_log() {
     unsafe { std::env::set_var("LIBVIRT_LOG_OUTPUTS", "1:file:/dev/null") };
 }
 
-fn run_events() {
-    loop {
-        // Blocks until something happens; adding the first handle or timer wakes it.
-        if event_run_default_impl().is_err() {
-            // It fails where poll(2) fails, for lack of memory. Not at full speed until that is over.
-            thread::sleep(Duration::from_secs(1));
-        }
-    }
-}
-
 /// A URI that can be handed to libvirt.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
@@ -130,9 +135,13 @@ struct Target {
     images: Images,
     /// Whether libvirt needs its event loop: the embedded driver does, and the keepalive over a network, where a peer can
     /// vanish in silence. A daemon of this machine that dies closes its socket, and one that hangs is given up at the
-    /// deadline of the call. With the loop each call costs a third more: libvirt takes the socket out of the loop and puts
-    /// it back, which wakes the loop's thread twice.
+    /// deadline of the call.
     needs_events: bool,
+    /// Whether it leads to a daemon by a socket of this machine. Where events are asked for they come through a connection of
+    /// their own then, and no loop watches the one that is read through: libvirt takes the socket of a connection out of the
+    /// loop around each call and puts it back, and an answer that comes in between wakes the loop for nothing. Keepalive
+    /// of the one is for both.
+    on_socket: bool,
 }
 
 impl Target {
@@ -155,10 +164,11 @@ impl Target {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let has = |key: &str| query.split('&').any(|pair| pair.split('=').next() == Some(key));
         let in_process = driver == "test" && transport.is_empty();
-        let on_socket = place.starts_with('/') && matches!(transport, "" | "unix");
         let embedded = place.starts_with("/embed");
+        let on_this_machine = place.starts_with('/') && matches!(transport, "" | "unix");
+        let on_socket = on_this_machine && !embedded && !in_process;
         // A socket of one's own choice can lead anywhere.
-        let local = on_socket && !has("socket");
+        let local = on_this_machine && !has("socket");
         let images = match (driver, local) {
             ("test", _) => Images::Imaginary,
             (_, true) => Images::Local,
@@ -170,8 +180,8 @@ impl Target {
         } else {
             uri.to_owned()
         };
-        let needs_events = embedded || !(on_socket || in_process);
-        Ok(Self { uri: uri.to_owned(), opened, images, needs_events })
+        let needs_events = !(on_socket || in_process);
+        Ok(Self { uri: uri.to_owned(), opened, images, needs_events, on_socket })
     }
 
     fn operation(&self) -> String {

@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod event_loop;
 mod events;
 mod handle;
 mod host;
