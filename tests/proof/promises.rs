@@ -1,5 +1,7 @@
 //! What snapward promises, held against what a pass did. Nothing here knows how the planner comes to its actions.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapward::model::names::SnapshotName;
@@ -50,7 +52,9 @@ impl Pass<'_> {
             here.check().map_err(|what| format!("{name}: {what}"))?;
         }
         self.limits_of_the_host()?;
-        self.no_file_of_nobody_goes()
+        self.no_file_of_nobody_goes()?;
+        self.what_nobody_names_stays()?;
+        self.nobody_meets_on_an_image()
     }
 
     /// libvirt refuses nothing: what it would refuse is seen before.
@@ -156,6 +160,9 @@ impl Here<'_> {
         self.snapshots_stay()?;
         self.disks_stay()?;
         self.nothing_else_comes()?;
+        self.captures_hold_what_was_there()?;
+        self.nothing_is_made_twice()?;
+        self.records_fit_the_disks()?;
         self.deletions_have_reasons()?;
         self.limits_hold()?;
         self.captures_have_room()?;
@@ -208,6 +215,10 @@ impl Here<'_> {
             let deleted_meanwhile = self.pass.meddled && held.values().any(Result::is_err);
             if !same(&then, &held) && !deleted_meanwhile {
                 return broken(format!("{name} held {then:?} and holds {held:?}"));
+            }
+            let whole = |world: &World| world.is_whole(self.name, name);
+            if whole(self.pass.before) && !whole(self.pass.after) && !self.pass.meddled {
+                return broken(format!("{name} needs files that are gone"));
             }
             if now.created != record.created {
                 return broken(format!("{name} is another snapshot"));
