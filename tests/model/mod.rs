@@ -326,9 +326,12 @@ impl Domain {
         name != above && self.ancestry(Some(name)).iter().any(|record| record.name == *above)
     }
 
-    /// Whether any copy of the ledger says that a snapshot of this name was captured.
+    /// Whether the copies of the ledger together say that a snapshot of this name was captured, and not since that it may be
+    /// again.
     pub(crate) fn remembers_making(&self, name: &SnapshotName) -> bool {
-        self.ledgers().any(|ledger| ledger.made(name).is_some())
+        let mut all = Ledger::empty(self.uuid);
+        self.ledgers().for_each(|ledger| all.merge(ledger));
+        all.made(name).is_some()
     }
 
     fn ledgers(&self) -> impl Iterator<Item = &Ledger> {

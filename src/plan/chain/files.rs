@@ -144,7 +144,9 @@ fn own_domain(
     no_snapshot_needs(domain, others, hurts, &fault, trust)?;
     // The memory of those above it moves nowhere.
     for snapshot in &layout.path[..depth.unwrap_or(0)] {
-        if let Some(memory) = snapshot.files.as_deref().and_then(|files| files.memory.as_ref()).filter(|path| removed(path)) {
+        if let Some(memory) =
+            snapshot.files.as_deref().and_then(|files| files.memory.as_ref()).filter(|path| removed(path))
+        {
             return Err(fault(memory, format!("snapshot {}", snapshot.name)));
         }
     }

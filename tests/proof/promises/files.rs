@@ -26,7 +26,9 @@ fn named(world: &World, domain: &Domain) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     while let Some(path) = tops.pop() {
         let file = world.storage.real(&path).to_owned();
-        tops.extend(world.storage.get(&file).and_then(|image| image.backing.clone()).filter(|_| !named.contains(&file)));
+        tops.extend(
+            world.storage.get(&file).and_then(|image| image.backing.clone()).filter(|_| !named.contains(&file)),
+        );
         named.insert(file);
     }
     named
@@ -39,7 +41,8 @@ impl Pass<'_> {
         if self.meddled {
             return Ok(());
         }
-        let named: BTreeSet<String> = self.before.domains.values().flat_map(|domain| named(self.before, domain)).collect();
+        let named: BTreeSet<String> =
+            self.before.domains.values().flat_map(|domain| named(self.before, domain)).collect();
         for (path, image) in self.before.storage.files.iter().filter(|(path, _)| !named.contains(*path)) {
             let (then, now) = (self.before.storage.content(path), self.after.storage.content(path));
             let leftover = image.backing.is_some() && image.pages.is_empty() && !self.before.readers.contains(path);
@@ -70,10 +73,13 @@ impl Pass<'_> {
             meeting
         };
         let now = if self.meddled { BTreeSet::new() } else { meeting(self.after) };
-        let now: Vec<_> = if now.is_empty() { Vec::new() } else { now.difference(&meeting(self.before)).cloned().collect() };
+        let now: Vec<_> =
+            if now.is_empty() { Vec::new() } else { now.difference(&meeting(self.before)).cloned().collect() };
         let active = |domain: &str| self.before.disks(domain) == self.after.disks(domain);
         match now.iter().find(|(domain, ..)| !active(domain) || self.is_acted_on(domain)) {
-            Some((domain, target, image)) => broken(format!("{domain}: {target} came to {image}, which is in use elsewhere")),
+            Some((domain, target, image)) => {
+                broken(format!("{domain}: {target} came to {image}, which is in use elsewhere"))
+            }
             None => Ok(()),
         }
     }
@@ -93,9 +99,8 @@ impl Here<'_> {
         let then = self.pass.before.disks(self.name);
         for name in self.named(ActionKind::Create) {
             let held = self.pass.after.held(self.name, name);
-            let other = held.iter().find(|(target, held)| {
-                then.get(*target).is_some_and(|then| then.is_ok() && then != *held)
-            });
+            let other =
+                held.iter().find(|(target, held)| then.get(*target).is_some_and(|then| then.is_ok() && then != *held));
             if let Some((target, held)) = other {
                 return broken(format!("{target} held {:?}, and {name} captured {held:?}", then[target]));
             }
@@ -140,14 +145,16 @@ fn fits(world: &World, domain: &Domain) -> bool {
     domain.definition.disks.iter().all(|disk| {
         let Some(source) = &disk.source else { return true };
         let Ok(chain) = world.storage.chain(source) else { return false };
-        let mut holders = path.iter().filter(|record| matches!(record.disks.get(&disk.target), Some(Part::File(_)))).peekable();
+        let mut holders =
+            path.iter().filter(|record| matches!(record.disks.get(&disk.target), Some(Part::File(_)))).peekable();
         let Some(first) = holders.peek() else { return true };
         let overlay = match (first.revert_disks.get(&disk.target), first.disks.get(&disk.target)) {
             (Some(overlay), _) | (None, Some(Part::File(overlay))) => overlay,
             _ => return true,
         };
         let froze = |record: &&&Record| record.definition.as_ref()?.disk(&disk.target)?.source.clone();
-        let agrees = |(record, image): (&&Record, &String)| froze(&record).is_some_and(|base| world.storage.same(&base, image));
+        let agrees =
+            |(record, image): (&&Record, &String)| froze(&record).is_some_and(|base| world.storage.same(&base, image));
         world.storage.same(overlay, source) && holders.zip(&chain[1..]).all(agrees)
     })
 }

@@ -2,6 +2,7 @@
 //! and what runs on them.
 
 use snapward::host::RedefineRequest;
+use snapward::model::observed::RunState;
 
 use super::super::hands::disk;
 use super::{Kept, Scene, Stage, name};
@@ -11,11 +12,13 @@ pub(super) const SCENES: &[Scene] = &[
     ("a dead branch", dead_branch),
     ("a dead branch further down", dead_branch_below),
     ("a record that libvirt dropped", hole),
+    ("a record of a branch that libvirt dropped", hole_in_branch),
     ("a record that somebody forgot", forgotten),
     ("another parent", other_parent),
     ("an image that was flattened", flattened),
     ("an image that was put on another", rebased),
     ("a disk that was detached", detached),
+    ("a paused guest whose memory was captured", paused),
     ("a mark of a deletion that failed", marked),
     ("a disk on a frozen image", disk_on_frozen),
     ("two disks on one image", disks_on_one_image),
@@ -75,10 +78,25 @@ fn hole(stage: &mut Stage) -> Kept {
     stage.redefine(missing, &RedefineRequest { description: Some("edited".to_owned()), ..RedefineRequest::default() });
     stage.vm(|vm| vm.metadata_full = false);
     if trust {
-        let images: Vec<String> = stage.world().storage.files.keys().filter(|path| path.contains(".e")).cloned().collect();
+        let images: Vec<String> =
+            stage.world().storage.files.keys().filter(|path| path.contains(".e")).cloned().collect();
         stage.world().storage.forbidden.extend(images);
     }
     stage.anything(&["base", "e1", "e2"], trust)
+}
+
+/// As before, in a branch that is not in use; what its tip froze may not be read.
+fn hole_in_branch(stage: &mut Stage) -> Kept {
+    stage.capture(&LINE);
+    stage.revert("e1");
+    stage.capture(&["golden"]);
+    stage.adopt()?;
+    stage.vm(|vm| vm.snapshots.remove(&name("e2")));
+    let trust = stage.random.percent(70);
+    let frozen = stage.base("e3", "vda");
+    stage.log.push(format!("libvirt drops e2; forbid to read {frozen}"));
+    stage.world().storage.forbidden.insert(frozen);
+    stage.anything(&["base", "e1", "golden"], trust)
 }
 
 fn forgotten(stage: &mut Stage) -> Kept {
@@ -144,6 +162,16 @@ fn detached(stage: &mut Stage) -> Kept {
     stage.anything(&["base", "e1", "e2", "e3"], false)
 }
 
+/// QEMU has given the images up, and merges none until the guest runs on.
+fn paused(stage: &mut Stage) -> Kept {
+    stage.world().start("vm1", RunState::Running).expect("it starts");
+    stage.capture(&["base", "e1"]);
+    stage.vm(|vm| vm.state = RunState::Paused);
+    stage.capture_of("e2", stage.targets, Some("/images/vm1.memory"));
+    stage.adopt()?;
+    stage.anything(&["base", "e1", "e2"], false)
+}
+
 /// Somebody's deletion failed before it merged anything.
 fn marked(stage: &mut Stage) -> Kept {
     stage.start();
@@ -203,7 +231,7 @@ fn uprooted(stage: &mut Stage) -> Kept {
 
 /// Two captures were given one file for the memory.
 fn one_memory_image(stage: &mut Stage) -> Kept {
-    stage.world().start("vm1", snapward::model::observed::RunState::Running).expect("it starts");
+    stage.world().start("vm1", RunState::Running).expect("it starts");
     for snapshot in ["e1", "e2", "e3"] {
         stage.capture_of(snapshot, stage.targets, Some("/images/vm1.memory").filter(|_| snapshot != "e3"));
     }
@@ -214,7 +242,7 @@ fn one_memory_image(stage: &mut Stage) -> Kept {
 /// e1 is of one disk alone, with the memory or without, and the next is of both.
 fn left_out(stage: &mut Stage) -> Kept {
     if stage.random.percent(60) {
-        stage.world().start("vm1", snapward::model::observed::RunState::Running).expect("it starts");
+        stage.world().start("vm1", RunState::Running).expect("it starts");
     }
     let memory = Some("/images/vm1.memory").filter(|_| stage.vm(|vm| vm.state.is_active()));
     stage.capture_of("e1", &["vda"], memory);

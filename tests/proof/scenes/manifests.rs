@@ -14,6 +14,7 @@ pub(super) const SCENES: &[Scene] = &[
     ("placed without room", placed_without_room),
     ("placed in a circle without room", placed_in_a_circle),
     ("captures that wait for a window", captures_wait),
+    ("a full filesystem", full_filesystem),
     ("a long chain", long_chain),
     ("a chain that cannot be read, at its limit", unread_at_limit),
     ("a template's chain, at its limit", template_at_limit),
@@ -174,11 +175,19 @@ fn captures_wait(stage: &mut Stage) -> Kept {
     stage.run(&wish)
 }
 
+fn full_filesystem(stage: &mut Stage) -> Kept {
+    stage.start_or_not();
+    stage.capture(&["base", "e1"]);
+    stage.adopt()?;
+    fill_up(stage);
+    stage.run(&capturing("patched", false))
+}
+
 /// More overlays than libvirt below 12 starts with are allowed by the policy.
 fn long_chain(stage: &mut Stage) -> Kept {
     const MANY: [&str; 22] = [
-        "n01", "n02", "n03", "n04", "n05", "n06", "n07", "n08", "n09", "n10", "n11", "n12", "n13", "n14", "n15", "n16", "n17",
-        "n18", "n19", "n20", "n21", "n22",
+        "n01", "n02", "n03", "n04", "n05", "n06", "n07", "n08", "n09", "n10", "n11", "n12", "n13", "n14", "n15", "n16",
+        "n17", "n18", "n19", "n20", "n21", "n22",
     ];
     stage.capture(&MANY);
     let snapshots = ["e1", "e2", "e3"].map(|name| declared(name, |_| ())).into();
@@ -265,7 +274,11 @@ fn declared_member(stage: &mut Stage) -> Kept {
 fn suspended(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     let internal = stage.random.percent(50);
-    if internal { stage.capture_internal(&["golden", "base"]) } else { stage.capture(&["golden", "base"]) }
+    if internal {
+        stage.capture_internal(&["golden", "base"])
+    } else {
+        stage.capture(&["golden", "base"])
+    }
     stage.adopt()?;
     let mut wish = deletions(&["golden"], false);
     wish.sets[0].suspended = true;
@@ -345,7 +358,11 @@ fn last(stage: &mut Stage) -> Kept {
 
 fn revert_waits(stage: &mut Stage) -> Kept {
     stage.start_or_not();
-    if stage.random.percent(50) { stage.capture(&["base", "e1"]) } else { stage.capture_internal(&["base", "e1"]) }
+    if stage.random.percent(50) {
+        stage.capture(&["base", "e1"])
+    } else {
+        stage.capture_internal(&["base", "e1"])
+    }
     stage.adopt()?;
     let mut wish = stage.reverting("base", false);
     if stage.random.percent(50) {

@@ -1,5 +1,7 @@
 //! Scenes of two domains on one image, and of files that lie where a capture shall go.
 
+use snapward::model::observed::RunState;
+
 use super::super::hands::disk;
 use super::super::model::{Part, Spec};
 use super::{Kept, Scene, Stage, capturing, declared, name};
@@ -11,6 +13,7 @@ pub(super) const SCENES: &[Scene] = &[
     ("a linked clone that cannot be read", clone_unread),
     ("a linked clone of a domain that cannot be asked", clone_unasked),
     ("a file where an overlay shall go", in_the_way),
+    ("a leftover of one disk alone", one_leftover),
 ];
 
 const LINE: [&str; 4] = ["base", "e1", "e2", "e3"];
@@ -47,7 +50,7 @@ fn capture_other(stage: &mut Stage, snapshot: &str, overlay: &str, memory: Optio
     let mut world = stage.case.bench.model.world();
     let running = memory.is_some();
     if running {
-        world.start("other", snapward::model::observed::RunState::Running).expect("it starts");
+        world.start("other", RunState::Running).expect("it starts");
     }
     world.now += 60;
     let spec = Spec {
@@ -83,13 +86,13 @@ fn clone_by_snapshot(stage: &mut Stage) -> Kept {
 
 /// A neighbour's snapshot was given a file of ours for its memory.
 fn neighbours_file(stage: &mut Stage) -> Kept {
-    stage.world().start("vm1", snapward::model::observed::RunState::Running).expect("it starts");
+    stage.world().start("vm1", RunState::Running).expect("it starts");
     for snapshot in LINE {
         stage.capture_of(snapshot, stage.targets, Some("/images/memory").filter(|_| snapshot == "e1"));
     }
     stage.adopt()?;
     capture_other(stage, "s", "/images/other.s", Some("/images/memory"));
-    stage.anything(&LINE, false)
+    stage.anything(&["e1"], false)
 }
 
 /// What it stands on cannot be read from here.
@@ -147,4 +150,11 @@ fn in_the_way(stage: &mut Stage) -> Kept {
         wish.sets[0].snapshots = vec![declared("patched", |_| ())];
     }
     stage.run(&wish)
+}
+
+fn one_leftover(stage: &mut Stage) -> Kept {
+    let target = *stage.random.pick(stage.targets).expect("some");
+    let below = stage.active(target);
+    stage.image(&format!("/images/vm1.{target}.patched.qcow2"), Some(&below), true);
+    stage.run(&capturing("patched", false))
 }
