@@ -274,6 +274,12 @@ fn unknown_overlay(stage: &mut Stage) -> Kept {
         false => stage.base(stage.random.clone().pick(&LINE).expect("some"), "vda"),
     };
     stage.image("/images/vm1.vda.unnoted", Some(&below), false);
+    if stage.random.percent(30) {
+        // Nothing is captured before the revert, so that the active image goes.
+        let mut wish = stage.reverting("e1", false);
+        wish.reverts[0].keep = 0;
+        return stage.run(&wish);
+    }
     stage.anything(&["base", "e1", "e2", "e3"], false)
 }
 

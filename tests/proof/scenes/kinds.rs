@@ -22,10 +22,16 @@ fn set(name: &'static str, external: bool, snapshots: Vec<Snapshot>) -> Set {
 /// The set has taken the snapshots over before somebody captured the other kind.
 fn mixed(stage: &mut Stage) -> Kept {
     stage.start_or_not();
-    stage.capture_internal(&["golden", "base"]);
+    if stage.random.percent(30) {
+        stage.capture_internal(&["golden", "base"]);
+        stage.adopt()?;
+        stage.capture(&["e1"]);
+        return stage.anything(&["golden", "base"], false);
+    }
+    stage.capture(&["base", "e1", "e2"]);
     stage.adopt()?;
-    stage.capture(&["e1"]);
-    stage.anything(&["golden", "base"], false)
+    stage.capture_internal(&["golden"]);
+    stage.anything(&["base", "e1", "e2"], false)
 }
 
 fn internal_declared(stage: &mut Stage) -> Kept {

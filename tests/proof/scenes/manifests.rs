@@ -30,6 +30,7 @@ pub(super) const SCENES: &[Scene] = &[
     ("a revert that has to wait", revert_waits),
     ("an internal revert over an image that is gone", template_gone),
     ("a revert to what holds no image", moved_disk),
+    ("a capture over an image that is gone", image_gone),
 ];
 
 /// A set of this name for `vm1`.
@@ -400,4 +401,15 @@ fn moved_disk(stage: &mut Stage) -> Kept {
     stage.vm(|vm| vm.definition.disks[0] = disk("vda", "/images/moved.qcow2", "qcow2"));
     stage.start_or_not();
     stage.anything(&["base", "e1"], false)
+}
+
+fn image_gone(stage: &mut Stage) -> Kept {
+    stage.start_or_not();
+    let image = stage.active("vda");
+    stage.world().storage.unlink(&image);
+    stage.log.push(format!("remove {image}"));
+    let mut wish = capturing("patched", false);
+    wish.sets[0].external = stage.random.percent(50);
+    wish.sets[0].snapshots = vec![declared("patched", full)];
+    stage.run(&wish)
 }

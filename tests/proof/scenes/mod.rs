@@ -2,6 +2,7 @@
 //! seeds, which choose what is of no matter to it; the promises are those of all cases.
 
 mod chains;
+mod keeping;
 mod kinds;
 mod manifests;
 mod neighbours;
@@ -297,7 +298,7 @@ fn the_promises_hold_in_every_scene() {
     };
     let only = std::env::var("SNAPWARD_SCENE").ok();
     let locks = tempfile::tempdir().expect("a directory");
-    let all = [chains::SCENES, kinds::SCENES, pointers::SCENES, neighbours::SCENES, manifests::SCENES];
+    let all = [chains::SCENES, keeping::SCENES, kinds::SCENES, pointers::SCENES, neighbours::SCENES, manifests::SCENES];
     for seed in seeds {
         for (scene, play) in all.into_iter().flatten().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name))
         {

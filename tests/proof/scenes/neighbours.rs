@@ -111,39 +111,34 @@ fn clone_unasked(stage: &mut Stage) -> Kept {
     stage.anything(&LINE, false)
 }
 
-/// Files lie where the overlays of a capture go: with data or without, on the active image or another, of one disk or both,
-/// used by a neighbour, by a disk or by nobody.
+/// Files lie where the overlays of a capture go: with data or without, on the active image or another, used by a neighbour, by a
+/// disk or by nobody.
 fn in_the_way(stage: &mut Stage) -> Kept {
     if stage.random.percent(60) {
         stage.capture(&["base", "e1"]);
         stage.adopt()?;
     }
-    let empty = stage.random.percent(75);
-    let elsewhere = stage.random.percent(20);
+    let twist = stage.random.below(6);
     for target in stage.targets {
-        if stage.random.percent(15) {
-            continue;
-        }
-        let below = if elsewhere { "/images/elsewhere.qcow2".to_owned() } else { stage.active(target) };
-        if elsewhere && !stage.world().storage.exists(&below) {
+        let mut below = stage.active(target);
+        if twist == 1 {
+            below = format!("/images/elsewhere-{target}.qcow2");
             stage.image(&below, None, false);
         }
-        stage.image(&format!("/images/vm1.{target}.patched.qcow2"), Some(&below), empty);
+        stage.image(&format!("/images/vm1.{target}.patched.qcow2"), Some(&below), twist != 0);
     }
     let first = "/images/vm1.vda.patched.qcow2";
-    if stage.world().storage.exists(first) {
-        match stage.random.below(4) {
-            0 => put(stage, first),
-            1 => {
-                put(stage, first);
-                stage.world().domains.get_mut("other").expect("defined").unreadable = true;
-            }
-            2 => {
-                stage.vm(|vm| vm.definition.disks.push(disk("vdz", first, "qcow2")));
-                stage.log.push(format!("vdz is put on {first}"));
-            }
-            _ => {}
+    match twist {
+        2 => put(stage, first),
+        3 => {
+            put(stage, first);
+            stage.world().domains.get_mut("other").expect("defined").unreadable = true;
         }
+        4 => {
+            stage.vm(|vm| vm.definition.disks.push(disk("vdz", first, "qcow2")));
+            stage.log.push(format!("vdz is put on {first}"));
+        }
+        _ => {}
     }
     let mut wish = capturing("patched", false);
     if stage.random.percent(50) {
