@@ -222,7 +222,7 @@ impl Stage {
         self.run(&deletions(snapshots, trust))
     }
 
-    /// Has one or two of these deleted, or goes back to one, or captures another; twice.
+    /// Has one or two of these deleted, or goes back to one, or captures another; three times.
     fn anything(&mut self, snapshots: &[&'static str], trust: bool) -> Kept {
         for _ in 0..3 {
             let one = *self.random.pick(snapshots).expect("some");
