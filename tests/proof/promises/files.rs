@@ -148,10 +148,8 @@ fn fits(world: &World, domain: &Domain) -> bool {
         let mut holders =
             path.iter().filter(|record| matches!(record.disks.get(&disk.target), Some(Part::File(_)))).peekable();
         let Some(first) = holders.peek() else { return true };
-        let overlay = match (first.revert_disks.get(&disk.target), first.disks.get(&disk.target)) {
-            (Some(overlay), _) | (None, Some(Part::File(overlay))) => overlay,
-            _ => return true,
-        };
+        let made = first.overlays().find_map(|(target, path)| (*target == disk.target).then_some(path));
+        let Some(overlay) = first.revert_disks.get(&disk.target).or(made) else { return true };
         let froze = |record: &&&Record| record.definition.as_ref()?.disk(&disk.target)?.source.clone();
         let agrees =
             |(record, image): (&&Record, &String)| froze(&record).is_some_and(|base| world.storage.same(&base, image));

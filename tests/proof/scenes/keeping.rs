@@ -94,7 +94,7 @@ fn over_the_host(stage: &mut Stage) -> Kept {
 /// The same request is there on another day.
 fn used_token(stage: &mut Stage) -> Kept {
     if stage.random.percent(50) {
-        set_up(stage)?
+        set_up(stage)?;
     } else {
         stage.capture(&["golden", "base"]);
         stage.adopt()?;

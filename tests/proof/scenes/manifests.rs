@@ -276,9 +276,9 @@ fn suspended(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     let internal = stage.random.percent(50);
     if internal {
-        stage.capture_internal(&["golden", "base"])
+        stage.capture_internal(&["golden", "base"]);
     } else {
-        stage.capture(&["golden", "base"])
+        stage.capture(&["golden", "base"]);
     }
     stage.adopt()?;
     let mut wish = deletions(&["golden"], false);
@@ -360,9 +360,9 @@ fn last(stage: &mut Stage) -> Kept {
 fn revert_waits(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     if stage.random.percent(50) {
-        stage.capture(&["base", "e1"])
+        stage.capture(&["base", "e1"]);
     } else {
-        stage.capture_internal(&["base", "e1"])
+        stage.capture_internal(&["base", "e1"]);
     }
     stage.adopt()?;
     let mut wish = stage.reverting("base", false);
