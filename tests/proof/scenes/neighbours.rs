@@ -1,6 +1,6 @@
 //! Scenes of two domains on one image, and of files that lie where a capture shall go.
 
-use snapward::model::observed::RunState;
+use snapward::model::observed::{ObservedDisk, RunState};
 
 use super::super::hands::disk;
 use super::super::model::{Part, Spec};
@@ -135,7 +135,9 @@ fn in_the_way(stage: &mut Stage) -> Kept {
             stage.world().domains.get_mut("other").expect("defined").unreadable = true;
         }
         4 => {
-            stage.vm(|vm| vm.definition.disks.push(disk("vdz", first, "qcow2")));
+            // A disk that is only read takes no overlay of its own.
+            let read = ObservedDisk { readonly: true, ..disk("vdz", first, "qcow2") };
+            stage.vm(|vm| vm.definition.disks.push(read));
             stage.log.push(format!("vdz is put on {first}"));
         }
         _ => {}
