@@ -170,7 +170,9 @@ impl World {
                 "qcow2".clone_into(&mut disk.format);
             }
             if let Some(open) = domain.open.get_mut(target) {
-                open.insert(0, path.clone());
+                // On the image that libvirt knows, whatever QEMU has above it.
+                let at = open.iter().position(|image| *image == source).unwrap_or_default();
+                open.insert(at, path.clone());
             }
         }
         Ok(())

@@ -146,6 +146,8 @@ impl World {
     fn merge(&mut self, name: &str, record: &Record, merge: &Merge) -> Answer<()> {
         let Merge { target, overlay, base } = merge;
         let pages = self.storage.get(overlay).map(|image| image.pages.clone()).unwrap_or_default();
+        // QEMU opens what it merges into anew, by its path.
+        self.replaced.remove(base);
         let Some(image) = self.storage.get_mut(base) else { return failed("the image below is not there") };
         image.pages.extend(pages);
         let format = image.format.clone();

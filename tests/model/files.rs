@@ -66,7 +66,7 @@ impl Storage {
         self.files.insert(self.real(path).to_owned(), image);
     }
 
-    pub(super) fn real<'p>(&'p self, path: &'p str) -> &'p str {
+    pub(crate) fn real<'p>(&'p self, path: &'p str) -> &'p str {
         self.links.get(path).map_or(path, String::as_str)
     }
 

@@ -122,7 +122,12 @@ impl Host for Model {
             let definition = found.stored.as_ref().filter(|_| stored).unwrap_or(&found.definition);
             let disk = |disk: &ObservedDisk| {
                 let open = found.open.get(&disk.target).filter(|_| !stored);
-                ObservedDisk { backing: open.map(|open| open[1..].to_vec()), ..disk.clone() }
+                // libvirt tells what is below the image that it knows, which need not be the one QEMU writes to.
+                let below = |open: &Vec<String>| {
+                    let at = open.iter().position(|image| Some(image) == disk.source.as_ref()).unwrap_or_default();
+                    open[at + 1..].to_vec()
+                };
+                ObservedDisk { backing: open.map(below), ..disk.clone() }
             };
             Ok(DomainDefinition {
                 disks: definition.disks.iter().map(disk).collect(),

@@ -13,6 +13,7 @@ mod random;
 mod redefine;
 mod revert;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 
@@ -35,6 +36,10 @@ pub(crate) struct World {
     pub(crate) libvirt_version: u64,
     pub(crate) storage: Storage,
     pub(crate) domains: BTreeMap<String, Domain>,
+    /// Files that a process which is no guest has open, as a backup.
+    pub(crate) readers: BTreeSet<String>,
+    /// Files that somebody removed while a QEMU had them open, by their paths: it goes on with them.
+    replaced: BTreeMap<String, files::Image>,
     /// Records that were read with secrets, by the number that stands for them in a [`snapward::host::SecureXml`].
     read: Vec<Record>,
     /// The driver died, and of what.
@@ -175,6 +180,8 @@ impl World {
             libvirt_version: 11_003_000,
             storage: Storage::default(),
             domains: BTreeMap::new(),
+            readers: BTreeSet::new(),
+            replaced: BTreeMap::new(),
             read: Vec::new(),
             crashed: None,
         }
@@ -188,9 +195,15 @@ impl World {
         self.domains.get_mut(name).ok_or_else(|| missing("such domain"))
     }
 
-    /// Whether a guest's QEMU has this file open.
+    /// Whether a process has this file open.
     fn is_open(&self, path: &str) -> bool {
         let file = self.storage.real(path);
+        if self.replaced.contains_key(file) {
+            return false;
+        }
+        if self.readers.contains(file) {
+            return true;
+        }
         let open = self.domains.values().flat_map(|domain| domain.open.values().flatten());
         open.into_iter().any(|opened| self.storage.real(opened) == file)
     }
@@ -222,17 +235,52 @@ impl World {
         self.domains.insert(name.to_owned(), domain);
     }
 
+    /// Somebody removes a file that a QEMU has open, and puts a copy in its place.
+    pub(crate) fn replace(&mut self, path: &str) {
+        let Some(old) = self.storage.get(path).cloned() else { return };
+        self.storage.make(path, &old.format, old.backing.as_deref());
+        if let Some(copy) = self.storage.get_mut(path) {
+            (copy.pages, copy.tags) = (old.pages.clone(), old.tags.clone());
+        }
+        self.replaced.insert(path.to_owned(), old);
+    }
+
+    /// The files as the QEMUs have them open, where that is not what is under their paths.
+    fn as_opened(&self) -> Cow<'_, Storage> {
+        if self.replaced.is_empty() {
+            return Cow::Borrowed(&self.storage);
+        }
+        let mut storage = self.storage.clone();
+        storage.files.extend(self.replaced.iter().map(|(path, image)| (path.clone(), image.clone())));
+        Cow::Owned(storage)
+    }
+
+    /// Whether a domain could go back to an external snapshot, as far as files go: they are there.
+    pub(crate) fn is_whole(&self, domain: &str, snapshot: &SnapshotName) -> bool {
+        let record = self.domains.get(domain).and_then(|domain| domain.snapshots.get(snapshot));
+        let Some((record, definition)) = record.and_then(|record| Some((record, record.definition.as_ref()?))) else {
+            return false;
+        };
+        let memory = !matches!(&record.memory, Part::File(path) if !self.storage.exists(path));
+        let mut sources = definition.disks.iter().filter_map(|disk| disk.source.as_deref());
+        memory && sources.all(|source| self.storage.chain(source).is_ok())
+    }
+
     /// What a snapshot's files hold of each disk that it captured.
     pub(crate) fn held(&self, domain: &str, snapshot: &SnapshotName) -> BTreeMap<String, Result<Pages, String>> {
         let record = self.domains.get(domain).and_then(|domain| domain.snapshots.get(snapshot));
         let Some((record, definition)) = record.and_then(|record| Some((record, record.definition.as_ref()?))) else {
             return BTreeMap::new();
         };
+        let storage = self.as_opened();
+        let with_memory = matches!(record.memory, Part::File(_));
         let held = |disk: &ObservedDisk| {
             let source = disk.source.as_deref()?;
             let content = match record.disks.get(&disk.target) {
-                Some(Part::File(_)) => self.storage.content(source),
-                Some(Part::Internal) => self.storage.tagged(source, snapshot.as_str()),
+                Some(Part::File(_)) => storage.content(source),
+                Some(Part::Internal) => storage.tagged(source, snapshot.as_str()),
+                // The memory fits the disks of its time alone.
+                _ if with_memory => storage.content(source),
                 _ => return None,
             };
             Some((disk.target.clone(), content))
@@ -240,11 +288,15 @@ impl World {
         definition.disks.iter().filter_map(held).collect()
     }
 
-    /// What the disks of a domain hold, by target.
+    /// What the disks of a domain hold, by target: those of one that runs, as its guest sees them.
     pub(crate) fn disks(&self, domain: &str) -> BTreeMap<String, Result<Pages, String>> {
-        let disks = self.domains.get(domain).map(|domain| domain.definition.disks.as_slice()).unwrap_or_default();
-        let content = |disk: &ObservedDisk| Some((disk.target.clone(), self.storage.content(disk.source.as_deref()?)));
-        disks.iter().filter_map(content).collect()
+        let Some(domain) = self.domains.get(domain) else { return BTreeMap::new() };
+        let storage = self.as_opened();
+        let content = |disk: &ObservedDisk| {
+            let opened = domain.open.get(&disk.target).and_then(|open| open.first());
+            Some((disk.target.clone(), storage.content(opened.or(disk.source.as_ref())?)))
+        };
+        domain.definition.disks.iter().filter_map(content).collect()
     }
 }
 
@@ -274,13 +326,24 @@ impl Domain {
         name != above && self.ancestry(Some(name)).iter().any(|record| record.name == *above)
     }
 
+    /// Whether the copies of the ledger together say that a snapshot of this name was captured, and not since that it may be
+    /// again.
+    pub(crate) fn remembers_making(&self, name: &SnapshotName) -> bool {
+        let mut all = Ledger::empty(self.uuid);
+        self.ledgers().for_each(|ledger| all.merge(ledger));
+        all.made(name).is_some()
+    }
+
+    fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+        let kept = self.snapshots.values().flat_map(|record| record.definition.iter().chain(&record.inactive));
+        kept.chain(&self.stored).chain([&self.definition]).filter_map(|kept| kept.ledger.as_ref())
+    }
+
     /// Whether a note of a revert for this token is on a snapshot, or in any copy of the ledger.
     pub(crate) fn remembers(&self, token: &str) -> bool {
-        let kept = self.snapshots.values().flat_map(|record| record.definition.iter().chain(&record.inactive));
-        let ledgers = kept.chain(&self.stored).chain([&self.definition]).filter_map(|kept| kept.ledger.as_ref());
         let notes = |record: &Record| Description::parse(&record.description).reverts;
         let mut noted =
-            ledgers.flat_map(|ledger| ledger.reverts.clone()).chain(self.snapshots.values().flat_map(notes));
+            self.ledgers().flat_map(|ledger| ledger.reverts.clone()).chain(self.snapshots.values().flat_map(notes));
         noted.any(|note| note.token == token)
     }
 

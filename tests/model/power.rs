@@ -58,6 +58,8 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, domain: &str) -> Answer<()> {
+        let closed: Vec<_> = self.domain(domain)?.open.values().flatten().cloned().collect();
+        closed.iter().for_each(|path| drop(self.replaced.remove(path)));
         let domain = self.domain_mut(domain)?;
         domain.open.clear();
         domain.images_wait = None;
@@ -70,7 +72,9 @@ impl World {
 
     /// The guest, or a tool while it is off, writes to a page of a disk.
     pub(crate) fn write(&mut self, domain: &str, target: &str, page: u8, number: u32) -> Answer<()> {
-        let source = self.domain(domain)?.disk(target).and_then(|disk| disk.source.clone());
+        let found = self.domain(domain)?;
+        let opened = found.open.get(target).and_then(|open| open.first());
+        let source = opened.or(found.disk(target).and_then(|disk| disk.source.as_ref())).cloned();
         match source.and_then(|source| self.storage.get_mut(&source)) {
             Some(image) => {
                 image.pages.insert(page, number);

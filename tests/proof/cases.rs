@@ -26,15 +26,15 @@ const SHARDS: u64 = 4;
 const PASSES: usize = 3;
 
 /// 2026-11-01T00:00:00Z.
-const BEGIN: i64 = 1_793_491_200;
+pub(crate) const BEGIN: i64 = 1_793_491_200;
 
 /// How often what was seen.
 type Counts = BTreeMap<String, usize>;
 
 /// One seed: the host, the manifests, and what was done.
-struct Case {
+pub(crate) struct Case {
     hands: Hands,
-    bench: Bench,
+    pub(crate) bench: Bench,
     /// The reverts that were done, by domain and token.
     reverted: BTreeSet<(String, String)>,
     counts: Counts,
@@ -47,6 +47,12 @@ impl Case {
         let bench = Bench::new(hands.world(begin), locks.to_owned());
         let (reverted, counts) = (BTreeSet::new(), Counts::new());
         Self { hands, bench, reverted, counts }
+    }
+
+    /// A host that is given, and not made up.
+    pub(crate) fn on(world: World, hands: Hands, locks: &std::path::Path) -> Self {
+        let bench = Bench::new(world, locks.to_owned());
+        Self { hands, bench, reverted: BTreeSet::new(), counts: Counts::new() }
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -103,7 +109,7 @@ impl Case {
     }
 
     /// Runs snapward until nothing is left to do.
-    fn settle(&mut self, wish: &Wish, desired: &DesiredState) -> Result<(), String> {
+    pub(crate) fn settle(&mut self, wish: &Wish, desired: &DesiredState) -> Result<(), String> {
         let mut passes = PASSES;
         for pass in 0.. {
             let plan = self.bench.plan(desired);
@@ -146,7 +152,7 @@ impl Case {
 
     /// Now and then somebody else is at work in the middle of a pass.
     fn meddle(&mut self) -> bool {
-        if !self.hands.random.percent(8) {
+        if self.hands.rests || !self.hands.random.percent(8) {
             return false;
         }
         let mut hands = Hands::new(self.hands.random.next());

@@ -16,13 +16,15 @@ pub(crate) struct Hands {
     pub(crate) random: Random,
     /// Whether domains get external snapshots, mostly.
     pub(crate) external: bool,
+    /// They do nothing by themselves.
+    pub(crate) rests: bool,
     domains: &'static [&'static str],
     written: u32,
     /// What was done, for a person who looks for the reason of a failure.
     pub(crate) log: Vec<String>,
 }
 
-fn disk(target: &str, path: &str, format: &str) -> ObservedDisk {
+pub(crate) fn disk(target: &str, path: &str, format: &str) -> ObservedDisk {
     ObservedDisk {
         target: target.to_owned(),
         source_type: "file".to_owned(),
@@ -40,7 +42,12 @@ impl Hands {
         let mut random = Random::new(seed);
         let external = random.percent(65);
         let domains = if random.percent(50) { &DOMAINS } else { &DOMAINS[..2] };
-        Self { random, external, domains, written: 0, log: Vec::new() }
+        Self { random, external, rests: false, domains, written: 0, log: Vec::new() }
+    }
+
+    /// Hands that do only what they are told.
+    pub(crate) fn resting(seed: u64) -> Self {
+        Self { rests: true, ..Self::new(seed) }
     }
 
     /// A host with domains that have disks and contents, and some a history.
@@ -239,7 +246,7 @@ impl Hands {
         }
     }
 
-    fn write(&mut self, world: &mut World, name: &str) {
+    pub(crate) fn write(&mut self, world: &mut World, name: &str) {
         self.written += 1;
         let disks = world.domains[name].definition.disks.clone();
         for disk in disks.iter().filter(|disk| !disk.is_empty_drive()) {

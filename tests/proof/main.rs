@@ -7,6 +7,7 @@ mod cases;
 mod hands;
 mod passes;
 mod promises;
+mod scenes;
 mod wish;
 
 #[path = "../model/mod.rs"]

@@ -4,7 +4,7 @@
 use snapward::model::names::DomainUuid;
 use snapward::model::observed::{ObservedDisk, RunState};
 use snapward::model::outcome::{ActionOutcome, ActionResult, DomainOutcome, DomainResult};
-use snapward::model::plan::Plan;
+use snapward::model::plan::{ActionKind, Plan};
 
 use super::bench::{Bench, load};
 use super::model::{Model, World};
@@ -108,6 +108,39 @@ fn a_guest_that_is_left_paused_is_not_frozen_before() {
     assert_eq!(lab.model().world().domains["vm"].freezes, 1);
 }
 
+/// A person has to capture the manual disk now, and every further action would let the guest stand still for longer, or run on.
+#[test]
+fn nothing_is_done_in_a_guest_that_is_left_paused() {
+    let mut world = world_with(&[("vm", &["vda", "vdb"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    let lab = Lab::new(world);
+    let another =
+        MANUAL.replace("snapshots: [", "snapshots: [{name: z, capture: {content: disks, location: external}}, ");
+    lab.run(&set(&another));
+    let world = lab.model().world();
+    let vm = &world.domains["vm"];
+    assert_eq!(vm.state, RunState::Paused);
+    assert_eq!(vm.snapshots.len(), 1, "{:?}", vm.snapshots.keys());
+}
+
+/// What has to go before it, so that it keeps within the limit, does.
+#[test]
+fn a_capture_that_leaves_the_guest_paused_waits_for_its_room() {
+    let mut world = world_with(&[("vm", &["vda", "vdb"])]);
+    world.start("vm", RunState::Running).expect("it starts");
+    let lab = Lab::new(world);
+    let policy = "{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {name: short}, spec: {chainLimit: 3}}\n---\n";
+    let named = |name: &str| format!("{{name: {name}, capture: {{content: disks, location: external}}}}");
+    lab.run(&set(&format!("snapshots: [{}, {}]", named("e1"), named("e2"))));
+    let with = MANUAL.replace("snapshots: [", "safety: {policyRef: short}, snapshots: [{name: e1, state: absent}, ");
+    lab.run(&format!("{policy}{}", set(&with)));
+    let world = lab.model().world();
+    let vm = &world.domains["vm"];
+    assert!(vm.snapshots.keys().any(|name| name.as_str() == "m"), "{:?}", vm.snapshots.keys());
+    let active = vm.definition.disk("vda").and_then(|disk| disk.source.clone()).expect("it has an image");
+    assert_eq!(world.storage.chain(&active).map(|chain| chain.len()), Ok(3));
+}
+
 /// Two external snapshots under another that stays, to be deleted one after the other.
 fn two_to_delete() -> Lab {
     let mut world = world_with(&[("vm", &["vda"]), ("clone", &["vda"])]);
@@ -158,6 +191,24 @@ fn nothing_is_deleted_after_the_window_closed() {
     assert_eq!(outcome.result, DomainResult::WindowClosed);
     assert!(outcome.text.contains("closed 2026-11-23T01:00:00Z"), "{}", outcome.text);
     assert_eq!(lab.model().world().domains["vm"].snapshots.len(), 2);
+}
+
+/// The state before the revert was captured first, which took its time.
+#[test]
+fn nothing_is_reverted_after_the_window_closed() {
+    let lab = two_to_delete();
+    let policy = "{apiVersion: snapward/v1, kind: SafetyPolicy, metadata: {name: night}, spec: {windows: [{allow: [revert], \
+                  cron: '0 0 * * *', duration: 1h}]}}\n";
+    let request = "{apiVersion: snapward/v1, kind: RevertRequest, metadata: {name: back}, spec: {hosts: {include: [model]}, \
+                   domains: {include: [vm]}, to: e1, token: t1, expiresAt: 2026-12-01T00:00:00Z}}\n";
+    let kept = set("safety: {policyRef: night}, snapshots: [{name: e1, create: never}]");
+    let plan = lab.plan(&format!("{policy}---\n{request}---\n{kept}"));
+    assert_eq!(plan.summary.revert, 1, "it is open");
+    lab.model().meddle(0, Box::new(|world| world.now += 3600));
+    let outcome = lab.apply(&plan);
+    let reverted = |action: &&ActionOutcome| action.action == ActionKind::Revert;
+    let went: Vec<_> = outcome.actions.iter().filter(reverted).map(|action| action.result).collect();
+    assert_eq!(went, [ActionResult::Skipped], "{outcome:#?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What snapward promises, held against what a pass did. Nothing here knows how the planner comes to its actions.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapward::model::names::SnapshotName;
@@ -50,7 +52,9 @@ impl Pass<'_> {
             here.check().map_err(|what| format!("{name}: {what}"))?;
         }
         self.limits_of_the_host()?;
-        self.no_file_of_nobody_goes()
+        self.no_file_of_nobody_goes()?;
+        self.what_nobody_names_stays()?;
+        self.nobody_meets_on_an_image()
     }
 
     /// libvirt refuses nothing: what it would refuse is seen before.
@@ -75,8 +79,8 @@ impl Pass<'_> {
     /// memory of the same paused guest fails, and nothing changes. Nor can be seen in an image that may not be read whether
     /// it holds a snapshot of the name, and what it stands on. And where other hands doubled a name in an image, one of the two stays behind, which
     /// apply finds and tells.
-    fn nobody_could_know(&self, domain: &str, fails: &ActionOutcome) -> bool {
-        let domain = &self.after.domains[domain];
+    fn nobody_could_know(&self, name_of: &str, fails: &ActionOutcome) -> bool {
+        let domain = &self.after.domains[name_of];
         let storage = &self.before.storage;
         let images = || domain.definition.disks.iter().filter_map(|disk| disk.source.as_ref());
         let unread = |path: &String| {
@@ -93,7 +97,9 @@ impl Pass<'_> {
                     let tags = storage.get(path).into_iter().flat_map(|image| &image.tags);
                     tags.filter(|tag| Some(tag.name.as_str()) == name).count() > 1
                 };
-                domain.images_wait.is_some() && !told || images().any(doubled) || images().any(unread)
+                // Only where that is allowed is an external one deleted from a chain that cannot be read.
+                let blindly = !domain.snapshots.values().any(Record::is_external) || self.wish.limits(name_of).trust;
+                domain.images_wait.is_some() && !told || images().any(doubled) || blindly && images().any(unread)
             }
             _ => false,
         }
@@ -156,6 +162,9 @@ impl Here<'_> {
         self.snapshots_stay()?;
         self.disks_stay()?;
         self.nothing_else_comes()?;
+        self.captures_hold_what_was_there()?;
+        self.nothing_is_made_twice()?;
+        self.records_fit_the_disks()?;
         self.deletions_have_reasons()?;
         self.limits_hold()?;
         self.captures_have_room()?;
@@ -208,6 +217,10 @@ impl Here<'_> {
             let deleted_meanwhile = self.pass.meddled && held.values().any(Result::is_err);
             if !same(&then, &held) && !deleted_meanwhile {
                 return broken(format!("{name} held {then:?} and holds {held:?}"));
+            }
+            let whole = |world: &World| world.is_whole(self.name, name);
+            if whole(self.pass.before) && !whole(self.pass.after) && !self.pass.meddled {
+                return broken(format!("{name} needs files that are gone"));
             }
             if now.created != record.created {
                 return broken(format!("{name} is another snapshot"));
@@ -442,9 +455,12 @@ impl Here<'_> {
         let limits = self.pass.wish.limits(self.name);
         let (was, is) = (self.longest_chain(self.pass.before), self.longest_chain(self.pass.after));
         let limit = limits.chain_limit.min(HARD_LIMIT);
-        // What an image that cannot be read stands on is known from the tree alone.
+        // What an image that cannot be read stands on is known from the tree alone, or from libvirt where the domain runs.
         let forbidden = &self.pass.before.storage.forbidden;
-        let unread = self.chains(self.pass.before).iter().flatten().any(|image| forbidden.contains(image));
+        let unread = |chain: &Vec<String>| chain.iter().any(|image| forbidden.contains(image));
+        let by_tree = self.domain.path().len() + 1;
+        let hidden = |chain: &Vec<String>| unread(chain) && chain.len() > by_tree && !self.domain.state.is_active();
+        let unread = self.chains(self.pass.before).iter().any(hidden);
         if is > limit.max(was) && reverts == 0 && !unread {
             return broken(format!("its chains have {is} images, and the limit is {limit}"));
         }

@@ -204,7 +204,8 @@ impl Snapshot {
             return writeln!(out, ", state: absent}}");
         }
         if self.only_adopted {
-            return writeln!(out, ", create: never, adopt: true}}");
+            let parent = self.parent.map(|parent| format!(", parent: {parent}")).unwrap_or_default();
+            return writeln!(out, ", create: never, adopt: true{parent}}}");
         }
         write!(out, ", capture: {{content: {}, location: {location}", self.content)?;
         if let Some(file) = &self.file {

@@ -141,7 +141,16 @@ fn own_domain(
     let others = domain.tree.iter().filter(|snapshot| snapshot.name != *name && !above.contains(&snapshot.name));
     let removed = |image: &String| effect.unlinks.iter().any(|path| domain.files.same(path, image));
     let hurts = |image: &String, captured: bool| if captured { hit(image) } else { removed(image) };
-    no_snapshot_needs(domain, others, hurts, fault, trust)
+    no_snapshot_needs(domain, others, hurts, fault, trust)?;
+    // The memory of those above it moves nowhere.
+    for snapshot in &layout.path[..depth.unwrap_or(0)] {
+        if let Some(memory) =
+            snapshot.files.as_deref().and_then(|files| files.memory.as_ref()).filter(|path| removed(path))
+        {
+            return Err(fault(memory, format!("snapshot {}", snapshot.name)));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that none of these snapshots names an image, or has a memory image, that a step hurts. `hurts` is asked of a path,
