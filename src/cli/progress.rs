@@ -148,12 +148,12 @@ impl Progress for Bars {
     }
 
     fn action_started(&self, action: &Action) {
-        let key = (action.address.host.clone(), action.address.domain.clone());
+        let key = (action.address.host.to_string(), action.address.domain.clone());
         self.with(|domains| domains.get(&key).map(|spinner| spinner.set_message(title(action))));
     }
 
     fn merged(&self, action: &Action, done: u64, total: u64) {
-        let key = (action.address.host.clone(), action.address.domain.clone());
+        let key = (action.address.host.to_string(), action.address.domain.clone());
         let tenth = usize::try_from(tenths(done, total)).unwrap_or(0);
         let bar = format!("{}{}", "#".repeat(tenth), "-".repeat(10 - tenth));
         let text = format!("{} [{bar}] {}", title(action), merged(done, total));

@@ -9,21 +9,21 @@ use serde_json::{Map, Value as Json};
 
 use super::diagnostic::{Code, Diagnostic};
 use super::gate::MAX_FAULTS;
+use super::shape::Shape;
 use super::source::Text;
 use super::tree::{Meaning, NodeId, Scalar, Tree, Value, shown};
 use crate::model::kinds::{DateOrInstant, TimeSpan};
 use crate::model::names::SnapshotName;
 
 /// Checks the whole document.
-pub(super) fn check(tree: &Tree, schema: &Json, text: &Text<'_>, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(tree: &Tree, shape: &Shape<'_>, text: &Text<'_>, diagnostics: &mut Vec<Diagnostic>) {
     let first = diagnostics.len();
-    let mut check = Check { tree, root: schema, text, first, diagnostics };
-    check.node(Tree::ROOT, schema);
+    let mut check = Check { tree, text, first, diagnostics };
+    check.node(Tree::ROOT, shape);
 }
 
 struct Check<'a, 'b> {
     tree: &'a Tree,
-    root: &'a Json,
     text: &'a Text<'a>,
     first: usize,
     diagnostics: &'b mut Vec<Diagnostic>,
@@ -31,26 +31,24 @@ struct Check<'a, 'b> {
 
 impl<'a> Check<'a, '_> {
     /// Checks one value. The gate's depth limit bounds the recursion.
-    fn node(&mut self, id: NodeId, schema: &'a Json) {
-        let Resolved { schema, name, nullable } = self.resolve(schema);
-        let tree = self.tree;
-        let wants = schema.get("type").and_then(Json::as_str).unwrap_or_default();
+    fn node(&mut self, id: NodeId, shape: &Shape<'_>) {
+        let (tree, wants) = (self.tree, shape.wants);
         match (&tree.node(id).value, wants) {
             (Value::Refused, _) => {}
             (Value::Scalar(scalar), _) if scalar.meaning() == Meaning::Null => {
-                if !nullable {
+                if !shape.nullable {
                     self.empty(id, wants);
                 }
             }
-            (Value::Mapping(children), "object") => self.mapping(id, children, schema),
-            (Value::Sequence(items), "array") => self.list(id, items, schema),
-            (Value::Scalar(scalar), "string") => self.string(id, scalar, schema, name),
+            (Value::Mapping(children), "object") => self.mapping(id, children, shape),
+            (Value::Sequence(items), "array") => self.list(id, items, shape),
+            (Value::Scalar(scalar), "string") => self.string(id, scalar, shape),
             (Value::Scalar(scalar), "boolean") => {
                 if scalar.meaning() != Meaning::Bool {
                     self.not_boolean(id, scalar);
                 }
             }
-            (Value::Scalar(scalar), "integer") => self.integer(id, scalar, schema),
+            (Value::Scalar(scalar), "integer") => self.integer(id, scalar, shape.schema),
             (value, _) => {
                 let found = match value {
                     Value::Scalar(scalar) => format!("{} `{}`", word(scalar.meaning()), shown(&scalar.text)),
@@ -64,10 +62,8 @@ impl<'a> Check<'a, '_> {
         }
     }
 
-    fn mapping(&mut self, id: NodeId, children: &[NodeId], schema: &'a Map<String, Json>) {
-        let (none, tree) = (Map::new(), self.tree);
-        let properties = schema.get("properties").and_then(Json::as_object);
-        let other = schema.get("additionalProperties").filter(|other| other.is_object());
+    fn mapping(&mut self, id: NodeId, children: &[NodeId], shape: &Shape<'_>) {
+        let tree = self.tree;
         // Only where a field is unknown: mostly none is, and the table costs more than all else here.
         let given: OnceCell<HashSet<&str>> = OnceCell::new();
         let keys = || children.iter().filter_map(|&child| Some(tree.node(child).key.as_ref()?.text.as_str()));
@@ -75,25 +71,23 @@ impl<'a> Check<'a, '_> {
         let mut meant: HashSet<String> = HashSet::new();
         for &child in children {
             let Some(key) = &self.tree.node(child).key else { continue };
-            match (properties.and_then(|p| p.get(&key.text)), other) {
+            match (shape.property(&key.text), &shape.other) {
                 (Some(property), _) => self.node(child, property),
                 (None, Some(other)) => self.node(child, other),
                 (None, None) => {
                     let given = given.get_or_init(|| keys().collect());
-                    meant.extend(self.unknown(id, child, &key.text, properties.unwrap_or(&none), given));
+                    meant.extend(self.unknown(id, child, &key.text, shape, given));
                 }
             }
         }
-        let required = schema.get("required").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        for field in required.iter().filter_map(Json::as_str) {
+        for &field in &shape.required {
             if tree.get(id, field).is_none() && !meant.contains(field) {
                 let place = self.tree.path(id);
                 let message = match id {
                     Tree::ROOT => format!("missing field `{field}`"),
                     _ => format!("missing field `{field}` in `{place}`"),
                 };
-                let property = properties.and_then(|p| p.get(field));
-                let help = property.and_then(|property| self.describe(field, property));
+                let help = shape.property(field).and_then(|property| property.describe(field));
                 self.report(Code::MissingField, id, message, format!("`{field}` is required here"), help);
             }
         }
@@ -105,13 +99,13 @@ impl<'a> Check<'a, '_> {
         id: NodeId,
         child: NodeId,
         key: &str,
-        properties: &Map<String, Json>,
+        shape: &Shape<'_>,
         given: &HashSet<&str>,
     ) -> Option<String> {
         if self.full() {
             return None;
         }
-        let allowed: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let allowed: Vec<&str> = shape.properties.iter().map(|(name, _)| *name).collect();
         let message = match id {
             Tree::ROOT => format!("unknown field `{}`", shown(key)),
             _ => format!("unknown field `{}` in `{}`", shown(key), self.tree.path(id)),
@@ -128,20 +122,20 @@ impl<'a> Check<'a, '_> {
         near.map(str::to_owned)
     }
 
-    fn list(&mut self, id: NodeId, items: &[NodeId], schema: &'a Map<String, Json>) {
-        let least = schema.get("minItems").and_then(Json::as_u64).unwrap_or(0);
+    fn list(&mut self, id: NodeId, items: &[NodeId], shape: &Shape<'_>) {
+        let least = shape.schema.get("minItems").and_then(Json::as_u64).unwrap_or(0);
         if (items.len() as u64) < least {
             let message = format!("`{}` must not be an empty list", self.tree.path(id));
             self.report(Code::WrongValue, id, message, "at least one is required".to_owned(), None);
         }
-        if let Some(item) = schema.get("items") {
+        if let Some(item) = &shape.items {
             for &child in items {
                 self.node(child, item);
             }
         }
     }
 
-    fn string(&mut self, id: NodeId, scalar: &Scalar, schema: &Map<String, Json>, name: Option<&str>) {
+    fn string(&mut self, id: NodeId, scalar: &Scalar, shape: &Shape<'_>) {
         if scalar.meaning() != Meaning::Text {
             let path = self.tree.path(id);
             let message = format!("`{path}` must be text, not {} `{}`", word(scalar.meaning()), shown(&scalar.text));
@@ -149,12 +143,8 @@ impl<'a> Check<'a, '_> {
             self.report(Code::WrongType, id, message, "expected text".to_owned(), Some(help));
             return;
         }
-        let choices = match schema.get("const") {
-            Some(only) => Some(std::slice::from_ref(only)),
-            None => schema.get("enum").and_then(Json::as_array).map(Vec::as_slice),
-        };
-        if let Some(choices) = choices {
-            let choices = || choices.iter().filter_map(Json::as_str);
+        if let Some(choices) = &shape.choices {
+            let choices = || choices.iter().copied();
             if !choices().any(|choice| choice == scalar.text) {
                 let message = format!("`{}` cannot be `{}`", self.tree.path(id), shown(&scalar.text));
                 let label = match suggestion(&scalar.text, choices()) {
@@ -166,7 +156,7 @@ impl<'a> Check<'a, '_> {
             }
             return;
         }
-        let fault = match name {
+        let fault = match shape.name {
             Some("SnapshotName") => SnapshotName::parse(&scalar.text).err().map(|error| error.to_string()),
             Some("TimeSpan") => TimeSpan::parse(&scalar.text).err(),
             Some("DateOrInstant") => DateOrInstant::parse(&scalar.text).err(),
@@ -225,40 +215,6 @@ impl<'a> Check<'a, '_> {
         self.report(Code::WrongType, id, message, format!("expected {}", article(wants)), Some(help));
     }
 
-    /// What a field holds, for the help on a missing one: its allowed values, else its description.
-    fn describe(&self, field: &str, property: &'a Json) -> Option<String> {
-        let schema = self.resolve(property).schema;
-        if let Some(choices) = schema.get("enum").and_then(Json::as_array) {
-            let choices: Vec<&str> = choices.iter().filter_map(Json::as_str).collect();
-            return Some(format!("`{field}` is one of: {}", choices.join(", ")));
-        }
-        if let Some(only) = schema.get("const").and_then(Json::as_str) {
-            return Some(format!("write `{field}: {only}`"));
-        }
-        let description = property.get("description").or_else(|| schema.get("description"))?.as_str()?;
-        let first = description.split("\n\n").next().unwrap_or_default();
-        Some(format!("`{field}`: {}", first.trim_end_matches('.')))
-    }
-
-    /// Follows a reference and looks through a choice with null.
-    fn resolve(&self, schema: &'a Json) -> Resolved<'a> {
-        static NOTHING: std::sync::LazyLock<Map<String, Json>> = std::sync::LazyLock::new(Map::new);
-        let (mut schema, mut name, mut nullable) = (schema, None, false);
-        // A schema of ours has a reference inside a choice at most.
-        for _ in 0..4 {
-            if let Some(target) = schema.get("$ref").and_then(Json::as_str).and_then(|r| r.strip_prefix("#/$defs/")) {
-                name = Some(target);
-                schema = self.root.get("$defs").and_then(|defs| defs.get(target)).unwrap_or(&Json::Null);
-            } else if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
-                nullable = true;
-                schema = choices.iter().find(|c| c.get("type").is_none_or(|t| t != "null")).unwrap_or(&Json::Null);
-            } else {
-                break;
-            }
-        }
-        Resolved { schema: schema.as_object().unwrap_or(&NOTHING), name, nullable }
-    }
-
     fn report(&mut self, code: Code, id: NodeId, message: String, label: String, help: Option<String>) {
         if self.full() {
             return;
@@ -270,13 +226,6 @@ impl<'a> Check<'a, '_> {
     fn full(&self) -> bool {
         self.diagnostics.len() - self.first >= MAX_FAULTS
     }
-}
-
-struct Resolved<'a> {
-    schema: &'a Map<String, Json>,
-    /// The name of the definition it was found under.
-    name: Option<&'a str>,
-    nullable: bool,
 }
 
 fn word(meaning: Meaning) -> &'static str {

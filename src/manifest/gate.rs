@@ -306,7 +306,7 @@ impl Gate<'_, '_> {
             Some(frame) if !frame.mapping => (Some(frame.id), frame.children.len(), None),
             Some(frame) => match frame.key.take() {
                 None => {
-                    self.key(range, &value);
+                    self.key(range, value);
                     return Ok(None);
                 }
                 Some(NextKey::Refused) => return Ok(None),
@@ -320,7 +320,7 @@ impl Gate<'_, '_> {
         Ok(Some(id))
     }
 
-    fn key(&mut self, range: Range<usize>, value: &Value) {
+    fn key(&mut self, range: Range<usize>, value: Value) {
         let text = match value {
             Value::Scalar(scalar) if scalar.plain && scalar.text == "<<" => {
                 self.refuse(
@@ -330,7 +330,7 @@ impl Gate<'_, '_> {
                 );
                 None
             }
-            Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(scalar.text.clone()),
+            Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(scalar.text),
             Value::Scalar(scalar) => {
                 let message = format!("a key must be text, and `{}` is not", shown(&scalar.text));
                 let help = format!("write it in quotes: \"{}\"", shown(&scalar.text));

@@ -7,12 +7,10 @@ use super::decode::{AnyDocument, decode};
 use super::diagnostic::{Code, Diagnostic};
 use super::gate;
 use super::source::{Source, Text};
-use super::tree::Tree;
 use super::validate::{Entry, validate};
 use crate::model::desired::{DesiredState, Document, id_of};
-use crate::model::kinds::Metadata;
 use crate::model::text::fold_newlines;
-use crate::parallel::by_pieces;
+use crate::parallel::{by_own_pieces, by_pieces};
 
 /// What the manifests say.
 #[derive(Debug, Default)]
@@ -34,7 +32,7 @@ impl Loaded {
 
 /// Reads all sources. Never fails: what is wrong is in the diagnostics.
 pub fn load(sources: &[Source]) -> Loaded {
-    let texts: Vec<Text<'_>> = sources.iter().map(Text::of).collect();
+    let texts: Vec<Text<'_>> = by_pieces(sources, WORTH_A_THREAD, |some| some.iter().map(Text::of).collect());
     let mut diagnostics = Vec::new();
     let mut entries = Vec::new();
     let (mut documents, mut complete) = (0, true);
@@ -50,8 +48,8 @@ pub fn load(sources: &[Source]) -> Loaded {
     validate(&entries, complete, &mut diagnostics);
     sort(&mut diagnostics, sources);
     let mut desired = DesiredState::default();
-    for entry in entries {
-        put(&mut desired, entry);
+    for value in by_own_pieces(entries, WORTH_A_THREAD, |some| some.into_iter().filter_map(finished).collect()) {
+        put(&mut desired, value);
     }
     Loaded { desired, diagnostics, documents }
 }
@@ -67,7 +65,7 @@ struct Read<'a> {
 }
 
 /// Fewer sources are read before a thread has started.
-const WORTH_A_THREAD: usize = 32;
+pub(super) const WORTH_A_THREAD: usize = 32;
 
 /// Reads all sources, several at a time: they meet only in what is validated afterwards. In their order.
 fn read_all<'a>(sources: &[Source], texts: &'a [Text<'a>]) -> Vec<Read<'a>> {
@@ -102,6 +100,10 @@ fn nothing(sources: &[Source]) -> Diagnostic {
 
 /// By the order of the sources, then by place.
 fn sort(diagnostics: &mut [Diagnostic], sources: &[Source]) {
+    // Mostly there is none, and thousands of sources.
+    if diagnostics.len() < 2 {
+        return;
+    }
     let order: BTreeMap<&str, usize> = sources.iter().enumerate().rev().map(|(i, source)| (&*source.name, i)).collect();
     diagnostics.sort_by(|a, b| {
         let key =
@@ -110,41 +112,35 @@ fn sort(diagnostics: &mut [Diagnostic], sources: &[Source]) {
     });
 }
 
-fn put(desired: &mut DesiredState, entry: Entry<'_>) {
+/// What stays of a document: its value, and where its values stand. None where it has errors.
+fn finished(entry: Entry<'_>) -> Option<Document<AnyDocument>> {
     let Entry { text, tree, decoded } = entry;
-    match decoded.value {
-        None => {}
-        Some(AnyDocument::SnapshotSet(mut set)) => {
-            // libvirt's XML parser folds them; a CR kept here would be drift for ever.
-            for description in set.spec.snapshots.iter_mut().filter_map(|snapshot| snapshot.description.as_mut()) {
-                *description = fold_newlines(description);
-            }
-            desired.sets.push(document(text, &tree, *set));
+    let mut value = decoded.value?;
+    if let AnyDocument::SnapshotSet(set) = &mut value {
+        // libvirt's XML parser folds them; a CR kept here would be drift for ever.
+        for description in set.spec.snapshots.iter_mut().filter_map(|snapshot| snapshot.description.as_mut()) {
+            *description = fold_newlines(description);
         }
-        Some(AnyDocument::SeriesTemplate(value)) => {
-            insert(&mut desired.templates, text, &tree, *value, |v| &v.metadata);
-        }
-        Some(AnyDocument::RetentionPolicy(value)) => {
-            insert(&mut desired.retention, text, &tree, *value, |v| &v.metadata);
-        }
-        Some(AnyDocument::SafetyPolicy(value)) => insert(&mut desired.safety, text, &tree, *value, |v| &v.metadata),
-        Some(AnyDocument::RevertRequest(value)) => desired.reverts.push(document(text, &tree, *value)),
-        Some(AnyDocument::Inventory(value)) => desired.inventories.push(document(text, &tree, *value)),
     }
+    Some(Document { file: Arc::clone(text.name), lines: Arc::new(tree.into_lines(text)), value })
 }
 
-fn insert<T>(
-    map: &mut BTreeMap<crate::model::names::SetId, Document<T>>,
-    text: &Text<'_>,
-    tree: &Tree,
-    value: T,
-    metadata: impl Fn(&T) -> &Metadata,
-) {
-    map.insert(id_of(metadata(&value)), document(text, tree, value));
-}
-
-fn document<T>(text: &Text<'_>, tree: &Tree, value: T) -> Document<T> {
-    Document { file: Arc::clone(text.name), lines: Arc::new(tree.lines(text)), value }
+fn put(desired: &mut DesiredState, document: Document<AnyDocument>) {
+    let Document { file, lines, value } = document;
+    match value {
+        AnyDocument::SnapshotSet(value) => desired.sets.push(Document { file, lines, value: *value }),
+        AnyDocument::SeriesTemplate(value) => {
+            desired.templates.insert(id_of(&value.metadata), Document { file, lines, value: *value });
+        }
+        AnyDocument::RetentionPolicy(value) => {
+            desired.retention.insert(id_of(&value.metadata), Document { file, lines, value: *value });
+        }
+        AnyDocument::SafetyPolicy(value) => {
+            desired.safety.insert(id_of(&value.metadata), Document { file, lines, value: *value });
+        }
+        AnyDocument::RevertRequest(value) => desired.reverts.push(Document { file, lines, value: *value }),
+        AnyDocument::Inventory(value) => desired.inventories.push(Document { file, lines, value: *value }),
+    }
 }
 
 #[cfg(test)]

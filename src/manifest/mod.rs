@@ -9,6 +9,7 @@ pub mod kind;
 mod load;
 mod render;
 pub mod schema;
+mod shape;
 mod source;
 mod tree;
 mod validate;

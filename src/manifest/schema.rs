@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::diagnostic::Validation;
 use super::kind::{KINDS, Kind};
+use super::shape::Shape;
 use crate::model::kinds::{
     API_VERSION, Inventory, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet,
 };
@@ -75,10 +76,11 @@ pub fn published() -> Vec<(String, Value)> {
     files
 }
 
-/// The schema of a kind, made once: the check of a thousand documents needs it a thousand times.
-pub(super) fn cached(kind: Kind) -> &'static Value {
+/// The schema of a kind, laid out once: the check of a thousand documents needs it a thousand times.
+pub(super) fn cached(kind: Kind) -> &'static Shape<'static> {
     static SCHEMAS: LazyLock<Vec<Value>> = LazyLock::new(|| KINDS.into_iter().map(schema_for).collect());
-    &SCHEMAS[kind as usize]
+    static SHAPES: LazyLock<Vec<Shape<'static>>> = LazyLock::new(|| SCHEMAS.iter().map(Shape::of).collect());
+    &SHAPES[kind as usize]
 }
 
 fn generator() -> SchemaGenerator {

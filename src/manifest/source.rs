@@ -27,7 +27,7 @@ impl<'a> Text<'a> {
     /// the raw bytes.
     pub(super) fn of(source: &'a Source) -> Self {
         let bytes = source.text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(&source.text);
-        let text = String::from_utf8_lossy(bytes);
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         // YAML ends a line with LF, CR LF or a lone CR (YAML 1.2, production 28).
         let raw = text.as_bytes();
         let ends_line = |i: &usize| raw[*i] == b'\n' || raw.get(*i + 1) != Some(&b'\n');

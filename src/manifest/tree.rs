@@ -1,10 +1,10 @@
 //! A document's values with their places, in one flat table, and what a plain scalar means.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use super::source::Text;
+use crate::model::lines::{Lines, Place};
 
 /// One document: node 0 is its root.
 #[derive(Debug, Default)]
@@ -205,22 +205,23 @@ impl Tree {
         self.nodes[id].key.as_ref().map_or_else(|| self.place(id), |key| key.range.clone())
     }
 
-    /// The line of each value by JSON pointer: of its key, or for an item of a list where it begins.
-    pub(super) fn lines(&self, text: &Text<'_>) -> BTreeMap<String, usize> {
-        // A parent comes before its children, and their pointers begin with its own.
-        let mut pointers: Vec<String> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let mut pointer = node.parent.map(|parent| pointers[parent].clone()).unwrap_or_default();
-            if node.parent.is_some() {
-                push_token(&mut pointer, node);
-            }
-            pointers.push(pointer);
-        }
-        pointers.into_iter().zip(0..).map(|(pointer, id)| (pointer, text.line(self.key_place(id).start))).collect()
+    /// The line of each value: of its key, or for an item of a list where it begins.
+    pub(super) fn into_lines(self, text: &Text<'_>) -> Lines {
+        let starts: Vec<usize> = (0..self.nodes.len()).map(|id| self.key_place(id).start).collect();
+        let place = |(node, start): (Node, usize)| {
+            let (is_list, children) = match node.value {
+                Value::Sequence(children) => (true, children),
+                Value::Mapping(children) => (false, children),
+                Value::Scalar(_) | Value::Refused => (false, Vec::new()),
+            };
+            Place { line: text.line(start), key: node.key.map(|key| key.text), children, is_list }
+        };
+        Lines::new(self.nodes.into_iter().zip(starts).map(place).collect())
     }
 }
 
 /// Adds a node's own step to a JSON pointer.
+#[cfg(test)]
 fn push_token(pointer: &mut String, node: &Node) {
     pointer.push('/');
     match &node.key {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{Inventory, Metadata, RetentionPolicy, RevertRequest, SafetyPolicy, SeriesTemplate, SnapshotSet};
+use super::lines::Lines;
 use super::names::{DomainUuid, SetId};
 use super::snapshot::ObservedSnapshot;
 
@@ -33,8 +34,8 @@ impl std::fmt::Display for Origin {
 pub struct Document<T> {
     /// The file it stands in.
     pub file: Arc<str>,
-    /// The line of each value, by JSON pointer (RFC 6901); the document itself is the empty pointer.
-    pub lines: Arc<BTreeMap<String, usize>>,
+    /// The line of each of its values.
+    pub lines: Arc<Lines>,
     /// The decoded content.
     pub value: T,
 }
@@ -42,17 +43,7 @@ pub struct Document<T> {
 impl<T> Document<T> {
     /// Where the value at a JSON pointer stands, or its nearest parent that is written down.
     pub fn origin(&self, pointer: &str) -> Origin {
-        let mut pointer = pointer;
-        let line = loop {
-            if let Some(&line) = self.lines.get(pointer) {
-                break line;
-            }
-            match pointer.rfind('/') {
-                Some(at) => pointer = &pointer[..at],
-                None => break 1,
-            }
-        };
-        Origin { file: Arc::clone(&self.file), line }
+        Origin { file: Arc::clone(&self.file), line: self.lines.of(pointer) }
     }
 }
 

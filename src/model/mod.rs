@@ -9,6 +9,7 @@ pub mod explanation;
 pub mod image;
 pub mod kinds;
 pub mod ledger;
+pub mod lines;
 pub mod listing;
 pub mod names;
 pub mod observed;

@@ -16,6 +16,7 @@ use super::names::{DomainUuid, SnapshotName};
 use super::observed::RunState;
 use super::revert::RevertOrder;
 use super::shared::Shared;
+use super::shared::SharedText;
 
 /// The version of every JSON output; it changes when a reader of the old form would misread the new one.
 pub const FORMAT_VERSION: u32 = 1;
@@ -234,7 +235,7 @@ pub struct ChainLength {
 #[serde(rename_all = "camelCase")]
 pub struct Address {
     /// The host's name.
-    pub host: String,
+    pub host: SharedText,
     /// The domain's name.
     pub domain: String,
     /// The snapshot's name; none where the item is about the domain.
@@ -362,7 +363,7 @@ pub struct Reason {
     /// For programs.
     pub code: ReasonCode,
     /// For people.
-    pub text: String,
+    pub text: SharedText,
 }
 
 /// What an action may cost.

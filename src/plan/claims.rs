@@ -1,9 +1,11 @@
 //! Claims: which set declares which snapshot of a domain, and what two sets may not declare together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Context;
+use super::series::Scheduled;
 use crate::model::desired::{Document, Origin};
 use crate::model::kinds::{Hold, Presence, Snapshot, SnapshotSet};
 use crate::model::names::{SetId, SnapshotName};
@@ -12,7 +14,7 @@ use crate::model::series::EffectiveSeries;
 use crate::model::shared::Shared;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::tree::SnapshotTree;
-use crate::schedule::{Pace, Tempo};
+use crate::schedule::Tempo;
 
 /// One declared snapshot, as one set declares it for one domain.
 #[derive(Clone)]
@@ -61,8 +63,7 @@ pub(super) struct Claims<'a> {
     pub(super) snapshots: Vec<Claim<'a>>,
     /// Their places, by the snapshot's name.
     by_name: Vec<usize>,
-    /// The series, each with its schedule at this moment, where that can be read.
-    pub(super) series: Vec<(EffectiveSeries<'a>, Option<Arc<Pace>>)>,
+    pub(super) series: Vec<Scheduled<'a>>,
     /// The names of all snapshots that the sets want to exist, suspended or not.
     pub(super) wanted: Shared<BTreeSet<SnapshotName>>,
     pub(super) current: Option<CurrentClaim<'a>>,
@@ -121,7 +122,8 @@ pub(super) fn collect<'a>(
     let series = sets.iter().flat_map(|set| EffectiveSeries::all(context.desired, set));
     let paced = |series: EffectiveSeries<'a>| {
         let tempo = series.schedule.and_then(|schedule| Tempo::of(schedule).ok());
-        (series, tempo.map(|tempo| Arc::new(tempo.at(context.now))))
+        let pace = tempo.map(|tempo| Arc::new(tempo.at(context.now)));
+        Scheduled { series, pace, said: Rc::default() }
     };
     let series = series.map(paced).collect();
     let mut snapshots = Vec::new();

@@ -121,12 +121,12 @@ impl<'a> Planner<'a> {
         let reason = match made_before {
             Some(created) => Reason {
                 code: ReasonCode::Recreate,
-                text: format!("captured {} and gone since; recreate: true", instant(created)),
+                text: format!("captured {} and gone since; recreate: true", instant(created)).into(),
             },
             None if self.ledger_lost() => {
-                Reason { code: ReasonCode::Recreate, text: "the ledger is lost; recreate: true".to_owned() }
+                Reason { code: ReasonCode::Recreate, text: "the ledger is lost; recreate: true".into() }
             }
-            None => Reason { code: ReasonCode::Declared, text: "declared and never captured".to_owned() },
+            None => Reason { code: ReasonCode::Declared, text: "declared and never captured".into() },
         };
         let description = Some(declared.description.clone().unwrap_or_default());
         let wish = Wish { name: &declared.name, description, stamp: Some(stamp), reason, origin: claim.origin() };
@@ -161,7 +161,7 @@ impl<'a> Planner<'a> {
         self.placements.push(Action {
             address: self.address(Some(name)),
             action: ActionKind::Redefine,
-            reason: Reason { code: ReasonCode::ParentDiffers, text: format!("declared under {parent}") },
+            reason: Reason { code: ReasonCode::ParentDiffers, text: format!("declared under {parent}").into() },
             origin: claim.field("parent"),
             before: Some(View { parent: Some(observed), ..View::default() }),
             after: Some(View { parent: Some(parent.as_str().to_owned()), ..View::default() }),
@@ -262,7 +262,7 @@ impl<'a> Planner<'a> {
             Some((code, reason)) => {
                 self.kept.push(Kept {
                     address: self.address(Some(&snapshot.name)),
-                    reason: Reason { code, text: format!("{over}; {reason}") },
+                    reason: Reason { code, text: format!("{over}; {reason}").into() },
                     origin: Some(claim.field("deleteAfter")),
                 });
                 false
@@ -313,7 +313,7 @@ impl<'a> Planner<'a> {
         if let Some(obstacle) = capture::deletion_obstacle(self.host, self.domain, snapshot) {
             return self.block(Some(&snapshot.name), obstacle.code, obstacle.text, obstacle.way_out, vec![origin]);
         }
-        let action = self.deletion(snapshot, Reason { code, text }, origin);
+        let action = self.deletion(snapshot, Reason { code, text: text.into() }, origin);
         self.deletes.push(action);
     }
 
@@ -326,7 +326,7 @@ impl<'a> Planner<'a> {
         self.redefines.push(Action {
             address: self.address(Some(&claim.snapshot.name)),
             action: ActionKind::Redefine,
-            reason: Reason { code, text },
+            reason: Reason { code, text: text.into() },
             origin: claim.origin(),
             before: Some(before),
             after: Some(after),

@@ -27,6 +27,8 @@ pub(super) struct Planner<'a> {
     pub(super) host: &'a HostInfo,
     pub(super) observed_host: &'a ObservedHost,
     pub(super) domain: &'a ObservedDomain,
+    /// The address of the domain itself.
+    address: Address,
     /// Where the first of its sets, or else of its requests, selects the domain.
     pub(super) origin: Option<Origin>,
     /// The snapshot that each claim names, where there is one.
@@ -85,6 +87,7 @@ pub(super) fn plan_domain<'a>(
         host,
         observed_host: observed,
         domain,
+        address: Address { host: host.name.as_str().into(), domain: domain.name.clone(), snapshot: None },
         origin: sets
             .first()
             .map(|set| set.origin("/spec/domains"))
@@ -164,7 +167,7 @@ pub(super) fn plan_domain<'a>(
 
 impl<'a> Planner<'a> {
     pub(super) fn address(&self, snapshot: Option<&SnapshotName>) -> Address {
-        Address { host: self.host.name.clone(), domain: self.domain.name.clone(), snapshot: snapshot.cloned() }
+        Address { snapshot: snapshot.cloned(), ..self.address.clone() }
     }
 
     pub(super) fn block(
@@ -272,7 +275,7 @@ impl<'a> Planner<'a> {
         Some(Action {
             address: self.address(Some(name)),
             action: ActionKind::SetCurrent,
-            reason: Reason { code, text },
+            reason: Reason { code, text: text.into() },
             origin,
             before: Some(View { current: Some(before), ..View::default() }),
             after: Some(View { current: Some(name.to_string()), ..View::default() }),
@@ -405,7 +408,7 @@ impl<'a> Planner<'a> {
                          state: absent",
                         set.id()
                     );
-                    let reason = Reason { code: ReasonCode::Orphaned, text };
+                    let reason = Reason { code: ReasonCode::Orphaned, text: text.into() };
                     self.kept.push(Kept { address, reason, origin: Some(set.origin(pointer)) });
                 }
                 None => unmanaged.push(Unmanaged { address, owner: owner.map(ToString::to_string) }),

@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
     fn plan_repair(&mut self, repair: &Repair, fault: &Fault, origin: Option<&Origin>) {
         let Some(origin) = origin else { return };
         let address = self.address(Some(&repair.target));
-        let reason = || Reason { code: ReasonCode::Repair, text: fault.text.clone() };
+        let reason = || Reason { code: ReasonCode::Repair, text: fault.text.clone().into() };
         let observed = self.domain.tree.current().map(ToString::to_string).unwrap_or_default();
         if let Some(overlays) = &repair.overlays {
             self.repairs.push(Action {
@@ -261,7 +261,7 @@ impl<'a> Planner<'a> {
             let by_age = action.reason.code.is_by_age();
             if fault.code == BlockCode::TreeHolds && by_age {
                 let text = format!("{}; {}; {}", action.reason.text, fault.text, fault.way_out);
-                let reason = Reason { code: ReasonCode::Tree, text };
+                let reason = Reason { code: ReasonCode::Tree, text: text.into() };
                 self.kept.push(Kept { address: action.address, reason, origin: Some(action.origin) });
             } else {
                 let text = format!("{}; it is not deleted", fault.text);

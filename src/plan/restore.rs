@@ -102,7 +102,7 @@ impl<'a> Planner<'a> {
             action: ActionKind::Redefine,
             reason: Reason {
                 code: ReasonCode::Definition,
-                text: format!("missing; its metadata is restored from {file}"),
+                text: format!("missing; its metadata is restored from {file}").into(),
             },
             origin,
             before: None,

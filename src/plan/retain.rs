@@ -12,6 +12,7 @@ use crate::model::desired::Origin;
 use crate::model::kinds::{Hold, RetentionSpec};
 use crate::model::names::SnapshotName;
 use crate::model::plan::{ActionKind, BlockCode, Kept, Reason, ReasonCode, View};
+use crate::model::shared::SharedText;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::{Stamp, StampHold};
 use crate::model::text::printable;
@@ -138,13 +139,18 @@ impl<'a> Planner<'a> {
         let wording = Wording::new(&candidates, spec);
         let mut doomed: BTreeMap<SnapshotName, String> = BTreeMap::new();
         let origin = claim.series.origin("");
-        for (index, decision) in decisions.iter().enumerate().take(claim.members.len()) {
+        let members = claim.members.len();
+        self.kept.reserve_exact(members);
+        for (index, decision) in decisions.into_iter().enumerate().take(members) {
             let name = &candidates[index].name;
-            let reasons = wording.reasons(index, &decision.reasons);
             if decision.keep {
-                self.keep(&origin, name, kept_code(decision), reasons);
+                let code = kept_code(&decision);
+                let words = |reasons: &[_]| wording.reasons(index, reasons);
+                let text = claim.said.words(members - 1 - index, decision.reasons, words);
+                self.keep(&origin, name, code, text);
                 continue;
             }
+            let reasons = wording.reasons(index, &decision.reasons);
             let saved = decision.saved_by.map(|change| format!("; {} would keep it", wording.change(change)));
             let text = format!("{}: {reasons}{}", claim.label(), saved.unwrap_or_default());
             doomed.insert(name.clone(), text);
@@ -213,16 +219,17 @@ impl<'a> Planner<'a> {
         }
         for (name, text) in &doomed {
             if let Some(snapshot) = self.domain.tree.get(name) {
-                let action = self.deletion(snapshot, Reason { code, text: text.clone() }, claim.series.origin(field));
+                let action =
+                    self.deletion(snapshot, Reason { code, text: text.clone().into() }, claim.series.origin(field));
                 self.deletes.push(action);
             }
         }
         doomed.into_keys().collect()
     }
 
-    fn keep(&mut self, origin: &Origin, name: &SnapshotName, code: ReasonCode, text: String) {
+    fn keep(&mut self, origin: &Origin, name: &SnapshotName, code: ReasonCode, text: impl Into<SharedText>) {
         let (address, origin) = (self.address(Some(name)), Some(origin.clone()));
-        self.kept.push(Kept { address, reason: Reason { code, text }, origin });
+        self.kept.push(Kept { address, reason: Reason { code, text: text.into() }, origin });
     }
 
     /// Writes the holds of the manifest into the stamps of what stays, and takes those out that it no longer has.
@@ -246,7 +253,7 @@ impl<'a> Planner<'a> {
                 action: ActionKind::Redefine,
                 reason: Reason {
                     code: ReasonCode::FieldsDiffer,
-                    text: "its hold differs from the declared one".to_owned(),
+                    text: "its hold differs from the declared one".into(),
                 },
                 origin,
                 before: Some(view(stamp)),

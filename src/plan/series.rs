@@ -2,6 +2,7 @@
 //! with them is in [`super::retain`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::capture::{Prepared, Request};
@@ -18,7 +19,17 @@ use crate::model::series::EffectiveSeries;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::stamp::Stamp;
 use crate::model::text::printable;
+use crate::retention::Said;
 use crate::schedule::{Due, Pace, TimePattern, jitter};
+
+/// One series of one set, for all domains that the set selects.
+pub(super) struct Scheduled<'a> {
+    pub(super) series: EffectiveSeries<'a>,
+    /// Its schedule at this moment, where that can be read.
+    pub(super) pace: Option<Arc<Pace>>,
+    /// Why the snapshots of the domain planned last are kept.
+    pub(super) said: Rc<Said>,
+}
 
 /// One series of one set in one domain.
 pub(super) struct SeriesClaim<'a> {
@@ -32,6 +43,8 @@ pub(super) struct SeriesClaim<'a> {
     adopted: BTreeMap<&'a SnapshotName, jiff::Timestamp>,
     /// The slot captured in this pass, and the snapshot's name.
     pub(super) created: Option<(jiff::Timestamp, SnapshotName)>,
+    /// Why the snapshots of the domain before are kept.
+    pub(super) said: Rc<Said>,
     /// Why the pass does nothing for it, where that is so: its set is suspended, or something about it is blocked.
     idle: bool,
 }
@@ -59,7 +72,7 @@ impl SeriesClaim<'_> {
 
 /// Collects the series of a domain's sets, with their snapshots.
 pub(super) fn collect<'a>(
-    all: &[(EffectiveSeries<'a>, Option<Arc<Pace>>)],
+    all: &[Scheduled<'a>],
     domain: &'a ObservedDomain,
     now: jiff::Timestamp,
 ) -> Vec<SeriesClaim<'a>> {
@@ -76,13 +89,13 @@ pub(super) fn collect<'a>(
             }
         }
     }
-    let claim = |(series, pace): &(EffectiveSeries<'a>, Option<Arc<Pace>>)| {
-        let series = *series;
+    let claim = |Scheduled { series, pace, said }: &Scheduled<'a>| {
+        let (series, said) = (*series, Rc::clone(said));
         let id = series.set.id();
         let own = members.iter().find(|(owner, _)| *owner == (&id, series.series.name.as_str()));
         let members = own.map(|(_, members)| members.clone()).unwrap_or_default();
         let idle = suspended(series.set, now).is_some();
-        SeriesClaim { series, pace: pace.clone(), id, members, adopted: BTreeMap::new(), created: None, idle }
+        SeriesClaim { series, pace: pace.clone(), id, members, adopted: BTreeMap::new(), created: None, said, idle }
     };
     all.iter().map(claim).collect()
 }
@@ -269,7 +282,7 @@ impl<'a> Planner<'a> {
         let zone = schedule.and_then(|schedule| schedule.time_zone.as_deref()).unwrap_or("UTC");
         let cron = schedule.map(|schedule| schedule.cron.as_str()).unwrap_or_default();
         let text = format!("slot {slot} of series {} ({}, {})", claim.name(), printable(cron), printable(zone));
-        let reason = Reason { code: ReasonCode::Scheduled, text };
+        let reason = Reason { code: ReasonCode::Scheduled, text: text.into() };
         let wish = Wish { name, description: None, stamp: Some(stamp), reason, origin: claim.series.origin("") };
         self.capture(wish, prepared);
         claim.created = Some((slot, name.clone()));
@@ -335,7 +348,8 @@ impl<'a> Planner<'a> {
                     "its name fits {}; it becomes the slot {slot} of series {}",
                     printable(pattern),
                     claim.name()
-                ),
+                )
+                .into(),
             },
             origin: claim.series.origin("/adopt"),
             before: Some(View { stamp: Some(before), ..View::default() }),

@@ -74,7 +74,7 @@ pub(super) fn report(context: &Context<'_>, observed: &ObservedState, plan: &mut
             };
             let host = if let [host] = hosts.as_slice() { host.info.name.clone() } else { "*".to_owned() };
             plan.blocked.push(Blocked {
-                address: Address { host, domain: text.clone(), snapshot: None },
+                address: Address { host: host.into(), domain: text.clone(), snapshot: None },
                 code: BlockCode::NoSuchDomain,
                 text: on,
                 way_out,

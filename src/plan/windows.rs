@@ -107,7 +107,7 @@ fn waits(action: Action, opens: jiff::Timestamp) -> Kept {
         address: action.address,
         reason: Reason {
             code: ReasonCode::Window,
-            text: format!("{}; it goes when the window of its SafetyPolicy opens, {opens}", action.reason.text),
+            text: format!("{}; it goes when the window of its SafetyPolicy opens, {opens}", action.reason.text).into(),
         },
         origin: Some(action.origin),
     }

@@ -36,7 +36,7 @@ fn origin(line: usize) -> Origin {
 
 fn address(domain: &str, snapshot: &str) -> Address {
     Address {
-        host: "kvm-017".to_owned(),
+        host: "kvm-017".into(),
         domain: domain.to_owned(),
         snapshot: (!snapshot.is_empty()).then(|| SnapshotName::observed(snapshot)),
     }
@@ -66,7 +66,7 @@ fn action(domain: &str, snapshot: &str, action: ActionKind, code: ReasonCode, wh
     Action {
         address: address(domain, snapshot),
         action,
-        reason: Reason { code, text: why.to_owned() },
+        reason: Reason { code, text: why.into() },
         origin: origin(line),
         before: None,
         after: None,
@@ -170,7 +170,7 @@ pub(crate) fn nothing() -> Plan {
         reason: Reason {
             code: ReasonCode::Orphaned,
             text: "made by set default/web, which no longer declares it; declare it with state: absent to delete it"
-                .to_owned(),
+                .into(),
         },
         origin: Some(origin(1)),
     }];
@@ -306,7 +306,7 @@ pub(crate) fn unreadable() -> Plan {
 pub(crate) fn escapes() -> Plan {
     let name = "web\u{1b}[31m|`<b>@all";
     let mut hostile = creation(name, "go\u{202e}ld\u{9b}en", 9);
-    hostile.reason.text = "declared by a\u{1b}]0;title\u{7} friend of @team".to_owned();
+    hostile.reason.text = "declared by a\u{1b}]0;title\u{7} friend of @team".into();
     hostile.after = Some(View { description: Some("line\none\u{1b}[2J".to_owned()), ..View::default() });
     plan(vec![domain(name, RunState::Running)], vec![hostile], Vec::new(), 0)
 }

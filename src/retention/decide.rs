@@ -89,6 +89,8 @@ fn keep(decision: &mut Decision, reason: Reason) {
     if !decision.keep {
         // What was said against it does not hold.
         *decision = Decision { keep: true, ..Decision::default() };
+        // Mostly the only one.
+        decision.reasons.reserve_exact(1);
     }
     decision.reasons.push(reason);
 }

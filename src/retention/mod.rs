@@ -8,6 +8,7 @@ mod decide;
 mod engines;
 mod reason;
 mod rule;
+mod said;
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -22,5 +23,6 @@ pub use candidate::{Candidate, Context, SetAside};
 pub use decide::{UnknownZone, decide};
 pub use reason::{Change, Decision, Reason};
 pub use rule::{Period, Reach, Rule};
+pub use said::Said;
 pub use simulation::{Taken, compare, simulate};
 pub use wording::Wording;

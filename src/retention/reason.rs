@@ -55,6 +55,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether its words hang on the candidates, and not on itself and the policy alone.
+    pub(super) fn is_about_candidates(&self) -> bool {
+        matches!(self, Self::Held | Self::Superseded { .. })
+    }
+
     /// The code for programs.
     pub fn code(&self) -> Code {
         match self {

@@ -1,7 +1,8 @@
 //! Sets that certainly meet: that name the same domain literally, on hosts they share. What meets by globs is found by
 //! the plan, which knows the domains.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Entry, Scope, selectors, set};
 use crate::manifest::diagnostic::{Code, Diagnostic};
@@ -21,30 +22,43 @@ fn patterns(claims: &Claims<'_>) -> usize {
 struct Claims<'a> {
     entry: &'a Entry<'a>,
     set: &'a SnapshotSet,
-    /// The first place that says so, and how its domains are captured.
-    location: Option<(String, Location)>,
-    /// Whether it is of one kind; a mixed one is a fault of its own already.
-    uniform: bool,
+    /// The domains it names literally.
+    literals: &'a BTreeSet<String>,
+    /// Found out where it meets another, which hardly any does.
+    location: OnceCell<Option<(String, Location)>>,
 }
 
-/// Checks every pair of sets that certainly meet, each pair once.
-pub(super) fn check(entries: &[Entry<'_>], scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
-    let before = out.len();
-    let sets: Vec<Claims<'_>> = entries
-        .iter()
-        .filter_map(|entry| {
-            let set = entry.set()?;
-            let locations = set::locations(set, scope);
+impl Claims<'_> {
+    /// The first place that says how its domains are captured, and how; none where it is not of one kind, which is a fault of
+    /// its own already.
+    fn location(&self, scope: &Scope<'_>) -> Option<&(String, Location)> {
+        let find = || {
+            let locations = set::locations(self.set, scope);
             let uniform = locations.windows(2).all(|pair| pair[0].1 == pair[1].1);
-            Some(Claims { entry, set, location: locations.into_iter().next(), uniform })
-        })
-        .collect();
-    let mut by_domain: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+            locations.into_iter().next().filter(|_| uniform)
+        };
+        self.location.get_or_init(find).as_ref()
+    }
+}
+
+/// Checks every pair of sets that certainly meet, each pair once. `literals` are the domains that the set of each document
+/// names literally.
+pub(super) fn check(
+    entries: &[Entry<'_>],
+    literals: &[BTreeSet<String>],
+    scope: &Scope<'_>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let before = out.len();
+    let claims =
+        |(entry, literals)| Some(Claims { entry, set: Entry::set(entry)?, literals, location: OnceCell::new() });
+    let sets: Vec<Claims<'_>> = entries.iter().zip(literals).filter_map(claims).collect();
+    let mut by_domain: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut budget = MOST_COMPARISONS;
-    let mut reported = std::collections::BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for (i, claims) in sets.iter().enumerate() {
-        for domain in selectors::literals(&claims.set.spec.domains) {
-            let others = by_domain.entry(domain.clone()).or_default();
+        for domain in claims.literals {
+            let others = by_domain.entry(domain).or_default();
             for &other in others.iter() {
                 let first = &sets[other];
                 budget = budget.saturating_sub(1 + patterns(first) * patterns(claims));
@@ -55,7 +69,7 @@ pub(super) fn check(entries: &[Entry<'_>], scope: &Scope<'_>, out: &mut Vec<Diag
                     continue;
                 }
                 if reported.insert((other, i)) {
-                    pair(first, claims, &domain, out);
+                    pair(first, claims, domain, scope, out);
                 }
                 if out.len() - before > MAX_FAULTS {
                     return;
@@ -71,7 +85,7 @@ fn present(set: &SnapshotSet) -> impl Iterator<Item = (usize, &Series)> {
     set.spec.series.iter().enumerate().filter(|(_, series)| series.state == Presence::Present)
 }
 
-fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, out: &mut Vec<Diagnostic>) {
+fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, scope: &Scope<'_>, out: &mut Vec<Diagnostic>) {
     let domain = shown(domain);
     let mut clash = |code, pointers: (&str, &str), what: &str, help: &str| {
         let message =
@@ -112,7 +126,7 @@ fn pair(first: &Claims<'_>, second: &Claims<'_>, domain: &str, out: &mut Vec<Dia
         let help = "a domain has one current snapshot: remove `current` from one set, or exclude the domain there";
         clash(Code::Conflict, ("/spec/current", "/spec/current"), "set `current`", help);
     }
-    if let (Some((a, x)), Some((b, y)), true) = (&first.location, &second.location, first.uniform && second.uniform)
+    if let (Some((a, x)), Some((b, y))) = (first.location(scope), second.location(scope))
         && x != y
     {
         let help = "a domain has one kind: in a mixed tree some snapshots can be neither deleted nor reverted to";

@@ -13,7 +13,7 @@ mod set;
 
 use crate::model::text::suggestion;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use jiff::SignedDuration;
@@ -22,9 +22,11 @@ use super::decode::{AnyDocument, Decoded};
 use super::diagnostic::{Code, Diagnostic};
 use super::gate::MAX_FAULTS;
 use super::kind::Kind;
+use super::load::WORTH_A_THREAD;
 use super::source::Text;
 use super::tree::{Tree, shown};
 use crate::model::kinds::{Metadata, Schedule, SeriesTemplate, SnapshotSet};
+use crate::parallel::by_pieces;
 use crate::schedule::Timetable;
 
 /// One document and where its values stand.
@@ -74,7 +76,7 @@ type Rhythm = (String, Option<String>);
 
 /// All documents by identity.
 struct Scope<'a> {
-    by_name: BTreeMap<(Kind, &'a str, &'a str), &'a Entry<'a>>,
+    by_name: &'a BTreeMap<(Kind, &'a str, &'a str), &'a Entry<'a>>,
     /// False where a file could not be read to its end: what a reference names may be in the rest.
     complete: bool,
     /// The shortest time between two slots of each schedule so far, by cron expression and zone: hundreds of slots are laid
@@ -128,22 +130,54 @@ impl<'a> Scope<'a> {
 /// Checks all documents. `complete` is false where a file could not be read to its end.
 pub(super) fn validate(entries: &[Entry<'_>], complete: bool, out: &mut Vec<Diagnostic>) {
     let by_name = identity::index(entries, out);
-    let scope = Scope { by_name, complete, gaps: RefCell::default() };
+    let scope = || Scope { by_name: &by_name, complete, gaps: RefCell::default() };
+    let checked = by_pieces(entries, WORTH_A_THREAD, |entries| {
+        let (scope, mut left) = (scope(), MAX_FAULTS + 1);
+        // Behind so many faults nothing is told.
+        let one = |entry| {
+            let checked = (left > 0).then(|| check(entry, &scope))?;
+            left = left.saturating_sub(checked.faults.len());
+            Some(checked)
+        };
+        entries.iter().map_while(one).collect()
+    });
     let before = out.len();
-    for entry in entries {
+    let mut literals = Vec::with_capacity(entries.len());
+    for mut checked in checked {
         if out.len() - before > MAX_FAULTS {
-            // Enough for anyone to begin with; the rest would only cost time and memory.
-            return;
+            break;
         }
-        match &entry.decoded.value {
-            None => {}
-            Some(AnyDocument::SnapshotSet(set)) => set::check(entry, set, &scope, out),
-            Some(AnyDocument::SeriesTemplate(template)) => series::check_template(entry, template, &scope, out),
-            Some(AnyDocument::RetentionPolicy(policy)) => others::retention_rules(entry, "/spec", &policy.spec, out),
-            Some(AnyDocument::SafetyPolicy(policy)) => others::safety(entry, policy, out),
-            Some(AnyDocument::RevertRequest(request)) => others::revert(entry, request, out),
-            Some(AnyDocument::Inventory(inventory)) => others::inventory(entry, inventory, out),
-        }
+        out.append(&mut checked.faults);
+        literals.push(checked.literals);
     }
-    meeting::check(entries, &scope, out);
+    if literals.len() < entries.len() {
+        // Enough for anyone to begin with; the rest would only cost time and memory.
+        return;
+    }
+    meeting::check(entries, &literals, &scope(), out);
+}
+
+/// What was found of one document.
+struct Checked {
+    faults: Vec<Diagnostic>,
+    /// Of a set, the domains that it names literally.
+    literals: BTreeSet<String>,
+}
+
+/// Checks one document, by itself and beside what it refers to.
+fn check(entry: &Entry<'_>, scope: &Scope<'_>) -> Checked {
+    let (mut out, mut literals) = (Vec::new(), BTreeSet::new());
+    match &entry.decoded.value {
+        None => {}
+        Some(AnyDocument::SnapshotSet(set)) => {
+            set::check(entry, set, scope, &mut out);
+            literals = selectors::literals(&set.spec.domains);
+        }
+        Some(AnyDocument::SeriesTemplate(template)) => series::check_template(entry, template, scope, &mut out),
+        Some(AnyDocument::RetentionPolicy(policy)) => others::retention_rules(entry, "/spec", &policy.spec, &mut out),
+        Some(AnyDocument::SafetyPolicy(policy)) => others::safety(entry, policy, &mut out),
+        Some(AnyDocument::RevertRequest(request)) => others::revert(entry, request, &mut out),
+        Some(AnyDocument::Inventory(inventory)) => others::inventory(entry, inventory, &mut out),
+    }
+    Checked { faults: out, literals }
 }

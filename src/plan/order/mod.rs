@@ -18,6 +18,7 @@ use crate::model::desired::{DesiredState, Document, Origin};
 use crate::model::names::{SetId, SnapshotName};
 use crate::model::observed::{HostInfo, ObservedDomain};
 use crate::model::plan::{Action, ActionKind, Address, Plan, PlanSource, PlannedDomain, Reason, ReasonCode};
+use crate::model::shared::SharedText;
 use crate::model::snapshot::ObservedSnapshot;
 use crate::model::text::instant;
 
@@ -75,7 +76,7 @@ impl Refusal {
 impl<'a> Scene<'a> {
     fn address(&self, snapshot: &SnapshotName) -> Address {
         let (host, domain) = (self.host.name.clone(), self.domain.name.clone());
-        Address { host, domain, snapshot: Some(snapshot.clone()) }
+        Address { host: host.into(), domain, snapshot: Some(snapshot.clone()) }
     }
 
     fn is_external(&self) -> bool {
@@ -118,7 +119,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Why an ordered action is done.
-fn ordered(text: impl Into<String>) -> Reason {
+fn ordered(text: impl Into<SharedText>) -> Reason {
     Reason { code: ReasonCode::Ordered, text: text.into() }
 }
 

@@ -95,7 +95,10 @@ fn capture(asked: &Asked<'_>, guard: &Guard) -> Result<(Action, ObservedDomain),
         name: &guard.name,
         description: Some(format!("Before the revert to {}", asked.target)),
         stamp: guard.stamp.clone(),
-        reason: Reason { code: ReasonCode::Guard, text: format!("the state before the revert to {}", asked.target) },
+        reason: Reason {
+            code: ReasonCode::Guard,
+            text: format!("the state before the revert to {}", asked.target).into(),
+        },
         origin: asked.origin.clone(),
     };
     let address = address(asked, &guard.name);
@@ -109,7 +112,11 @@ fn capture(asked: &Asked<'_>, guard: &Guard) -> Result<(Action, ObservedDomain),
 }
 
 fn address(asked: &Asked<'_>, snapshot: &SnapshotName) -> Address {
-    Address { host: asked.host.name.clone(), domain: asked.domain.name.clone(), snapshot: Some(snapshot.clone()) }
+    Address {
+        host: asked.host.name.clone().into(),
+        domain: asked.domain.name.clone(),
+        snapshot: Some(snapshot.clone()),
+    }
 }
 
 fn revert(asked: &Asked<'_>, prepared: &Prepared) -> Action {

@@ -39,7 +39,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
         wanted: order.wanted,
         token: None,
         guard,
-        reason: Reason { code: ReasonCode::RevertRequested, text: "ordered on the command line".to_owned() },
+        reason: Reason { code: ReasonCode::RevertRequested, text: "ordered on the command line".into() },
         origin: origin.clone(),
         now: now.as_second(),
     });
@@ -47,7 +47,7 @@ pub fn ordered(host: &ObservedHost, uuid: DomainUuid, order: &Order, now: jiff::
         Ok(actions) => (actions, Vec::new()),
         Err(fault) => {
             let address = Address {
-                host: host.info.name.clone(),
+                host: host.info.name.clone().into(),
                 domain: domain.name.clone(),
                 snapshot: Some(order.target.clone()),
             };

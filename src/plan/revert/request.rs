@@ -220,7 +220,7 @@ impl Planner<'_> {
                 let text = format!("{label} reverts to it when the window of the SafetyPolicy opens, {opens}");
                 self.kept.push(Kept {
                     address: self.address(Some(claim.target())),
-                    reason: Reason { code: ReasonCode::Window, text },
+                    reason: Reason { code: ReasonCode::Window, text: text.into() },
                     origin: Some(claim.origin()),
                 });
                 true
@@ -259,7 +259,7 @@ impl Planner<'_> {
             wanted: Wanted { power: spec.power, force: spec.force, reset_nvram: false },
             token: Some(token.clone()),
             guard,
-            reason: Reason { code, text: format!("{}, {what}", claim.label()) },
+            reason: Reason { code, text: format!("{}, {what}", claim.label()).into() },
             origin: claim.origin(),
             now: now.as_second(),
         })
@@ -290,11 +290,11 @@ impl Planner<'_> {
                 let origin = claim.request.origin("/spec/guard");
                 let why = why.or_else(|| self.guard_stays(&snapshot));
                 let text = format!("the state before a revert of {}, which keeps {keep}", claim.label());
-                let reason = Reason { code: ReasonCode::Guard, text };
+                let reason = Reason { code: ReasonCode::Guard, text: text.into() };
                 match why {
                     Some(why) => self.kept.push(Kept {
                         address: self.address(Some(&name)),
-                        reason: Reason { text: format!("{}; {why}", reason.text), ..reason },
+                        reason: Reason { text: format!("{}; {why}", reason.text).into(), ..reason },
                         origin: Some(origin),
                     }),
                     None => {

@@ -49,7 +49,7 @@ fn set(spec: &str) -> Document<SnapshotSet> {
 fn set_named(set_name: &str, spec: &str) -> Document<SnapshotSet> {
     let text = format!("{{apiVersion: snapward/v1, kind: SnapshotSet, metadata: {{name: {set_name}}}, spec: {spec}}}");
     let value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    Document { file: Arc::from(format!("{set_name}.yaml")), lines: Arc::new(BTreeMap::new()), value }
+    Document { file: Arc::from(format!("{set_name}.yaml")), lines: Arc::default(), value }
 }
 
 /// The spec of a set for domain `vm` with these snapshots.
@@ -68,7 +68,7 @@ fn desired(sets: Vec<Document<SnapshotSet>>) -> DesiredState {
 
 fn document<T: serde::de::DeserializeOwned>(text: &str) -> Document<T> {
     let value = serde_yaml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    Document { file: Arc::from("more.yaml"), lines: Arc::new(BTreeMap::new()), value }
+    Document { file: Arc::from("more.yaml"), lines: Arc::default(), value }
 }
 
 /// The desired state of one set that refers to a SafetyPolicy `safe` with this spec.

@@ -19,7 +19,7 @@ fn named_request(request_name: &str, spec: &str) -> Document<RevertRequest> {
          domains: {{include: [vm]}}, to: clean, {spec}}}}}"
     );
     let value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    Document { file: Arc::from(format!("{request_name}.yaml")), lines: Arc::new(BTreeMap::new()), value }
+    Document { file: Arc::from(format!("{request_name}.yaml")), lines: Arc::default(), value }
 }
 
 const TOKEN: &str = "token: t1, expiresAt: 2026-11-24";
@@ -161,7 +161,7 @@ fn a_revert_waits_for_its_window_and_for_the_end_of_a_suspension() {
              '{cron}', duration: 1h}}]}}}}"
         );
         let value = serde_yaml::from_str(&text).expect("valid");
-        Document { file: Arc::from("p.yaml"), lines: Arc::new(BTreeMap::new()), value }
+        Document { file: Arc::from("p.yaml"), lines: Arc::default(), value }
     };
     let plan_with = |cron: &str| {
         let spec = "{domains: {include: [vm]}, safety: {policyRef: p}}";
