@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use snapward::host::{Event, Happened, Listener};
+use rustix::process::{Pid, Signal, kill_process};
+use snapward::host::{ErrorClass, Event, Happened, Listener};
 use snapward::libvirt::{Access, connect};
 
 use crate::support::agent::PATIENCE;
@@ -60,4 +61,22 @@ fn a_lost_connection_is_told_of_and_leaves_no_callback() {
     drop(host);
     is_freed(&listener);
     assert!(told.try_recv().is_err(), "told once");
+}
+
+/// What is read through has no keepalive of its own.
+#[test]
+fn a_daemon_that_hangs_ends_the_call_that_waits_for_it() {
+    let fleet = Fleet::start(&["vm1"]);
+    let (listener, told) = listener();
+    let host = connect(&fleet.uri(), Access::ReadOnly, Some(&listener)).expect("opened");
+    let domains = host.domains().expect("listed");
+    let daemon = Pid::from_raw(fleet.daemon.pid()).expect("it runs");
+    kill_process(daemon, Signal::STOP).expect("stopped");
+    let error = host.snapshots(&domains[0]).expect_err("cut");
+    assert_eq!(error.class, ErrorClass::Transient, "{error}");
+    assert_eq!(next(&told), Event::Closed);
+    // Nor does closing it wait, nor the handles that are left of it.
+    drop((host, domains));
+    is_freed(&listener);
+    kill_process(daemon, Signal::CONT).expect("it goes on");
 }
