@@ -22,9 +22,9 @@ test: ## Install what is missing, build, run all tests
 	@scripts/install-deps test
 	cargo nextest run --locked $(ARGS)
 
-proof: ## Run the proofs at full size, for an hour or more, and write what they counted to docs/proof.txt
+proof: ## Run the proofs at full size, for an hour or more, and write what they counted to docs/proof/
 	@scripts/install-deps test
-	@scripts/proof
+	@scripts/proof $(ARGS)
 
 demo: ## See snapward at work on a throwaway domain
 	@scripts/install-deps run
