@@ -127,6 +127,12 @@ fn own_domain(
     // The disks themselves: a merge is only ever of neighbours in its own disk's chain.
     for disk in &domain.disks {
         let Some(chain) = chain_of(&domain.files, disk) else { continue };
+        if let Chain::Cut(images, why) = &chain
+            && trust == Trust::Nothing
+            && images.last().is_some_and(|last| hit(last) && matches!(domain.files.image(last), ImageState::Unknown(_)))
+        {
+            return Err(unread(format!("the image chain of disk {}", printable(&disk.target)), why));
+        }
         let merged_here = |image: &String| {
             let own = effect.merges.iter().filter(|merge| merge.target == disk.target);
             own.flat_map(|merge| [&merge.from, &merge.into]).any(|path| domain.files.same(path, image))
@@ -170,12 +176,7 @@ fn no_snapshot_needs<'s>(
             if let Chain::Cut(_, why) = &chain
                 && trust == Trust::Nothing
             {
-                return Err(Fault::new(
-                    BlockCode::ChainUnknown,
-                    format!("what snapshot {} froze cannot be read from here: {why}", snapshot.name),
-                    "run snapward on the host itself, as a user who may read the images; or set trustUnreadableChains in the \
-                     SafetyPolicy",
-                ));
+                return Err(unread(format!("what snapshot {} froze", snapshot.name), why));
             }
             if let Some(image) = chain.images().iter().find(|image| hurts(image, captured)) {
                 return Err(fault(image, format!("snapshot {}", snapshot.name)));
@@ -186,6 +187,14 @@ fn no_snapshot_needs<'s>(
         }
     }
     Ok(())
+}
+
+fn unread(what: String, why: &str) -> Fault {
+    Fault::new(
+        BlockCode::ChainUnknown,
+        format!("{what} cannot be read from here: {why}"),
+        "run snapward on the host itself, as a user who may read the images; or set trustUnreadableChains in the SafetyPolicy",
+    )
 }
 
 /// Whether a snapshot captured nothing of a disk that its definition names: the guest went on writing to that image. Memory

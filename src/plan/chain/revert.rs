@@ -156,7 +156,7 @@ fn memory(domain: &ObservedDomain, target: &ObservedSnapshot, trust: Trust) -> R
 }
 
 /// An internal revert writes into the images the snapshot was taken of. They must hold it, be what the disks are on, and
-/// be under nobody else's.
+/// be under nobody else's, nor under an overlay that nobody knows.
 fn internal(
     domain: &ObservedDomain,
     neighbours: &Neighbours<'_>,
@@ -204,5 +204,6 @@ fn internal(
         written.extend(then.source.as_deref());
     }
     other_domains(domain, &written, neighbours, Trust::of(rules))?;
+    no_unknown_overlay_needs(domain, &written)?;
     Ok(Effect::default())
 }

@@ -36,7 +36,7 @@ fn named(world: &World, domain: &Domain) -> BTreeSet<String> {
 
 impl Pass<'_> {
     /// A file that no domain names may be what somebody still needs: it holds what it held. One that nothing was ever written
-    /// to, and nobody has open, is the leftover of a capture.
+    /// to, and nobody has open, is the leftover of a capture. One that cannot be read tells nobody what it stands on.
     pub(super) fn what_nobody_names_stays(&self) -> Kept {
         if self.meddled {
             return Ok(());
@@ -46,7 +46,8 @@ impl Pass<'_> {
         for (path, image) in self.before.storage.files.iter().filter(|(path, _)| !named.contains(*path)) {
             let (then, now) = (self.before.storage.content(path), self.after.storage.content(path));
             let leftover = image.backing.is_some() && image.pages.is_empty() && !self.before.readers.contains(path);
-            if !leftover && then.is_ok() && then != now {
+            let read = !self.before.storage.forbidden.contains(path);
+            if !leftover && read && then.is_ok() && then != now {
                 return broken(format!("{path}, which nobody names, held {then:?} and holds {now:?}"));
             }
         }

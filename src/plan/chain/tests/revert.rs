@@ -1,6 +1,7 @@
 //! The proof of a revert: what it removes and stands on, and what each clause refuses.
 
 use super::*;
+use crate::model::image::{FileId, Image};
 use crate::model::observed::ObservedDisk;
 
 fn revert_to(domain: &ObservedDomain, text: &str) -> Result<Effect, Fault> {
@@ -130,6 +131,7 @@ fn disks_on_which_libvirt_cannot_put_its_overlays_are_refused() {
 /// The domain with internal snapshots in place of external ones.
 fn internal(world: World) -> ObservedDomain {
     let world = world.with(|world| {
+        world.images.retain(|path, _| path == "/i/vda");
         for snapshot in &mut world.snapshots {
             snapshot.files = None;
             snapshot.disks.values_mut().for_each(|storage| *storage = Storage::Internal);
@@ -176,4 +178,21 @@ fn an_internal_revert_needs_every_image() {
     }));
     domain.state = RunState::Running;
     refused(revert_to(&domain, "s1"), BlockCode::ChainInconsistent, &["vda", "/i/vda", "no such file"]);
+}
+
+/// A capture by hand that was killed, or a copy of a guest that nobody defined: a revert changes what is below it.
+#[test]
+fn an_internal_revert_writes_under_no_unknown_overlay() {
+    let with = |empty| {
+        let mut world = World::line(&["s1"]);
+        world.disks.insert("vda".into(), "/i/vda".into());
+        let below = Backing::File("/i/vda".into());
+        let overlay =
+            Image { id: FileId { device: 1, inode: 99 }, backing: below, allocated: 1000, empty, open: false };
+        let mut domain = internal(world);
+        domain.files.images.insert("/i/vda.left".into(), ImageState::Present(overlay));
+        domain
+    };
+    refused(revert_to(&with(false), "s1"), BlockCode::ChainInconsistent, &["/i/vda.left stands on", "not noted"]);
+    assert!(revert_to(&with(true), "s1").is_ok(), "nothing was written to it");
 }
