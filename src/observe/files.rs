@@ -20,10 +20,10 @@ pub(super) fn all(files: &dyn Files, domain: &ObservedDomain, wanted: &Interest<
     for path in &wanted.files {
         walk.found(path);
     }
-    let directories: BTreeSet<&str> = disk_files(domain).chain(wanted.files.iter().copied()).map(directory).collect();
+    let grow: BTreeSet<&str> = disk_files(domain).chain(wanted.files.iter().copied()).map(directory).collect();
     let prefixes = prefixes(domain);
     let (mut beside, mut space) = (BTreeMap::new(), BTreeMap::new());
-    for directory in directories {
+    for directory in grow.iter().copied().chain(frozen(domain).map(directory)).collect::<BTreeSet<_>>() {
         if let Probe::Known(names) = files.directory(directory) {
             let like_ours = |name: &String| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
             let names: BTreeSet<String> = names.into_iter().filter(like_ours).collect();
@@ -32,7 +32,9 @@ pub(super) fn all(files: &dyn Files, domain: &ObservedDomain, wanted: &Interest<
             }
             beside.insert(directory.to_owned(), names);
         }
-        if let Probe::Known(found) = files.space(directory) {
+        if grow.contains(directory)
+            && let Probe::Known(found) = files.space(directory)
+        {
             space.insert(directory.to_owned(), found);
         }
     }
@@ -78,9 +80,16 @@ fn disk_files(domain: &ObservedDomain) -> impl Iterator<Item = &str> {
     domain.disks.iter().filter(|disk| disk.source_type == "file").filter_map(|disk| disk.source.as_deref())
 }
 
+/// The images that snapshots froze: a revert puts overlays beside them that libvirt names by theirs.
+fn frozen(domain: &ObservedDomain) -> impl Iterator<Item = &str> {
+    let files = domain.tree.iter().filter_map(|snapshot| snapshot.files.as_deref());
+    files.flat_map(|files| files.bases.values()).map(String::as_str)
+}
+
 /// What the names of a domain's files begin with: its own name, and what libvirt names overlays on its images by.
 fn prefixes(domain: &ObservedDomain) -> BTreeSet<String> {
-    disk_files(domain).map(stem).chain([domain.name.as_str()]).map(|stem| format!("{stem}.")).collect()
+    let images = disk_files(domain).chain(frozen(domain));
+    images.map(stem).chain([domain.name.as_str()]).map(|stem| format!("{stem}.")).collect()
 }
 
 struct Walk<'a> {
@@ -351,5 +360,28 @@ mod tests {
         let names: Vec<_> = found.beside["/d"].iter().map(String::as_str).collect();
         assert_eq!(names, ["disk.left", "disk.qcow2", "web.s1.mem"]);
         assert_eq!(found.space.len(), 2);
+    }
+
+    /// Where the disk is on an overlay elsewhere, what a revert puts beside the first image is named by that one.
+    #[test]
+    fn what_stands_beside_the_images_that_snapshots_froze_is_looked_at() {
+        let disk_files = Disk(BTreeMap::from([
+            ("/d/disk.qcow2", (None, None)),
+            ("/d/disk.1793506468", (Some("/d/disk.qcow2"), Some("qcow2"))),
+            ("/e/web.e1", (Some("/d/disk.qcow2"), Some("qcow2"))),
+        ]));
+        let files = SnapshotFiles {
+            overlays: [("vda".to_owned(), "/e/web.e1".to_owned())].into(),
+            bases: [("vda".to_owned(), "/d/disk.qcow2".to_owned())].into(),
+            ..SnapshotFiles::default()
+        };
+        let domain = domain(disk("/e/web.e1", "qcow2", None), Some(files));
+        let found = all(&disk_files, &domain, &Interest { external: true, ..Interest::default() });
+        assert_eq!(
+            seen(&found),
+            [("/d/disk.1793506468", "present"), ("/d/disk.qcow2", "present"), ("/e/web.e1", "present")]
+        );
+        // What is captured next grows where the disk is.
+        assert_eq!(found.space.keys().collect::<Vec<_>>(), ["/e"]);
     }
 }

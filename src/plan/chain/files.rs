@@ -300,31 +300,43 @@ pub(in crate::plan) fn orphans<'d>(domain: &'d ObservedDomain, bystanders: &Byst
     domain.files.images.iter().filter_map(overlay).filter(unused).collect()
 }
 
-/// Overlays that nothing uses, and that hold data or are open: each with the image of the domain's that it stands on. What a
-/// guest wrote after a capture that libvirt did not live to note is in such a one alone.
+/// Overlays that nothing uses, and that hold data or are open: each with the first image of the domain's below it. What a guest
+/// wrote after a capture that libvirt did not live to note is in such a one alone.
 pub(in crate::plan) fn unknown_overlays<'d>(
     domain: &'d ObservedDomain,
     bystanders: &Bystanders,
 ) -> Vec<(&'d str, &'d str)> {
     let (used, _) = frozen_in_use(domain);
+    let is_used = |image: &&String| used.iter().any(|(other, _)| domain.files.same(other, image));
     let stands = |(path, _): (&'d str, u64)| match domain.files.images.get(path) {
         Some(ImageState::Present(Image { backing: Backing::File(below), empty, open, .. })) if !empty || *open => {
-            used.iter().any(|(image, _)| domain.files.same(image, below)).then_some((path, below.as_str()))
+            let chain = follow(&domain.files, below);
+            let (image, _) = domain.files.images.get_key_value(chain.images().iter().find(is_used)?)?;
+            Some((path, image.as_str()))
         }
         _ => None,
     };
     orphans(domain, bystanders).into_iter().filter_map(stands).collect()
 }
 
-/// Checks that no such overlay stands on what a step removes or writes to. One that another domain uses was found before, by
-/// what it stands on.
+/// Checks that no such overlay stands on what a step removes or writes to, however far above it; one that stands on an image
+/// of a disk's chain above that is kept right by libvirt with it. One that another domain uses was found before, by what it
+/// stands on.
 pub(super) fn no_unknown_overlay_needs(domain: &ObservedDomain, touched: &[&str]) -> Result<(), Fault> {
+    let is_touched = |image: &String| touched.iter().any(|path| domain.files.same(path, image));
+    let chains: Vec<Chain> = domain.disks.iter().filter_map(|disk| chain_of(&domain.files, disk)).collect();
+    let is_in_chain =
+        |image: &String| chains.iter().flat_map(Chain::images).any(|other| domain.files.same(other, image));
+    let needs = |(overlay, below)| {
+        let chain = follow(&domain.files, overlay);
+        let first = chain.images().windows(2).find(|pair| is_touched(&pair[1]))?;
+        (!is_in_chain(&first[0])).then(|| (overlay, below, first[1].clone()))
+    };
     let overlays = unknown_overlays(domain, &Bystanders::default());
-    let needs = |(_, below): &(&str, &str)| touched.iter().any(|path| domain.files.same(path, below));
-    let Some((overlay, below)) = overlays.into_iter().find(needs) else { return Ok(()) };
+    let Some((overlay, below, image)) = overlays.into_iter().find_map(needs) else { return Ok(()) };
     let is_active =
         domain.disks.iter().filter_map(|disk| disk.source.as_deref()).any(|on| domain.files.same(on, below));
-    let (overlay, below) = (printable(overlay), printable(below));
+    let (overlay, below) = (printable(overlay), printable(&image));
     let copy = "copy what is needed out of it (qemu-img convert), and remove it";
     let way_out = if is_active {
         format!(

@@ -133,6 +133,15 @@ fn what_an_unknown_overlay_stands_on_stays() {
     assert!(prove(&domain, &Neighbours::default(), STRICT, Step::Create).is_ok());
     // The merge would write into what it stands on.
     refused(delete_of(&with_unknown_overlay("/i/vda", |_| ()), "e1"), BlockCode::ChainInconsistent, &["/i/vda.e3"]);
+    // Nor in what it stands on further down: beside a revert's overlay the captures that went on from the old one are forgotten.
+    let above = World::line(&["e1", "e2"]).revert("e1").with(|world| {
+        world.image("/i/vda.e3", Backing::File("/i/vda.e1".into()));
+        world.image("/i/vda.e4", Backing::File("/i/vda.e3".into()));
+        world.snapshots.retain(|snapshot| snapshot.name.as_str() == "e1");
+        let Some(ImageState::Present(image)) = world.images.get_mut("/i/vda.e3") else { panic!("it is there") };
+        image.empty = true;
+    });
+    refused(delete_of(&above.domain(), "e1"), BlockCode::ChainInconsistent, &["/i/vda,", "stands on", "not noted"]);
     // A leftover that nothing was written to, unless a process has it open.
     let empty = with_unknown_overlay("/i/vda.e2", |image| image.empty = true);
     assert!(delete_of(&empty, "e2").is_ok() && revert(&empty).is_ok());
