@@ -166,7 +166,7 @@ impl<'a> Site<'a> {
             let file = between(way_out, "qemu-img commit '", "'");
             tools::run("qemu-img", &["commit", "-q", file]);
             if way_out.contains("virsh edit") {
-                guest.redefine_with(file, between(way_out, "that one again (", ";"));
+                guest.redefine_with(file, between(way_out, ", and disk vda on ", ". Start"));
             }
             std::fs::remove_file(file).expect("it is there");
         } else if way_out.contains("virsh edit") {
