@@ -53,7 +53,7 @@ impl Default for Storage {
 }
 
 impl Storage {
-    /// Makes a file, or a new one in the place of one that is there.
+    /// Makes a file, or a new one in the place of one that is there; it can be read whatever could not before.
     pub(crate) fn make(&mut self, path: &str, format: &str, backing: Option<&str>) {
         self.inodes += 1;
         let image = Image {
@@ -63,7 +63,9 @@ impl Storage {
             pages: Pages::new(),
             tags: Vec::new(),
         };
-        self.files.insert(self.real(path).to_owned(), image);
+        let path = self.real(path).to_owned();
+        self.forbidden.remove(&path);
+        self.files.insert(path, image);
     }
 
     pub(crate) fn real<'p>(&'p self, path: &'p str) -> &'p str {

@@ -77,8 +77,8 @@ impl Pass<'_> {
 
     /// QEMU has given its images up since a capture of its memory, which libvirt does not tell: a second capture of the
     /// memory of the same paused guest fails, and nothing changes. Nor can be seen in an image that may not be read whether
-    /// it holds a snapshot of the name, and what it stands on. And where other hands doubled a name in an image, one of the two stays behind, which
-    /// apply finds and tells.
+    /// it holds a snapshot of the name, and what it stands on. And where other hands doubled a name in an image, one of the two
+    /// stays behind, which apply finds and tells.
     fn nobody_could_know(&self, name_of: &str, fails: &ActionOutcome) -> bool {
         let domain = &self.after.domains[name_of];
         let storage = &self.before.storage;
