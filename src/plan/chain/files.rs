@@ -131,7 +131,7 @@ fn own_domain(
             && trust == Trust::Nothing
             && images.last().is_some_and(|last| hit(last) && matches!(domain.files.image(last), ImageState::Unknown(_)))
         {
-            return Err(unread(format!("the image chain of disk {}", printable(&disk.target)), why));
+            return Err(unread(&format!("the image chain of disk {}", printable(&disk.target)), why));
         }
         let merged_here = |image: &String| {
             let own = effect.merges.iter().filter(|merge| merge.target == disk.target);
@@ -176,7 +176,7 @@ fn no_snapshot_needs<'s>(
             if let Chain::Cut(_, why) = &chain
                 && trust == Trust::Nothing
             {
-                return Err(unread(format!("what snapshot {} froze", snapshot.name), why));
+                return Err(unread(&format!("what snapshot {} froze", snapshot.name), why));
             }
             if let Some(image) = chain.images().iter().find(|image| hurts(image, captured)) {
                 return Err(fault(image, format!("snapshot {}", snapshot.name)));
@@ -189,7 +189,7 @@ fn no_snapshot_needs<'s>(
     Ok(())
 }
 
-fn unread(what: String, why: &str) -> Fault {
+fn unread(what: &str, why: &str) -> Fault {
     Fault::new(
         BlockCode::ChainUnknown,
         format!("{what} cannot be read from here: {why}"),

@@ -191,7 +191,8 @@ fn two_runs_at_once_lose_no_update_and_do_nothing_twice() {
         }
         let wanted = ["a", "b"].map(|owner| name(owner, round));
         ring.holds(&wanted, round);
-        assert_eq!(ring.made(), wanted, "round {round}: the ledger has both");
+        let told = || format!("{}\n{}\n{}\n{}\n{}", ran[0], ran[1], next[0], next[1], ring.virsh(&["dumpxml", "vm"]));
+        assert_eq!(ring.made(), wanted, "round {round}: the ledger has both\n{}", told());
         if round % 10 == 9 {
             ring.is_intact(round);
         }
