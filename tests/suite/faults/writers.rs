@@ -128,7 +128,7 @@ impl Ring {
 
 /// One owner's manifest of a round: the snapshot of this round is there, the one of the round before is not.
 fn turn(owner: &str, round: u32) -> String {
-    let (now, before) = (name(owner, round), name(owner, round + 3));
+    let (now, before) = (name(owner, round), name(owner, round + NAMES - 1));
     set(
         owner,
         &format!(
@@ -138,9 +138,12 @@ fn turn(owner: &str, round: u32) -> String {
     )
 }
 
-/// Four names in turn: `a-0` to `a-3`.
+/// More names than there are rounds in a second: the ledger tells the captures of one name by their second.
+const NAMES: u32 = 16;
+
+/// These names in turn: `a-0`, `a-1` and so on.
 fn name(owner: &str, round: u32) -> String {
-    format!("{owner}-{}", round % 4)
+    format!("{owner}-{}", round % NAMES)
 }
 
 /// The actions of one kind that a run did, by snapshot.
@@ -181,7 +184,7 @@ fn two_runs_at_once_lose_no_update_and_do_nothing_twice() {
         let next = ["a", "b"].map(|owner| ring.apply("next.yaml", &turn(owner, round)).exits(0));
         let all: Vec<_> = ran.iter().chain(&next).collect();
         for owner in ["a", "b"] {
-            let (now, before) = (name(owner, round), name(owner, round + 3));
+            let (now, before) = (name(owner, round), name(owner, round + NAMES - 1));
             let times =
                 |kind: &str, what: &str| all.iter().flat_map(|ran| done(ran, kind)).filter(|name| name == what).count();
             assert_eq!(times("create", &now), 1, "round {round}: {now} is captured once\n{}\n{}", ran[0], ran[1]);
@@ -191,8 +194,8 @@ fn two_runs_at_once_lose_no_update_and_do_nothing_twice() {
         }
         let wanted = ["a", "b"].map(|owner| name(owner, round));
         ring.holds(&wanted, round);
-        let told = || format!("{}\n{}\n{}\n{}\n{}", ran[0], ran[1], next[0], next[1], ring.virsh(&["dumpxml", "vm"]));
-        assert_eq!(ring.made(), wanted, "round {round}: the ledger has both\n{}", told());
+        let ledger = || ring.virsh(&["dumpxml", "vm"]);
+        assert_eq!(ring.made(), wanted, "round {round}: the ledger has both\n{}", ledger());
         if round % 10 == 9 {
             ring.is_intact(round);
         }

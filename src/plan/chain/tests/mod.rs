@@ -189,6 +189,8 @@ fn what_cannot_be_read_is_captured_over_and_not_deleted() {
     refused(delete_of(&domain, "e1"), BlockCode::ChainUnknown, &["permission denied"]);
     let trusted = prove(&domain, &Neighbours::default(), TRUSTING, Step::Delete(&name("e1"))).expect("trusted");
     assert_eq!(trusted.merges[0].into, "/i/vda", "by the metadata");
+    let above = World::line(&["e1", "e2", "e3"]).unreadable("/i/vda.e2").domain();
+    refused(delete_of(&above, "e1"), BlockCode::ChainUnknown, &["disk vda", "permission denied"]);
     // Nor where the last one that is seen cannot be read: what it stands on may be gone, and libvirt finds that out.
     let base = World::line(&["e1", "e2"]).unreadable("/i/vda").domain();
     refused(
