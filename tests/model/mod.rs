@@ -392,7 +392,7 @@ impl Definition {
         self.disks.iter().find(|disk| disk.target == target)
     }
 
-    fn disk_mut(&mut self, target: &str) -> Option<&mut ObservedDisk> {
+    pub(crate) fn disk_mut(&mut self, target: &str) -> Option<&mut ObservedDisk> {
         self.disks.iter_mut().find(|disk| disk.target == target)
     }
 

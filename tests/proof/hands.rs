@@ -381,7 +381,7 @@ impl Hands {
         let path = format!("/images/{to}-clone.qcow2");
         world.storage.make(&path, "qcow2", Some(&backing));
         let domain = world.domains.get_mut(to).expect("defined");
-        if let Some(disk) = domain.definition.disks.iter_mut().find(|disk| disk.target == "vda") {
+        if let Some(disk) = domain.definition.disk_mut("vda") {
             disk.source = Some(path);
             "qcow2".clone_into(&mut disk.format);
         }

@@ -77,9 +77,7 @@ impl Pass<'_> {
         let now: Vec<_> =
             if now.is_empty() { Vec::new() } else { now.difference(&meeting(self.before)).cloned().collect() };
         let active = |domain: &str| self.before.disks(domain) == self.after.disks(domain);
-        // Who says that chains which cannot be read are trusted says so of a neighbour that cannot be asked.
-        let unread = |domain: &String| self.before.domains.iter().any(|(other, of)| other != domain && of.unreadable);
-        let trusted = |domain: &String| self.wish.limits(domain).trust && unread(domain);
+        let trusted = |domain: &String| self.before.domains.keys().any(|other| self.trusts(domain, other));
         let broke = |domain: &String| (!active(domain) || self.is_acted_on(domain)) && !trusted(domain);
         match now.iter().find(|(domain, ..)| broke(domain)) {
             Some((domain, target, image)) => {

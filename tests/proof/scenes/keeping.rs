@@ -1,7 +1,7 @@
 //! Scenes of what keeps a snapshot that would go: whose it is, its age, holds, protection, requests, windows and the breaker.
 
-use super::super::wish::{Safety, Set, Snapshot, Wish};
-use super::{Kept, Scene, Stage, declared, deletions};
+use super::super::wish::{Safety, Snapshot, Wish};
+use super::{Kept, Scene, Stage, declared, deletions, set, wish};
 
 pub(super) const SCENES: &[Scene] = &[
     ("somebody's snapshot of a declared name", somebodys),
@@ -15,8 +15,8 @@ pub(super) const SCENES: &[Scene] = &[
     ("captures and deletions in one pass", captures_first),
 ];
 
-fn set(snapshots: Vec<Snapshot>) -> Wish {
-    Wish { sets: vec![Set { name: "web", domains: &["vm1"], snapshots, ..Set::default() }], reverts: Vec::new() }
+fn web(snapshots: Vec<Snapshot>) -> Wish {
+    wish(vec![set("web", snapshots)])
 }
 
 /// Internal snapshots that the set has taken over.
@@ -37,7 +37,7 @@ fn aging(name: &'static str, hours: i64) -> Snapshot {
 fn somebodys(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     stage.capture_internal(&["golden"]);
-    stage.run(&set(vec![declared("golden", |snapshot| {
+    stage.run(&web(vec![declared("golden", |snapshot| {
         snapshot.content = "full";
         snapshot.adopt = false;
         snapshot.description = Some(1);
@@ -46,7 +46,7 @@ fn somebodys(stage: &mut Stage) -> Kept {
 
 fn young(stage: &mut Stage) -> Kept {
     set_up(stage)?;
-    stage.run(&set(vec![aging("golden", 48), aging("base", 24)]))
+    stage.run(&web(vec![aging("golden", 48), aging("base", 24)]))
 }
 
 /// Protection is in the stamp, and stays until it is lifted.
@@ -54,13 +54,13 @@ fn protected(stage: &mut Stage) -> Kept {
     set_up(stage)?;
     let mut golden = aging("golden", 1_000);
     golden.protect = Some(true);
-    stage.run(&set(vec![golden]))?;
+    stage.run(&web(vec![golden]))?;
     stage.run(&deletions(&["golden"], false))
 }
 
 fn held(stage: &mut Stage) -> Kept {
     set_up(stage)?;
-    let mut wish = set(vec![aging("golden", 1), aging("base", 1)]);
+    let mut wish = web(vec![aging("golden", 1), aging("base", 1)]);
     wish.sets[0].holds = vec!["golden".to_owned()];
     stage.run(&wish)
 }
@@ -86,7 +86,7 @@ fn closed(stage: &mut Stage) -> Kept {
 
 fn over_the_host(stage: &mut Stage) -> Kept {
     set_up(stage)?;
-    let mut wish = set(vec![aging("golden", 1), aging("base", 1), aging("e1", 1)]);
+    let mut wish = web(vec![aging("golden", 1), aging("base", 1), aging("e1", 1)]);
     wish.sets[0].safety = Some(Safety { per_host: 2, ..Safety::default() });
     stage.run(&wish)
 }

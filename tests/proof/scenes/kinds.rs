@@ -1,7 +1,7 @@
 //! Scenes in which both kinds of snapshots would meet, and of what may not be set in an external tree.
 
-use super::super::wish::{Series, Set, Snapshot, Wish};
-use super::{Kept, Scene, Stage, declared, deletions};
+use super::super::wish::{Set, Snapshot};
+use super::{Kept, Scene, Stage, declared, deletions, hourly, set, wish};
 
 pub(super) const SCENES: &[Scene] = &[
     ("both kinds in one tree", mixed),
@@ -13,10 +13,6 @@ pub(super) const SCENES: &[Scene] = &[
 
 fn full(snapshot: &mut Snapshot) {
     snapshot.content = "full";
-}
-
-fn set(name: &'static str, external: bool, snapshots: Vec<Snapshot>) -> Set {
-    Set { name, domains: &["vm1"], external, snapshots, ..Set::default() }
 }
 
 /// The set has taken the snapshots over before somebody captured the other kind.
@@ -37,35 +33,21 @@ fn mixed(stage: &mut Stage) -> Kept {
 fn internal_declared(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     stage.capture(&["base"]);
-    stage.run(&Wish { sets: vec![set("web", false, vec![declared("golden", full)])], reverts: Vec::new() })
+    stage.run(&wish(vec![set("web", vec![declared("golden", full)])]))
 }
 
 fn internal_series(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     stage.capture(&["base"]);
-    let hourly = Series {
-        name: "hourly",
-        content: "full",
-        cron: "0 * * * *",
-        absent: false,
-        prune: true,
-        last: 1,
-        hourly: 0,
-        within_hours: None,
-        minimum_age_hours: None,
-        minimum_count: 1,
-    };
-    let web = Set { series: vec![hourly], ..set("web", false, Vec::new()) };
-    stage.run(&Wish { sets: vec![web], reverts: Vec::new() })
+    stage.run(&wish(vec![Set { series: vec![hourly()], ..set("web", Vec::new()) }]))
 }
 
 fn two_sets(stage: &mut Stage) -> Kept {
     stage.start_or_not();
     let (internal, external) = (declared("golden", full), declared("e1", |_| ()));
     // Whether a pattern chooses a domain that another set names is not known before the domains are.
-    let patterned = Set { domains: &["vm*"], ..set("db", true, vec![external]) };
-    let sets = vec![set("web", false, vec![internal]), patterned];
-    stage.run(&Wish { sets, reverts: Vec::new() })
+    let patterned = Set { domains: &["vm*"], external: true, ..set("db", vec![external]) };
+    stage.run(&wish(vec![set("web", vec![internal]), patterned]))
 }
 
 fn pointer_declared(stage: &mut Stage) -> Kept {

@@ -5,7 +5,7 @@ use snapward::model::stamp::Description;
 
 use super::super::hands::disk;
 use super::super::wish::{Safety, Series, Set, Snapshot, Wish};
-use super::{Kept, Scene, Stage, capturing, declared, deletions, name};
+use super::{Kept, Scene, Stage, capturing, declared, deletions, hourly, name, set, wish};
 
 pub(super) const SCENES: &[Scene] = &[
     ("a pointer declared by another set", pointer_declared),
@@ -33,15 +33,6 @@ pub(super) const SCENES: &[Scene] = &[
     ("a capture over an image that is gone", image_gone),
 ];
 
-/// A set of this name for `vm1`.
-fn set(name: &'static str, snapshots: Vec<Snapshot>) -> Set {
-    Set { name, domains: &["vm1"], snapshots, ..Set::default() }
-}
-
-fn wish(sets: Vec<Set>) -> Wish {
-    Wish { sets, reverts: Vec::new() }
-}
-
 fn full(snapshot: &mut Snapshot) {
     snapshot.content = "full";
     snapshot.adopt = true;
@@ -49,21 +40,6 @@ fn full(snapshot: &mut Snapshot) {
 
 fn absent(name: &'static str) -> Snapshot {
     declared(name, |snapshot| snapshot.absent = true)
-}
-
-fn hourly() -> Series {
-    Series {
-        name: "hourly",
-        content: "full",
-        cron: "0 * * * *",
-        absent: false,
-        prune: true,
-        last: 1,
-        hourly: 0,
-        within_hours: None,
-        minimum_age_hours: None,
-        minimum_count: 1,
-    }
 }
 
 fn with_series(series: Series) -> Wish {
@@ -216,10 +192,7 @@ fn template_at_limit(stage: &mut Stage) -> Kept {
             stage.image(&path, Some(&below), false);
             below = path;
         }
-        stage.vm(|vm| {
-            let disk = vm.definition.disks.iter_mut().find(|disk| disk.target == *target).expect("there");
-            disk.source = Some(below);
-        });
+        stage.put_on(target, below);
     }
     stage.start();
     stage.capture(&["base", "e1"]);
@@ -340,10 +313,7 @@ fn older_image(stage: &mut Stage) -> Kept {
     for target in stage.targets {
         let path = format!("/images/moved-{target}.qcow2");
         stage.image(&path, None, false);
-        stage.vm(|vm| {
-            let disk = vm.definition.disks.iter_mut().find(|disk| disk.target == *target).expect("there");
-            disk.source = Some(path);
-        });
+        stage.put_on(target, path);
     }
     if stage.random.percent(30) {
         stage.start();
@@ -380,10 +350,7 @@ fn template_gone(stage: &mut Stage) -> Kept {
     for target in stage.targets {
         let (template, path) = (stage.active(target), format!("/images/instance-{target}.qcow2"));
         stage.image(&path, Some(&template), false);
-        stage.vm(|vm| {
-            let disk = vm.definition.disks.iter_mut().find(|disk| disk.target == *target).expect("there");
-            disk.source = Some(path);
-        });
+        stage.put_on(target, path);
     }
     stage.start_or_not();
     stage.capture_internal(&["base", "e1"]);

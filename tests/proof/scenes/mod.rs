@@ -19,7 +19,7 @@ use super::bench::load;
 use super::cases::{BEGIN, Case};
 use super::hands::{Hands, disk};
 use super::model::{Domain, Part, Random, Record, Spec, World};
-use super::wish::{Revert, Safety, Snapshot, Wish};
+use super::wish::{Revert, Safety, Series, Set, Snapshot, Wish};
 
 /// Times each scene is played; `SNAPWARD_SCENES` asks for other seeds.
 const SEEDS: u64 = 6;
@@ -87,6 +87,11 @@ impl Stage {
         self.record(snapshot, |record| {
             record.definition.as_ref().and_then(|kept| kept.disk(target)?.source.clone()).expect("it has an image")
         })
+    }
+
+    /// Puts a disk of `vm1` on another image.
+    fn put_on(&mut self, target: &str, path: String) {
+        self.vm(|vm| vm.definition.disk_mut(target).expect("there").source = Some(path));
     }
 
     fn start(&mut self) {
@@ -256,6 +261,31 @@ impl Stage {
             force: true,
         };
         Wish { reverts: vec![revert], ..deletions(&[], trust) }
+    }
+}
+
+/// A set of this name for `vm1`.
+fn set(name: &'static str, snapshots: Vec<Snapshot>) -> Set {
+    Set { name, domains: &["vm1"], snapshots, ..Set::default() }
+}
+
+fn wish(sets: Vec<Set>) -> Wish {
+    Wish { sets, reverts: Vec::new() }
+}
+
+/// An internal series of which the newest one stays.
+fn hourly() -> Series {
+    Series {
+        name: "hourly",
+        content: "full",
+        cron: "0 * * * *",
+        absent: false,
+        prune: true,
+        last: 1,
+        hourly: 0,
+        within_hours: None,
+        minimum_age_hours: None,
+        minimum_count: 1,
     }
 }
 

@@ -106,10 +106,7 @@ fn somebodys_image(stage: &mut Stage) -> Kept {
         }
         stage.image(&path, Some(&below), false);
         made.insert((*target).to_owned(), path.clone());
-        stage.vm(|vm| {
-            let disk = vm.definition.disks.iter_mut().find(|disk| disk.target == *target).expect("there");
-            disk.source = Some(path);
-        });
+        stage.put_on(target, path);
     }
     stage.anything(&LINE, false)?;
     let gone: Vec<_> = made.values().filter(|path| !stage.world().storage.exists(path)).collect();
@@ -146,7 +143,7 @@ fn next_start(stage: &mut Stage) -> Kept {
         let below = stage.base("e3", target);
         stage.vm(|vm| {
             let stored = vm.stored.as_mut().expect("it runs");
-            stored.disks.iter_mut().find(|disk| disk.target == *target).expect("there").source = Some(below);
+            stored.disk_mut(target).expect("there").source = Some(below);
         });
     }
     stage.log.push("the next start is on what e3 froze".to_owned());
