@@ -105,7 +105,7 @@ fn reread(target: &Target, task: &Task<'_>) -> Result<Reread, HostError> {
     let changed = |what: &str| {
         Ok(Reread::Changed(format!("{what} since the plan was made; nothing was done here. Make a new plan")))
     };
-    let Some(domain) = target.host.domains()?.into_iter().find(|domain| domain.uuid == planned.uuid) else {
+    let Some(domain) = target.host.domain(planned.uuid)? else {
         return changed("the domain is gone");
     };
     if domain.name != planned.domain {

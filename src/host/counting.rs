@@ -8,6 +8,7 @@ use super::{
     RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
+use crate::model::names::DomainUuid;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
@@ -55,6 +56,10 @@ impl Host for Counting {
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
         self.count(Operation::Domains).domains()
+    }
+
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        self.count(Operation::Domain(uuid)).domain(uuid)
     }
 
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
+use crate::model::names::DomainUuid;
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
@@ -249,6 +250,10 @@ impl Host for Deadline {
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
         self.call(Operation::Domains, |host| host.domains())
+    }
+
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        self.call(Operation::Domain(uuid), move |host| host.domain(uuid))
     }
 
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {

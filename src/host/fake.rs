@@ -118,6 +118,10 @@ impl Host for Fake {
         self.called(vec![domain()])
     }
 
+    fn domain(&self, _: DomainUuid) -> Result<Option<DomainRef>> {
+        self.called(Some(domain()))
+    }
+
     fn definition(&self, _: &DomainRef, _: bool) -> Result<DomainDefinition> {
         self.failing()
     }

@@ -1,5 +1,5 @@
 //! The seam to a hypervisor: `trait Host`, the few blocking calls snapward needs. Each method is exactly one libvirt
-//! call (file probes are none, `read_snapshots` is one for each snapshot), so that a decorator counts, limits or forbids
+//! call (file probes are none, `read_snapshots` is one for each snapshot, `domain` is two), so that a decorator counts, limits or forbids
 //! calls without knowing more.
 
 mod counting;
@@ -238,6 +238,13 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When the connection is gone.
     fn domains(&self) -> Result<Vec<DomainRef>>;
+
+    /// One domain with its run state, whatever it is called now; none where it is gone (`virDomainLookupByUUID` and
+    /// `virDomainGetState`). A list waits for every domain of the host, also for one whose capture libvirt has at work.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>>;
 
     /// The definition in effect, or with `stored` the one for the next start (`virDomainGetXMLDesc`).
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::DomainRef;
-use crate::model::names::SnapshotName;
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::text::printable;
 
 /// One call of a [`super::Host`], with what it is about.
@@ -17,6 +17,8 @@ pub enum Operation<'a> {
     Capabilities,
     /// [`super::Host::domains`].
     Domains,
+    /// [`super::Host::domain`].
+    Domain(DomainUuid),
     /// [`super::Host::definition`].
     Definition(&'a DomainRef),
     /// [`super::Host::is_persistent`].
@@ -63,6 +65,7 @@ impl Operation<'_> {
             Self::LibvirtVersion => "libvirt_version",
             Self::Capabilities => "capabilities",
             Self::Domains => "domains",
+            Self::Domain(_) => "domain",
             Self::Definition(_) => "definition",
             Self::IsPersistent(_) => "is_persistent",
             Self::Snapshots(_) => "snapshots",
@@ -99,6 +102,7 @@ impl Operation<'_> {
             | Self::LibvirtVersion
             | Self::Capabilities
             | Self::Domains
+            | Self::Domain(_)
             | Self::Definition(_)
             | Self::IsPersistent(_)
             | Self::Snapshots(_)
@@ -127,6 +131,7 @@ impl fmt::Display for Operation<'_> {
             Self::LibvirtVersion => f.write_str("read libvirt's version"),
             Self::Capabilities => f.write_str("read the host's capabilities"),
             Self::Domains => f.write_str("list the domains"),
+            Self::Domain(uuid) => write!(f, "look up the domain with UUID {uuid}"),
             Self::Definition(domain) => write!(f, "read the definition of domain {}", name(domain)),
             Self::IsPersistent(domain) => write!(f, "read whether domain {} is persistent", name(domain)),
             Self::Snapshots(domain) => write!(f, "list the snapshots of domain {}", name(domain)),

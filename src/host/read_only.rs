@@ -7,6 +7,7 @@ use super::{
     LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
+use crate::model::names::DomainUuid;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
@@ -44,6 +45,10 @@ impl Host for ReadOnly {
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
         self.inner.domains()
+    }
+
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        self.inner.domain(uuid)
     }
 
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {

@@ -269,6 +269,20 @@ impl Host for LibvirtHost {
         Ok(domains)
     }
 
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        let operation = Operation::Domain(uuid);
+        let found = self.connection.lookup_domain_by_uuid(uuid.0).and_then(|domain| {
+            let domain = Owned::new(domain);
+            let state = domain.state()?.0.to_raw();
+            Ok((domain, state))
+        });
+        match found {
+            Ok((domain, state)) => self.domain_ref(domain, run_state(Some(state))).map(Some),
+            Err(error) if is(&error, ErrorNumber::NoDomain) => Ok(None),
+            Err(error) => Err(host_error(operation, &error)),
+        }
+    }
+
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
         let operation = Operation::Definition(domain);
         let flags = if stored { sys::VIR_DOMAIN_XML_INACTIVE } else { 0 };

@@ -258,12 +258,16 @@ pub struct Neighbourhood {
 /// When the domains cannot be listed. One that cannot be read is in the answer.
 pub fn neighbours(host: &dyn Host, of: DomainUuid) -> host::Result<Neighbourhood> {
     let mut known = Neighbourhood::default();
-    meet(host, &host.domains()?, of, &mut known);
+    meet(host, of, &mut known)?;
     Ok(known)
 }
 
-/// Reads those of the listed domains that are not known yet.
-pub fn meet(host: &dyn Host, listed: &[DomainRef], of: DomainUuid, known: &mut Neighbourhood) {
+/// Reads those of the other domains that are not known yet.
+///
+/// # Errors
+/// When the domains cannot be listed. One that cannot be read is in what is known.
+pub fn meet(host: &dyn Host, of: DomainUuid, known: &mut Neighbourhood) -> host::Result<()> {
+    let listed = host.domains()?;
     let read = known.domains.iter().map(|domain| domain.uuid).chain([of]).collect::<BTreeSet<_>>();
     let new: Vec<_> = listed.iter().filter(|domain| !read.contains(&domain.uuid)).collect();
     let (mut domains, unreadable) =
@@ -272,6 +276,7 @@ pub fn meet(host: &dyn Host, listed: &[DomainRef], of: DomainUuid, known: &mut N
     known.domains.append(&mut domains);
     // All that were unreadable so far were asked again.
     known.unreadable = unreadable;
+    Ok(())
 }
 
 /// Looks at the files of domains whose own tree did not ask for it. Storage that hangs costs its own domain the time.

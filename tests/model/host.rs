@@ -10,7 +10,7 @@ use snapward::host::{
 };
 use snapward::model::image::{ImageSnapshot, ImageState, Space};
 use snapward::model::ledger::Ledger;
-use snapward::model::names::SnapshotName;
+use snapward::model::names::{DomainUuid, SnapshotName};
 use snapward::model::observed::{Agent, Nvram, ObservedDisk, RunState};
 use snapward::model::snapshot::{KeptDefinition, ObservedSnapshot, SnapshotFiles, Storage as Place};
 use snapward::model::stamp::Description;
@@ -72,6 +72,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn listed((name, domain): (&String, &Domain)) -> DomainRef {
+    DomainRef { name: name.clone(), uuid: domain.uuid, id: None, state: domain.state, handle: Arc::new(()) }
+}
+
 fn reference(name: &SnapshotName) -> SnapshotRef {
     SnapshotRef { name: name.clone(), handle: Arc::new(()) }
 }
@@ -100,15 +104,12 @@ impl Host for Model {
     }
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
-        self.ask(Operation::Domains, |world| {
-            let listed = |(name, domain): (&String, &Domain)| DomainRef {
-                name: name.clone(),
-                uuid: domain.uuid,
-                id: None,
-                state: domain.state,
-                handle: Arc::new(()),
-            };
-            Ok(world.domains.iter().map(listed).collect())
+        self.ask(Operation::Domains, |world| Ok(world.domains.iter().map(listed).collect()))
+    }
+
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        self.ask(Operation::Domain(uuid), |world| {
+            Ok(world.domains.iter().find(|(_, domain)| domain.uuid == uuid).map(listed))
         })
     }
 

@@ -286,6 +286,10 @@ fn disk(domain: &str) -> ObservedDisk {
     }
 }
 
+fn listed(name: &String) -> DomainRef {
+    DomainRef { name: name.clone(), uuid: uuid(name), id: None, state: RunState::Running, handle: Arc::new(()) }
+}
+
 fn digest(description: &str, created: i64) -> [u8; 32] {
     Sha256::digest(format!("{created} {description}")).into()
 }
@@ -304,16 +308,13 @@ impl Host for Model {
     }
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
-        let listed = |name: &String| DomainRef {
-            name: name.clone(),
-            uuid: uuid(name),
-            id: None,
-            state: RunState::Running,
-            handle: Arc::new(()),
-        };
         let answer = self.answer(|state| Ok(state.domains.keys().map(listed).collect()));
         self.clock.leap(self.takes.swap(0, Ordering::SeqCst));
         answer
+    }
+
+    fn domain(&self, of: DomainUuid) -> Result<Option<DomainRef>> {
+        self.answer(|state| Ok(state.domains.keys().find(|name| uuid(name) == of).map(listed)))
     }
 
     fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Failure, Pass, RUN_AGAIN};
-use crate::host::{self, DomainRef, Host, HostError};
+use crate::host::{self, Host, HostError};
 use crate::model::names::DomainUuid;
 use crate::model::observed::ObservedDomain;
 use crate::model::plan::{Action, ActionKind};
@@ -83,12 +83,15 @@ impl<'a> Guard<'a> {
 
     /// Reads the other domains where that was too long ago, and those that came to the host since. A clock that was set
     /// back says nothing of how long.
-    fn meet(&mut self, host: &dyn Host, listed: &[DomainRef], own: DomainUuid, now: jiff::Timestamp) {
-        let Some((known, read)) = &mut self.neighbours else { return };
+    ///
+    /// # Errors
+    /// When the domains cannot be listed.
+    fn meet(&mut self, host: &dyn Host, own: DomainUuid, now: jiff::Timestamp) -> host::Result<()> {
+        let Some((known, read)) = &mut self.neighbours else { return Ok(()) };
         if !(0..NEIGHBOURS_LAST).contains(&(now.as_second() - read.as_second())) {
             (*known, *read) = (Neighbourhood::default(), now);
         }
-        observe::meet(host, listed, own, known);
+        observe::meet(host, own, known)
     }
 }
 
@@ -101,8 +104,7 @@ impl Pass<'_> {
         let Some(guard) = &mut self.guard else {
             return Err(Failure::new("nothing watches over this domain; this is a defect of snapward"));
         };
-        let listed = self.host.domains().map_err(unread)?;
-        let Some(domain) = listed.iter().find(|domain| domain.uuid == self.domain.uuid) else {
+        let Some(domain) = self.host.domain(self.domain.uuid).map_err(unread)? else {
             return Err(Failure::new(format!("the domain is gone; nothing was done. {RUN_AGAIN}")));
         };
         if domain.state != self.domain.state {
@@ -113,9 +115,9 @@ impl Pass<'_> {
             )));
         }
         if touches_files(action, true) {
-            guard.meet(self.host, &listed, self.domain.uuid, (self.clock)());
+            guard.meet(self.host, self.domain.uuid, (self.clock)()).map_err(unread)?;
         }
-        let (fresh, _) = read_domain(self.host, domain, &guard.wanted).map_err(unread)?;
+        let (fresh, _) = read_domain(self.host, &domain, &guard.wanted).map_err(unread)?;
         let now = disks(&fresh);
         if now != guard.disks {
             let targets: BTreeSet<_> = now.keys().chain(guard.disks.keys()).collect();
@@ -132,9 +134,8 @@ impl Pass<'_> {
     /// Reads the domain after an action, whatever became of it.
     pub(super) fn look_again(&self) -> host::Result<ObservedDomain> {
         let wanted = self.guard.as_ref().map(|guard| guard.wanted.clone()).unwrap_or_default();
-        let listed = self.host.domains()?;
-        let domain = listed.iter().find(|domain| domain.uuid == self.domain.uuid).unwrap_or(&self.domain);
-        read_domain(self.host, domain, &wanted).map(|(domain, _)| domain)
+        let domain = self.host.domain(self.domain.uuid)?;
+        read_domain(self.host, domain.as_ref().unwrap_or(&self.domain), &wanted).map(|(domain, _)| domain)
     }
 
     /// Proves a step on a domain as it was just read.

@@ -75,6 +75,23 @@ fn a_second_run_leaves_a_domain_at_work_alone_and_does_the_others() {
 }
 
 #[test]
+fn a_capture_at_work_keeps_no_other_domain_waiting() {
+    let fleet = Fleet::start(&["one", "two"]);
+    let (one, other) = (fleet.file("one.yaml", &two("one")), fleet.file("two.yaml", &two("two")));
+    let second = Terminal::apply(&fleet.uri(), &[&other]).until(QUESTION);
+    fleet.gate.shut();
+    let first = fleet.snapward(&["apply", "--yes", &one]).spawn();
+    fleet.gate.await_begun(1);
+    let second = second.type_line("yes");
+    fleet.gate.await_begun(2);
+    fleet.gate.open();
+    second.ended().exits(0);
+    ended(first).exits(0);
+    has_both_once(&fleet, "one");
+    has_both_once(&fleet, "two");
+}
+
+#[test]
 fn a_killed_run_leaves_no_lock_and_its_capture_is_found_not_repeated() {
     let fleet = Fleet::start(&["vm"]);
     let file = fleet.file("web.yaml", &two("vm"));

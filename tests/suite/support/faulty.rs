@@ -11,6 +11,7 @@ use snapward::host::{
     LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
+use snapward::model::names::DomainUuid;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// What goes wrong with a call.
@@ -134,6 +135,10 @@ impl Host for Faulty {
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
         self.call(Operation::Domains, |host| host.domains())
+    }
+
+    fn domain(&self, uuid: DomainUuid) -> Result<Option<DomainRef>> {
+        self.call(Operation::Domain(uuid), |host| host.domain(uuid))
     }
 
     fn definition(&self, domain: &DomainRef, stored: bool) -> Result<DomainDefinition> {
