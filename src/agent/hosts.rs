@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Key;
 use super::events::Events;
 use super::queue::Backoff;
-use crate::host::{Counting, DomainRef, Host, Listener};
+use crate::host::{self, Counting, DomainRef, Host, Listener, Survey};
 use crate::libvirt::Access;
 use crate::model::agent::AgentHost;
 use crate::model::desired::DesiredState;
@@ -40,7 +40,7 @@ pub trait Hosts: Send + Sync {
 pub(super) struct Ask<'a> {
     pub(super) hosts: &'a dyn Hosts,
     pub(super) desired: &'a DesiredState,
-    /// What was declared in the round before.
+    /// What was declared in the round before, where that is not the same.
     pub(super) before: Option<&'a DesiredState>,
     pub(super) now: Instant,
     /// Compare names and current pointers of all selected domains.
@@ -191,7 +191,7 @@ impl Link {
                         || (&read.name, read.state) != (&domain.name, domain.state)
                         || other_interest(read);
                     if ask.poll && !changed {
-                        to_ask.push((domain, read));
+                        to_ask.push((domain.clone(), read));
                     }
                     changed
                 }
@@ -200,7 +200,14 @@ impl Link {
                 stale.insert(domain.uuid);
             }
         }
-        stale.extend(observe::several(&to_ask, |(domain, read)| differs(host, domain, read).then_some(domain.uuid)));
+        let (domains, read): (Vec<_>, Vec<_>) = to_ask.into_iter().unzip();
+        let answers = host.survey(&domains);
+        // One that cannot be asked is read, which says why.
+        let changed = |(answer, read): &(host::Result<Survey>, &ObservedDomain)| match answer {
+            Ok(survey) => differs(survey, read),
+            Err(_) => true,
+        };
+        stale.extend(answers.into_iter().zip(read).filter(changed).map(|(_, read)| read.uuid));
         stale
     }
 
@@ -231,11 +238,9 @@ impl Link {
     }
 }
 
-/// Whether a domain's snapshots or its current pointer are others than when it was read: two calls. One that cannot be
-/// asked is read, which says why.
-fn differs(host: &dyn Host, domain: &DomainRef, read: &ObservedDomain) -> bool {
-    let (Ok(snapshots), Ok(current)) = (host.snapshots(domain), host.current(domain)) else { return true };
+/// Whether a domain's snapshots or its current pointer are others than when it was read.
+fn differs(survey: &Survey, read: &ObservedDomain) -> bool {
     let same_names =
-        snapshots.len() == read.tree.len() && snapshots.iter().all(|snapshot| read.tree.get(&snapshot.name).is_some());
-    !same_names || current.as_ref().map(|current| &current.name) != read.tree.current()
+        survey.names.len() == read.tree.len() && survey.names.iter().all(|name| read.tree.get(name).is_some());
+    !same_names || survey.current.as_ref() != read.tree.current()
 }

@@ -113,7 +113,7 @@ impl Agent {
                 let ask = Ask {
                     hosts: hosts.as_ref(),
                     desired: &revision.desired,
-                    before: planned.as_ref().map(|revision| &revision.desired),
+                    before: planned.as_ref().filter(|last| last.id != revision.id).map(|last| &last.desired),
                     now,
                     poll: reasons.poll,
                     sweep: reasons.sweep,

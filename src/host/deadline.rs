@@ -1,15 +1,13 @@
 //! A decorator that gives up on calls that take too long.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::threads::{NoAnswer, Threads};
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
     LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef,
+    SnapshotRef, Survey,
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
@@ -48,96 +46,18 @@ impl Default for Deadlines {
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
 /// Gives up on calls that take too long: [`ErrorClass::Transient`] for a read, [`ErrorClass::OutcomeUnknown`] for a
 /// write, unless it was never sent. libvirt has no time limit of its own and no way to cancel a call, so a hung call keeps its thread; later calls
 /// use other threads.
 pub struct Deadline {
-    inner: Arc<dyn Host>,
+    threads: Threads,
     deadlines: Deadlines,
-    /// The inboxes of the threads that wait for work. A thread ends when its inbox is dropped.
-    idle: Arc<Mutex<Vec<Sender<Job>>>>,
-}
-
-/// Why there is no answer.
-enum NoAnswer {
-    /// The call was not made.
-    NotSent(String),
-    /// The time is up; the call still runs.
-    Late,
-    /// The call ended without an answer.
-    Lost(String),
 }
 
 impl Deadline {
     /// Limits the calls to `inner`.
     pub fn new(inner: Arc<dyn Host>, deadlines: Deadlines) -> Self {
-        Self { inner, deadlines, idle: Arc::default() }
-    }
-
-    /// Runs a call on a waiting thread, or a new one where none waits.
-    fn run<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        call: impl FnOnce(&dyn Host) -> T + Send + 'static,
-    ) -> std::result::Result<T, NoAnswer> {
-        self.begin(call)?.recv_timeout(limit).map_err(no_answer)
-    }
-
-    /// Has a call run, and returns where its answer will come.
-    fn begin<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&dyn Host) -> T + Send + 'static,
-    ) -> std::result::Result<Receiver<T>, NoAnswer> {
-        let waiting = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let worker = match waiting {
-            Some(worker) => worker,
-            None => spawn_worker().map_err(|error| NoAnswer::NotSent(format!("no thread for the call: {error}")))?,
-        };
-        let (reply, answer) = mpsc::sync_channel(1);
-        let (inner, idle, inbox) = (Arc::clone(&self.inner), Arc::clone(&self.idle), worker.clone());
-        let job: Job = Box::new(move || {
-            let result = call(inner.as_ref());
-            // Waiting again before the answer is sent: the caller's next call finds this thread.
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(inbox);
-            // A caller that gave up has dropped its end.
-            drop(reply.send(result));
-        });
-        if worker.send(job).is_err() {
-            return Err(NoAnswer::NotSent("the thread for the call has ended".to_owned()));
-        }
-        Ok(answer)
-    }
-
-    /// Runs calls that follow each other on one thread, up to the first that fails: the change of threads, twice for each
-    /// call, cost as much as all else that snapward does about a snapshot. Each call has the time limit to itself. Of one
-    /// that is late the place is told with the reason, and the calls behind it are not made.
-    fn run_each<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        count: usize,
-        call: impl Fn(&dyn Host, usize) -> Result<T> + Send + 'static,
-    ) -> std::result::Result<Result<Vec<T>>, (usize, NoAnswer)> {
-        let steps = Arc::new(Steps::begin());
-        let own = Arc::clone(&steps);
-        let calls = move |host: &dyn Host| {
-            (0..count).take_while(|place| own.next(*place)).map(|place| call(host, place)).collect()
-        };
-        let answer = self.begin(calls).map_err(|error| (0, error))?;
-        let mut seen = steps.now();
-        loop {
-            let error = match answer.recv_timeout(limit.saturating_sub(seen.begun.elapsed())) {
-                Ok(result) => return Ok(result),
-                Err(error) => error,
-            };
-            let now = steps.now();
-            if matches!(error, RecvTimeoutError::Disconnected) || now.place == seen.place {
-                steps.give_up();
-                return Err((now.place, no_answer(error)));
-            }
-            seen = now;
-        }
+        Self { threads: Threads::new(inner), deadlines }
     }
 
     fn call<T: Send + 'static>(
@@ -151,47 +71,7 @@ impl Deadline {
             _ if operation.is_write() => self.deadlines.write,
             _ => self.deadlines.read,
         };
-        self.run(limit, call).unwrap_or_else(|error| Err(unanswered(operation, limit, error)))
-    }
-}
-
-/// The call that runs, of several that follow each other.
-#[derive(Clone, Copy)]
-struct Step {
-    place: usize,
-    begun: Instant,
-}
-
-/// What the thread that makes such calls shares with the one that waits for them.
-struct Steps {
-    at: Mutex<Step>,
-    given_up: AtomicBool,
-}
-
-impl Steps {
-    fn begin() -> Self {
-        Self { at: Mutex::new(Step { place: 0, begun: Instant::now() }), given_up: AtomicBool::new(false) }
-    }
-
-    /// Notes that the next call begins; false where nobody waits for it any more.
-    fn next(&self, place: usize) -> bool {
-        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Step { place, begun: Instant::now() };
-        !self.given_up.load(Ordering::SeqCst)
-    }
-
-    fn now(&self) -> Step {
-        *self.at.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn give_up(&self) {
-        self.given_up.store(true, Ordering::SeqCst);
-    }
-}
-
-fn no_answer(error: RecvTimeoutError) -> NoAnswer {
-    match error {
-        RecvTimeoutError::Timeout => NoAnswer::Late,
-        RecvTimeoutError::Disconnected => NoAnswer::Lost("the call ended without an answer".to_owned()),
+        self.threads.run(limit, call).unwrap_or_else(|error| Err(unanswered(operation, limit, error)))
     }
 }
 
@@ -223,16 +103,6 @@ fn unanswered(operation: Operation<'_>, limit: Duration, error: NoAnswer) -> Hos
         NoAnswer::Lost(why) => (ErrorClass::Bug, why),
     };
     HostError::new(class, operation.to_string(), message)
-}
-
-fn spawn_worker() -> std::io::Result<Sender<Job>> {
-    let (inbox, jobs) = mpsc::channel::<Job>();
-    thread::Builder::new().name("host-call".to_owned()).spawn(move || {
-        for job in jobs {
-            job();
-        }
-    })?;
-    Ok(inbox)
 }
 
 impl Host for Deadline {
@@ -292,10 +162,22 @@ impl Host for Deadline {
         }
         let owned = (domain.clone(), snapshots.to_vec());
         let limit = self.deadlines.read;
-        let read = self.run_each(limit, snapshots.len(), move |host, place| host.snapshot(&owned.0, &owned.1[place]));
+        let read =
+            self.threads.run_each(limit, snapshots.len(), move |host, place| host.snapshot(&owned.0, &owned.1[place]));
         read.unwrap_or_else(|(place, error)| {
             Err(unanswered(Operation::Snapshot(domain, &snapshots[place].name), limit, error))
         })
+    }
+
+    fn survey(&self, domains: &[DomainRef]) -> Vec<Result<Survey>> {
+        let owned = domains.to_vec();
+        let limit = self.deadlines.read;
+        let survey = move |host: &dyn Host, place: usize| Survey::of(host, &owned[place]);
+        let answers = self.threads.run_all(limit, domains.len(), survey);
+        let one = |(domain, answer): (_, std::result::Result<Result<Survey>, NoAnswer>)| {
+            answer.unwrap_or_else(|error| Err(unanswered(Operation::Snapshots(domain), limit, error)))
+        };
+        domains.iter().zip(answers).map(one).collect()
     }
 
     fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
@@ -371,7 +253,7 @@ impl Deadline {
         &self,
         probe: impl FnOnce(&dyn Files) -> T + Send + 'static,
     ) -> std::result::Result<T, String> {
-        self.run(self.deadlines.read, move |host| probe(host.files())).map_err(|error| match error {
+        self.threads.run(self.deadlines.read, move |host| probe(host.files())).map_err(|error| match error {
             NoAnswer::Late => {
                 format!("no answer within {} s; its storage hangs", self.deadlines.read.as_secs_f32())
             }
@@ -404,7 +286,8 @@ impl Files for Deadline {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::sync::{Barrier, mpsc};
+    use std::thread;
 
     use super::super::fake::{Fake, domain, named, snapshot};
     use super::*;
@@ -450,7 +333,7 @@ mod tests {
         gate.wait();
         let other = Deadline { deadlines: Deadlines { read: LONG, ..host.deadlines }, ..host };
         // On the thread that hung, once it is free: what it still had to do is not done.
-        while other.idle.lock().expect("whole").is_empty() {
+        while other.threads.idle.lock().expect("whole").is_empty() {
             thread::yield_now();
         }
         assert_eq!(fake.seen(), 3);
@@ -474,7 +357,7 @@ mod tests {
         for _ in 0..100 {
             assert!(host.domains().is_ok());
         }
-        assert_eq!(host.idle.lock().expect("whole").len(), 1);
+        assert_eq!(host.threads.idle.lock().expect("whole").len(), 1);
     }
 
     #[test]
@@ -482,7 +365,7 @@ mod tests {
         let fake = Arc::new(Fake::default());
         let host = Deadline::new(fake.clone(), Deadlines::default());
         // A thread that has ended.
-        let end = || host.idle.lock().expect("whole").push(mpsc::channel().0);
+        let end = || host.threads.idle.lock().expect("whole").push(mpsc::channel().0);
         end();
         let error = host.delete(&domain(), &snapshot()).expect_err("no thread");
         assert_eq!(error.class, ErrorClass::Transient);

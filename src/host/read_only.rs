@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef, Survey,
 };
 use crate::model::ledger::Ledger;
 use crate::model::names::DomainUuid;
@@ -77,6 +77,10 @@ impl Host for ReadOnly {
 
     fn read_snapshots(&self, domain: &DomainRef, snapshots: &[SnapshotRef]) -> Result<Vec<ObservedSnapshot>> {
         self.inner.read_snapshots(domain, snapshots)
+    }
+
+    fn survey(&self, domains: &[DomainRef]) -> Vec<Result<Survey>> {
+        self.inner.survey(domains)
     }
 
     fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {

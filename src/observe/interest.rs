@@ -1,5 +1,6 @@
 //! What the manifests, or a plan, want to know of a domain: it decides what is looked at beside libvirt's own answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::host::DomainRef;
@@ -37,6 +38,14 @@ impl<'a> Interest<'a> {
         (self.scheduled, self.revert, self.external) == (other.scheduled, other.revert, other.external)
             && self.files == other.files
             && missing(self) == missing(other)
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.declared.extend(&more.declared);
+        self.files.extend(&more.files);
+        self.external |= more.external;
+        self.scheduled |= more.scheduled;
+        self.revert |= more.revert;
     }
 
     /// Notes a capture that may be made.
@@ -84,18 +93,12 @@ impl<'a> Interests<'a> {
     }
 
     /// What is wanted of the domain; none where nothing selects it.
-    pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Interest<'a>> {
-        let mut all: Option<Interest<'a>> = None;
-        for place in self.chooser.choosing(host, &domain.name, domain.uuid) {
-            let wanted = &self.wanted[place];
-            let all = all.get_or_insert_default();
-            all.declared.extend(&wanted.declared);
-            all.files.extend(&wanted.files);
-            all.external |= wanted.external;
-            all.scheduled |= wanted.scheduled;
-            all.revert |= wanted.revert;
-        }
-        all
+    pub fn of(&self, host: &HostInfo, domain: &DomainRef) -> Option<Cow<'_, Interest<'a>>> {
+        let choosing = self.chooser.choosing(host, &domain.name, domain.uuid);
+        let mut wanted = choosing.into_iter().map(|place| &self.wanted[place]);
+        let mut all = Cow::Borrowed(wanted.next()?);
+        wanted.for_each(|more| all.to_mut().add(more));
+        Some(all)
     }
 }
 

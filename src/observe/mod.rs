@@ -8,6 +8,7 @@ mod files;
 mod interest;
 pub mod listing;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,14 +18,10 @@ use std::thread;
 pub use domain::{observe_domain, read_domain};
 pub use interest::{Interest, Interests};
 
-use crate::host::{self, DomainRef, Files, Host};
+use crate::host::{self, DomainRef, Files, Host, READERS_PER_HOST};
 use crate::model::desired::DesiredState;
 use crate::model::names::DomainUuid;
 use crate::model::observed::{HostInfo, ObservedDomain, ObservedHost, ObservedState, UnreadableDomain, UnreadableHost};
-
-/// How many domains of one host are read at a time. libvirt serves five requests of one client at once
-/// (`max_client_requests`), and four were the fastest in measurement; the fifth stays free for keepalive and writes.
-const READERS_PER_HOST: usize = 4;
 
 /// A host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +151,7 @@ pub fn refresh(
     for domain in &all {
         match interests.of(&known.info, domain) {
             Some(wanted) => selected.push((*domain, wanted)),
-            None => rest.push((*domain, Interest::default())),
+            None => rest.push((*domain, Cow::default())),
         }
     }
     let may_revert = selected.iter().any(|(_, wanted)| wanted.revert);
@@ -183,7 +180,7 @@ pub fn refresh(
 /// whether one that was read is as `asked`.
 fn exchange(
     host: &dyn Host,
-    wanted: &[(&DomainRef, Interest<'_>)],
+    wanted: &[(&DomainRef, Cow<'_, Interest<'_>>)],
     remain: &BTreeSet<DomainUuid>,
     domains: &mut Vec<ObservedDomain>,
     unreadable: &mut Vec<UnreadableDomain>,
@@ -223,9 +220,12 @@ pub fn several<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Option<R> + S
 }
 
 /// Reads domains, several at a time.
-fn read_all(host: &dyn Host, wanted: &[(&DomainRef, Interest<'_>)]) -> (Vec<ObservedDomain>, Vec<UnreadableDomain>) {
+fn read_all(
+    host: &dyn Host,
+    wanted: &[(&DomainRef, Cow<'_, Interest<'_>>)],
+) -> (Vec<ObservedDomain>, Vec<UnreadableDomain>) {
     // A defect that one domain brings out says nothing of the others, nor of what was read of them.
-    let read_one = |(domain, wanted): &(&DomainRef, Interest<'_>)| {
+    let read_one = |(domain, wanted): &(&DomainRef, Cow<'_, Interest<'_>>)| {
         catch_unwind(AssertUnwindSafe(|| observe_domain(host, domain, wanted)))
             .map(|read| read.map_err(|error| error.to_string()))
             .unwrap_or_else(|_| Err(DEFECT.to_owned()))
@@ -271,7 +271,7 @@ pub fn meet(host: &dyn Host, of: DomainUuid, known: &mut Neighbourhood) -> host:
     let read = known.domains.iter().map(|domain| domain.uuid).chain([of]).collect::<BTreeSet<_>>();
     let new: Vec<_> = listed.iter().filter(|domain| !read.contains(&domain.uuid)).collect();
     let (mut domains, unreadable) =
-        read_all(host, &new.into_iter().map(|domain| (domain, Interest::default())).collect::<Vec<_>>());
+        read_all(host, &new.into_iter().map(|domain| (domain, Cow::default())).collect::<Vec<_>>());
     add_chains(host.files(), domains.iter_mut().filter(|domain| domain.files.images.is_empty()).collect());
     known.domains.append(&mut domains);
     // All that were unreadable so far were asked again.

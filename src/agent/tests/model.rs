@@ -286,8 +286,8 @@ fn disk(domain: &str) -> ObservedDisk {
     }
 }
 
-fn listed(name: &String) -> DomainRef {
-    DomainRef { name: name.clone(), uuid: uuid(name), id: None, state: RunState::Running, handle: Arc::new(()) }
+fn listed(name: &str) -> DomainRef {
+    DomainRef { name: name.to_owned(), uuid: uuid(name), id: None, state: RunState::Running, handle: Arc::new(()) }
 }
 
 fn digest(description: &str, created: i64) -> [u8; 32] {
@@ -308,13 +308,13 @@ impl Host for Model {
     }
 
     fn domains(&self) -> Result<Vec<DomainRef>> {
-        let answer = self.answer(|state| Ok(state.domains.keys().map(listed).collect()));
+        let answer = self.answer(|state| Ok(state.domains.keys().map(|name| listed(name)).collect()));
         self.clock.leap(self.takes.swap(0, Ordering::SeqCst));
         answer
     }
 
     fn domain(&self, of: DomainUuid) -> Result<Option<DomainRef>> {
-        self.answer(|state| Ok(state.domains.keys().find(|name| uuid(name) == of).map(listed)))
+        self.answer(|state| Ok(state.domains.keys().find(|name| uuid(name) == of).map(|name| listed(name))))
     }
 
     fn definition(&self, domain: &DomainRef, _: bool) -> Result<DomainDefinition> {
