@@ -44,7 +44,7 @@ bench: ## Measure everything that has a goal beside the least it takes, and prin
 	@benches/startup
 	@benches/list
 	@benches/warm-poll
-	@benches/agent-idle --polls 1
+	@benches/agent-idle
 	@benches/capture
 	@benches/cold-read
 	cargo bench --locked --bench pure

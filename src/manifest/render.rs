@@ -1,5 +1,6 @@
 //! Findings as text for people: the place, the source underlined, what is allowed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -80,13 +81,20 @@ fn is_shown(text: &Text<'_>, marks: &[Mark<'_>]) -> bool {
     marks.iter().all(|mark| text.line_range(text.line(mark.range.start)).len() <= LINE_SHOWN_BYTES)
 }
 
+/// annotate-snippets replaces what a terminal could act on, but for the C1 controls. Each has two bytes, as what stands for it:
+/// the marks stay where they are.
+fn without_c1(source: &str) -> Cow<'_, str> {
+    let is_c1 = |c: char| matches!(c, '\u{80}'..='\u{9F}');
+    if source.contains(is_c1) { source.replace(is_c1, "\u{BF}").into() } else { source.into() }
+}
+
 /// The lines from the first to the last mark; those without a mark are folded away.
 fn snippet<'a>(text: &'a Text<'_>, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
     let lines = || marks.iter().map(|mark| text.line(mark.range.start));
     let (first, last) = (lines().min().unwrap_or(1), lines().max().unwrap_or(1));
     let window = text.line_range(first).start..text.line_range(last).end;
     let source = text.text.get(window.clone()).unwrap_or_default();
-    let mut snippet = Snippet::source(source).line_start(first).path(printable(text.name)).fold(true);
+    let mut snippet = Snippet::source(without_c1(source)).line_start(first).path(printable(text.name)).fold(true);
     for mark in marks {
         let start = mark.range.start.clamp(window.start, window.end) - window.start;
         let end = mark.range.end.clamp(window.start + start, window.end) - window.start;

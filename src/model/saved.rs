@@ -13,7 +13,7 @@ use super::names::{DomainUuid, SnapshotName};
 use super::observed::HostInfo;
 use super::plan::{Address, FORMAT_VERSION, HeldBack, Plan};
 use super::revert::{RevertNote, add_note};
-use super::text::hex;
+use super::text::{hex, printable};
 
 /// A plan as a file holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -95,7 +95,7 @@ pub struct SavedDefinition {
 #[derive(Debug, thiserror::Error)]
 pub enum SavedPlanError {
     /// Not even JSON.
-    #[error("is not JSON ({0})")]
+    #[error("is not JSON ({})", printable(&.0.to_string()))]
     NotJson(serde_json::Error),
     /// What `plan -o json` prints.
     #[error("is the output of `plan -o json`, which holds less than apply needs")]
@@ -104,13 +104,13 @@ pub enum SavedPlanError {
     #[error("is not a saved plan")]
     Other,
     /// A form that this version does not know.
-    #[error("has the format version {0}, and this version of snapward reads {FORMAT_VERSION}")]
+    #[error("has the format version {}, and this version of snapward reads {FORMAT_VERSION}", printable(.0))]
     Version(String),
     /// Changed after it was written.
     #[error("was changed after it was written: its checksum does not fit")]
     Changed,
     /// Whole, and yet not of this form.
-    #[error("was written by a version of snapward that this one does not understand ({0})")]
+    #[error("was written by a version of snapward that this one does not understand ({})", printable(&.0.to_string()))]
     Foreign(serde_json::Error),
 }
 
