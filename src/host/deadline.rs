@@ -47,8 +47,7 @@ impl Default for Deadlines {
 }
 
 /// Gives up on calls that take too long: [`ErrorClass::Transient`] for a read, [`ErrorClass::OutcomeUnknown`] for a
-/// write, unless it was never sent. libvirt has no time limit of its own and no way to cancel a call, so a hung call keeps its thread; later calls
-/// use other threads.
+/// write, unless it was never sent. A hung call keeps its thread, and later calls use other threads ([`Threads`]).
 pub struct Deadline {
     threads: Threads,
     deadlines: Deadlines,
