@@ -47,7 +47,7 @@ impl Default for Deadlines {
 }
 
 /// Gives up on calls that take too long: [`ErrorClass::Transient`] for a read, [`ErrorClass::OutcomeUnknown`] for a
-/// write, unless it was never sent. A hung call keeps its thread, and later calls use other threads ([`Threads`]).
+/// write, unless it was never sent. A hung call keeps its thread, and later calls use other threads (`host::threads`).
 pub struct Deadline {
     threads: Threads,
     deadlines: Deadlines,

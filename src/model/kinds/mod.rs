@@ -1,4 +1,4 @@
-//! The manifest kinds, exactly as a user writes them. Free of spans: where a value stands is in [`super::Document`].
+//! The manifest kinds, exactly as a user writes them. Free of spans: where a value stands is in [`super::desired::Document`].
 //!
 //! Doc comments here are the descriptions of the published JSON Schemas, so they are written for users.
 
