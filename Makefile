@@ -33,13 +33,13 @@ demo: ## See snapward at work on a throwaway domain
 
 lint: ## Check format, lints and dependencies
 	@scripts/install-deps lint
-	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	scripts/deny
 
-bench: ## Measure everything that has a goal beside the least it takes, and print the table; ten minutes after the build
+bench: ## Measure everything that has a goal beside the least it takes, and print the table; ten minutes with the build
 	@scripts/install-deps bench
-	cargo build --locked --release --bins --bench pure
+	cargo build --locked --release --workspace
 	@rm -f target/bench/results.tsv target/bench/samples.tsv
 	@benches/startup
 	@benches/list
@@ -47,7 +47,7 @@ bench: ## Measure everything that has a goal beside the least it takes, and prin
 	@benches/agent-idle
 	@benches/capture
 	@benches/cold-read
-	cargo bench --locked --bench pure
+	@target=$${CARGO_TARGET_DIR:-target}; $$target/release/pure
 	@benches/table
 
 gate: ## Count instructions and allocations of the pure parts, and compare with benches/gate.tsv

@@ -4,7 +4,7 @@
 # A script sets nothing of its own before it sources this. Afterwards there are:
 #   $snapward, $tools     the release program; the folder of the C programs, which `tool NAME` builds
 #   $dir                  a directory that is removed at the end
-#   daemon                starts a private libvirtd: $uri leads to it; `daemon_stop` ends it
+#   daemon                starts a private libvirtd: $uri leads to it; `daemon_stop` ends it and its guests
 #   sample, result        note a raw sample, or a row of the table
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -63,22 +63,31 @@ daemon() {
         sleep 0.1
     done
     uri="qemu+unix:///session?socket=$home/run/libvirt-sock"
+    fleet=0
 }
 daemon_stop() {
     [ -n "$daemon_pid" ] || return 0
     kill "$daemon_pid" 2>/dev/null || true
     wait "$daemon_pid" 2>/dev/null || true
     daemon_pid=""
+    # Its guests live on without it; and asked to end them, it takes two seconds for each.
+    local guest
+    for guest in "$home"/run/libvirt/qemu/run/*.pid; do
+        [ ! -e "$guest" ] || kill -KILL "$(cat "$guest")" 2>/dev/null || true
+    done
 }
 
-# fleet DOMAINS SNAPSHOTS: shut-off domains in snapward's steady state, and the manifest that declares it in $manifest.
+# fleet DOMAINS SNAPSHOTS: that many shut-off domains in snapward's steady state, and the manifest that declares it in
+# $manifest. Those that the daemon has from a smaller fleet stay as they are.
 fleet() {
     local domains=$1 snapshots=$2 d s
     # One image with all snapshots, small by its small clusters, copied for every domain.
+    rm -f "$dir/image.qcow2"
     qemu-img create -q -f qcow2 -o cluster_size=512 "$dir/image.qcow2" 1M
     for ((s = 0; s < snapshots; s++)); do qemu-img snapshot -c "$(printf 's%03d' "$s")" "$dir/image.qcow2"; done
-    for ((d = 0; d < domains; d++)); do cp "$dir/image.qcow2" "$(printf '%s/images/bench-%03d.qcow2' "$home" "$d")"; done
-    "$tools/setup" "$uri" "$domains" "$snapshots" "$home/images"
+    for ((d = fleet; d < domains; d++)); do cp "$dir/image.qcow2" "$(printf '%s/images/bench-%03d.qcow2' "$home" "$d")"; done
+    "$tools/setup" "$uri" "$fleet" "$domains" "$snapshots" "$home/images"
+    fleet=$domains
     manifest=$dir/fleet.yaml
     {
         printf 'apiVersion: snapward/v1\nkind: SnapshotSet\nmetadata: {name: bench}\nspec:\n'

@@ -1,8 +1,8 @@
 //! Measures the parts of snapward that do no I/O, each beside the least that its task takes, on one thread each but where
 //! it says otherwise.
 //!
-//!     cargo bench --bench pure [-- PART...]          # planning, memory, retention, validate
-//!     cargo bench --bench pure -- count PART SIZE    # runs a part once and prints its allocations; for benches/gate
+//!     cargo run --release -p snapward-pure [PART...]          # planning, memory, retention, validate
+//!     cargo run --release -p snapward-pure count PART SIZE    # runs a part once and prints its allocations; for benches/gate
 //!
 //! Both sides run in turns (ABBA), so that a machine that gets slower or faster does so for both; medians are compared. At a
 //! hundredth, a tenth and all of the size of the goal.
@@ -27,8 +27,7 @@ use allocations::Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
-    // cargo adds `--bench`.
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
     if let [first, part, size] = words.as_slice()
         && first == "count"
     {
