@@ -1,10 +1,10 @@
 /* The bare loop that a cold read is measured against: the calls that reading all domains and snapshots needs, and
  * nothing done with the answers. Shares no code with snapward.
  *
- *     read URI THREADS [poll]
+ *     read URI THREADS [SNAPSHOTS]
  *
- * prints "threads N calls C ms M"; with `poll` it makes the calls of a poll of the agent, which finds nothing changed. The
- * clock starts after the connection is open: the embedded driver loads its whole state then, which is not part of the
+ * prints "threads N calls C ms M"; with a number it makes the calls of a poll of the agent, which knows that each domain has
+ * so many snapshots and finds nothing changed. The clock starts after the connection is open: the embedded driver loads its whole state then, which is not part of the
  * comparison. */
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
@@ -21,7 +21,8 @@ static virDomainStatsRecordPtr *records;
 static int domains;
 static atomic_int next_domain;
 static atomic_long calls;
-static int poll_only;
+/* How many names a poll asks for: one more than there are. 0 without a poll. */
+static int poll_names;
 
 static void die(const char *what)
 {
@@ -44,60 +45,68 @@ static void *event_loop(void *unused)
     return NULL;
 }
 
-static void read_domain(virDomainPtr domain)
+static void read_current(virDomainPtr domain)
 {
-    virDomainSnapshotPtr *snapshots = NULL;
-    long count = 2;
-    char *xml;
-
-    if (!poll_only) {
-        xml = virDomainGetXMLDesc(domain, 0);
-        if (!xml)
-            die("virDomainGetXMLDesc");
-        free(xml);
-        count++;
-    }
-
-    int found = virDomainListAllSnapshots(domain, &snapshots, 0);
-    if (found < 0)
-        die("virDomainListAllSnapshots");
-
     virDomainSnapshotPtr current = virDomainSnapshotCurrent(domain, 0);
     if (current)
         virDomainSnapshotFree(current);
     else if (virGetLastErrorCode() != VIR_ERR_NO_DOMAIN_SNAPSHOT)
         die("virDomainSnapshotCurrent");
+}
+
+static void poll_domain(virDomainPtr domain)
+{
+    char *names[poll_names];
+    int found = virDomainSnapshotListNames(domain, names, poll_names, 0);
+    if (found < 0)
+        die("virDomainSnapshotListNames");
+    for (int i = 0; i < found; i++)
+        free(names[i]);
+    read_current(domain);
+    atomic_fetch_add(&calls, 2);
+}
+
+static void read_domain(virDomainPtr domain)
+{
+    virDomainSnapshotPtr *snapshots = NULL;
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    if (!xml)
+        die("virDomainGetXMLDesc");
+    free(xml);
+
+    int found = virDomainListAllSnapshots(domain, &snapshots, 0);
+    if (found < 0)
+        die("virDomainListAllSnapshots");
+    read_current(domain);
 
     for (int i = 0; i < found; i++) {
-        if (!poll_only) {
-            xml = virDomainSnapshotGetXMLDesc(snapshots[i], 0);
-            if (!xml)
-                die("virDomainSnapshotGetXMLDesc");
-            free(xml);
-            count++;
-        }
+        xml = virDomainSnapshotGetXMLDesc(snapshots[i], 0);
+        if (!xml)
+            die("virDomainSnapshotGetXMLDesc");
+        free(xml);
         virDomainSnapshotFree(snapshots[i]);
     }
     free(snapshots);
-    atomic_fetch_add(&calls, count);
+    atomic_fetch_add(&calls, 3 + found);
 }
 
 static void *worker(void *unused)
 {
     (void)unused;
     for (int i; (i = atomic_fetch_add(&next_domain, 1)) < domains;)
-        read_domain(records[i]->dom);
+        (poll_names ? poll_domain : read_domain)(records[i]->dom);
     return NULL;
 }
 
 int main(int argc, char **argv)
 {
     int threads = argc == 3 || argc == 4 ? atoi(argv[2]) : 0;
-    if (threads < 1 || threads > MAX_THREADS) {
-        fprintf(stderr, "usage: read URI THREADS (1 to %d) [poll]\n", MAX_THREADS);
+    int snapshots = argc == 4 ? atoi(argv[3]) : -1;
+    if (threads < 1 || threads > MAX_THREADS || snapshots > 999) {
+        fprintf(stderr, "usage: read URI THREADS (1 to %d) [SNAPSHOTS (up to 999)]\n", MAX_THREADS);
         return 64;
     }
-    poll_only = argc == 4 && !strcmp(argv[3], "poll");
+    poll_names = snapshots + 1;
     pthread_t loop, pool[MAX_THREADS];
     virSetErrorFunc(NULL, silent);
     /* The embedded driver needs it; with a daemon every call is a third slower where there is one. */
@@ -111,7 +120,7 @@ int main(int argc, char **argv)
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
 
-    if (!poll_only) {
+    if (!poll_names) {
         char *hostname = virConnectGetHostname(conn);
         if (!hostname)
             die("virConnectGetHostname");

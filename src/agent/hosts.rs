@@ -191,7 +191,7 @@ impl Link {
                         || (&read.name, read.state) != (&domain.name, domain.state)
                         || other_interest(read);
                     if ask.poll && !changed {
-                        to_ask.push((domain.clone(), read));
+                        to_ask.push(((domain.clone(), read.tree.len()), read));
                     }
                     changed
                 }
@@ -201,7 +201,7 @@ impl Link {
             }
         }
         let (domains, read): (Vec<_>, Vec<_>) = to_ask.into_iter().unzip();
-        let answers = host.survey(&domains);
+        let answers = host.survey(domains);
         // One that cannot be asked is read, which says why.
         let changed = |(answer, read): &(host::Result<Survey>, &ObservedDomain)| match answer {
             Ok(survey) => differs(survey, read),

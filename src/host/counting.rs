@@ -8,7 +8,7 @@ use super::{
     RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::DomainUuid;
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
@@ -72,6 +72,10 @@ impl Host for Counting {
 
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
         self.count(Operation::Snapshots(domain)).snapshots(domain)
+    }
+
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        self.count(Operation::Names(domain)).names(domain, at_most)
     }
 
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
-use crate::model::names::DomainUuid;
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
@@ -140,6 +140,11 @@ impl Host for Deadline {
         self.call(Operation::Snapshots(domain), move |host| host.snapshots(&owned))
     }
 
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        let owned = domain.clone();
+        self.call(Operation::Names(domain), move |host| host.names(&owned, at_most))
+    }
+
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
         let owned = (domain.clone(), query.clone());
         self.call(Operation::Select(domain), move |host| host.select(&owned.0, &owned.1))
@@ -168,13 +173,14 @@ impl Host for Deadline {
         })
     }
 
-    fn survey(&self, domains: &[DomainRef]) -> Vec<Result<Survey>> {
-        let owned = domains.to_vec();
+    fn survey(&self, domains: Vec<(DomainRef, usize)>) -> Vec<Result<Survey>> {
         let limit = self.deadlines.read;
-        let survey = move |host: &dyn Host, place: usize| Survey::of(host, &owned[place]);
+        let domains = Arc::new(domains);
+        let asked = Arc::clone(&domains);
+        let survey = move |host: &dyn Host, place: usize| Survey::of(host, &asked[place].0, asked[place].1);
         let answers = self.threads.run_all(limit, domains.len(), survey);
-        let one = |(domain, answer): (_, std::result::Result<Result<Survey>, NoAnswer>)| {
-            answer.unwrap_or_else(|error| Err(unanswered(Operation::Snapshots(domain), limit, error)))
+        let one = |((domain, _), answer): (&(DomainRef, usize), std::result::Result<Result<Survey>, NoAnswer>)| {
+            answer.unwrap_or_else(|error| Err(unanswered(Operation::Names(domain), limit, error)))
         };
         domains.iter().zip(answers).map(one).collect()
     }

@@ -134,6 +134,10 @@ impl Host for Fake {
         self.called(vec![snapshot()])
     }
 
+    fn names(&self, _: &DomainRef, _: usize) -> Result<Vec<SnapshotName>> {
+        self.called(vec![snapshot().name])
+    }
+
     fn select(&self, _: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
         self.called(vec![snapshot()])
     }

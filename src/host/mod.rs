@@ -271,6 +271,13 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
 
+    /// Names of a domain's snapshots, in no order and so many at most (`virDomainSnapshotListNames`): less than half the work
+    /// of [`Self::snapshots`], on both sides, and nothing to go on with.
+    ///
+    /// # Errors
+    /// When the domain is gone.
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>>;
+
     /// The snapshots that a query chooses (`virDomainListAllSnapshots`, below another one
     /// `virDomainSnapshotListAllChildren`).
     ///
@@ -284,10 +291,10 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>>;
 
-    /// What a poll compares of each of several domains, in their order: [`Self::snapshots`] and [`Self::current`] of each, as
-    /// far as the domain answers.
-    fn survey(&self, domains: &[DomainRef]) -> Vec<Result<Survey>> {
-        domains.iter().map(|domain| Survey::of(self, domain)).collect()
+    /// What a poll compares of each of several domains, in their order: [`Self::names`] and [`Self::current`] of each, as far
+    /// as the domain answers. Beside each domain stands how many snapshots it had: the names of one more tell that it has others.
+    fn survey(&self, domains: Vec<(DomainRef, usize)>) -> Vec<Result<Survey>> {
+        domains.iter().map(|(domain, had)| Survey::of(self, domain, *had)).collect()
     }
 
     /// One snapshot, read without secrets (`virDomainSnapshotGetXMLDesc`).

@@ -25,6 +25,8 @@ pub enum Operation<'a> {
     IsPersistent(&'a DomainRef),
     /// [`super::Host::snapshots`].
     Snapshots(&'a DomainRef),
+    /// [`super::Host::names`].
+    Names(&'a DomainRef),
     /// [`super::Host::select`].
     Select(&'a DomainRef),
     /// [`super::Host::current`].
@@ -69,6 +71,7 @@ impl Operation<'_> {
             Self::Definition(_) => "definition",
             Self::IsPersistent(_) => "is_persistent",
             Self::Snapshots(_) => "snapshots",
+            Self::Names(_) => "names",
             Self::Select(_) => "select",
             Self::Current(_) => "current",
             Self::Snapshot(..) => "snapshot",
@@ -106,6 +109,7 @@ impl Operation<'_> {
             | Self::Definition(_)
             | Self::IsPersistent(_)
             | Self::Snapshots(_)
+            | Self::Names(_)
             | Self::Current(_)
             | Self::Select(_)
             | Self::Snapshot(..)
@@ -134,8 +138,9 @@ impl fmt::Display for Operation<'_> {
             Self::Domain(uuid) => write!(f, "look up the domain with UUID {uuid}"),
             Self::Definition(domain) => write!(f, "read the definition of domain {}", name(domain)),
             Self::IsPersistent(domain) => write!(f, "read whether domain {} is persistent", name(domain)),
-            Self::Snapshots(domain) => write!(f, "list the snapshots of domain {}", name(domain)),
-            Self::Select(domain) => write!(f, "list the snapshots of domain {}", name(domain)),
+            Self::Snapshots(domain) | Self::Names(domain) | Self::Select(domain) => {
+                write!(f, "list the snapshots of domain {}", name(domain))
+            }
             Self::Current(domain) => write!(f, "read the current snapshot of domain {}", name(domain)),
             Self::Snapshot(domain, snapshot) => write!(f, "read snapshot {snapshot} of domain {}", name(domain)),
             Self::SnapshotXml(domain, snapshot) => {

@@ -7,7 +7,7 @@ use super::{
     LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef, Survey,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::DomainUuid;
+use crate::model::names::{DomainUuid, SnapshotName};
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
@@ -63,6 +63,10 @@ impl Host for ReadOnly {
         self.inner.snapshots(domain)
     }
 
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        self.inner.names(domain, at_most)
+    }
+
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
         self.inner.select(domain, query)
     }
@@ -79,7 +83,7 @@ impl Host for ReadOnly {
         self.inner.read_snapshots(domain, snapshots)
     }
 
-    fn survey(&self, domains: &[DomainRef]) -> Vec<Result<Survey>> {
+    fn survey(&self, domains: Vec<(DomainRef, usize)>) -> Vec<Result<Survey>> {
         self.inner.survey(domains)
     }
 

@@ -6,7 +6,7 @@ use crate::model::names::SnapshotName;
 /// The names of a domain's snapshots, and the current one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// In no order.
+    /// In no order. Not all where there are more than there were.
     pub names: Vec<SnapshotName>,
     /// One that was listed, unless it came or went in between.
     pub current: Option<SnapshotName>,
@@ -17,8 +17,8 @@ impl Survey {
     ///
     /// # Errors
     /// When the domain is gone.
-    pub(super) fn of(host: &(impl Host + ?Sized), domain: &DomainRef) -> Result<Self> {
-        let names = host.snapshots(domain)?.into_iter().map(|snapshot| snapshot.name).collect();
+    pub(super) fn of(host: &(impl Host + ?Sized), domain: &DomainRef, had: usize) -> Result<Self> {
+        let names = host.names(domain, had + 1)?;
         Ok(Self { names, current: host.current(domain)?.map(|current| current.name) })
     }
 }

@@ -115,6 +115,28 @@ pub(super) fn domains_with_state(connection: &Connect) -> Result<Vec<ListedDomai
     failure.map_or(Ok(domains), Err)
 }
 
+/// How many names libvirt answers with at most: it refuses to be asked for more (`REMOTE_DOMAIN_SNAPSHOT_LIST_MAX`).
+const MOST_NAMES: usize = 16_384;
+
+/// The names of a domain's snapshots, so many at most.
+/// `virt` has the objects alone, which are made of the domain's name and UUID for each.
+pub(super) fn snapshot_names(domain: &Domain, at_most: usize) -> Result<Vec<String>, Error> {
+    let mut names = vec![ptr::null_mut(); at_most.min(MOST_NAMES)];
+    let room = libc::c_int::try_from(names.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the domain is valid, and the array has room for so many; libvirt fills the first ones with strings that it
+    // allocates, or fails and leaves none.
+    let count = unsafe { sys::virDomainSnapshotListNames(domain.as_ptr(), names.as_mut_ptr(), room, 0) };
+    let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
+    let own = |&name: &*mut libc::c_char| {
+        // SAFETY: one of the strings that libvirt filled in.
+        let text = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+        // SAFETY: the caller frees each; it is not used again.
+        unsafe { libc::free(name.cast()) };
+        text
+    };
+    Ok(names.iter().take(count).map(own).collect())
+}
+
 /// The job that runs on a disk; none where none does.
 pub(super) fn block_job(domain: &Domain, target: &CStr) -> Result<Option<BlockJob>, Error> {
     let mut info = sys::virDomainBlockJobInfo { type_: 0, bandwidth: 0, cur: 0, end: 0 };

@@ -15,7 +15,7 @@ use virt::sys;
 
 use super::error::{host_error, is};
 use super::events::Subscription;
-use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, thaw};
+use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, snapshot_names, thaw};
 use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
@@ -298,6 +298,12 @@ impl Host for LibvirtHost {
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
         // Not topological: where libvirt has lost a parent, that list fails outright, and nothing could be said of the domain.
         self.select(domain, &SnapshotQuery::default())
+    }
+
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        let operation = Operation::Names(domain);
+        let names = snapshot_names(&self.domain(domain, operation)?.domain, at_most).map_err(failed(operation))?;
+        Ok(names.into_iter().map(SnapshotName::observed).collect())
     }
 
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {

@@ -150,6 +150,12 @@ impl Host for Model {
         })
     }
 
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        self.ask(Operation::Names(domain), |world| {
+            Ok(world.domain(&domain.name)?.snapshots.keys().take(at_most).cloned().collect())
+        })
+    }
+
     fn select(&self, domain: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
         Host::snapshots(self, domain)
     }

@@ -257,7 +257,7 @@ async fn it_makes_what_is_declared_and_then_makes_exactly_the_calls_of_a_poll() 
     let after = lab.model.calls();
     let spent = |method: &str| after.get(method).unwrap_or(&0) - before.get(method).unwrap_or(&0);
     assert_eq!(lab.handle.view().counters.rounds - rounds, 10, "one poll a minute and nothing else");
-    assert_eq!((spent("domains"), spent("snapshots"), spent("current")), (10, 30, 30));
+    assert_eq!((spent("domains"), spent("names"), spent("current")), (10, 30, 30));
     let all = |calls: &std::collections::BTreeMap<&str, u64>| calls.values().sum::<u64>();
     assert_eq!(all(&after) - all(&before), 10 * (1 + 2 * 3), "1 + 2·D");
     assert_eq!(lab.writes().len(), 3, "nothing is done twice");

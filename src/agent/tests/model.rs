@@ -338,6 +338,10 @@ impl Host for Model {
         self.of(domain, |domain| Ok(domain.snapshots.keys().map(reference).collect()))
     }
 
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        self.of(domain, |domain| Ok(domain.snapshots.keys().take(at_most).cloned().collect()))
+    }
+
     fn select(&self, domain: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
         Host::snapshots(self, domain)
     }

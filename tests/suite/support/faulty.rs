@@ -11,7 +11,7 @@ use snapward::host::{
     LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
-use snapward::model::names::DomainUuid;
+use snapward::model::names::{DomainUuid, SnapshotName};
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// What goes wrong with a call.
@@ -151,6 +151,10 @@ impl Host for Faulty {
 
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>> {
         self.call(Operation::Snapshots(domain), |host| host.snapshots(domain))
+    }
+
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+        self.call(Operation::Names(domain), |host| host.names(domain, at_most))
     }
 
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {
