@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Key;
 use super::events::Events;
 use super::queue::Backoff;
-use crate::host::{self, Counting, DomainRef, Host, Listener, Survey};
+use crate::host::{Counting, DomainRef, Host, Listener, Survey};
 use crate::libvirt::Access;
 use crate::model::agent::AgentHost;
 use crate::model::desired::DesiredState;
@@ -66,6 +66,8 @@ pub(super) struct Link {
     /// What is known of it; none while it cannot be reached.
     pub(super) known: Option<ObservedHost>,
     listed: Vec<DomainRef>,
+    /// What the last poll was told of the domains that are as they were read: a domain that tells the same is so still.
+    agreed: HashMap<DomainUuid, Survey>,
     /// The domains read in this round.
     pub(super) fresh: BTreeSet<DomainUuid>,
     backoff: Backoff,
@@ -86,6 +88,7 @@ impl Link {
             opened: None,
             known: None,
             listed: Vec::new(),
+            agreed: HashMap::new(),
             fresh: BTreeSet::new(),
             backoff: Backoff::default(),
             error: None,
@@ -113,6 +116,8 @@ impl Link {
 
     fn read(&mut self, host: &dyn Host, interests: &Interests<'_>, stale: BTreeSet<DomainUuid>) {
         if let Some(known) = &mut self.known {
+            let listed: BTreeSet<_> = self.listed.iter().map(|domain| domain.uuid).collect();
+            self.agreed.retain(|uuid, _| listed.contains(uuid) && !stale.contains(uuid));
             observe::refresh(host, known, &self.listed, interests, &|domain| stale.contains(&domain.uuid));
             self.fresh.extend(stale);
         }
@@ -148,6 +153,7 @@ impl Link {
         self.calls_before = self.calls();
         (self.opened, self.known) = (None, None);
         self.fresh.clear();
+        self.agreed.clear();
         if !failed_before {
             tracing::warn!(host = self.endpoint.label(), error, "the host cannot be reached; it is tried again");
         }
@@ -165,7 +171,7 @@ impl Link {
     }
 
     /// The selected domains that are to be read again.
-    fn stale(&self, ask: &Ask<'_>, interests: &Interests<'_>, host: &dyn Host) -> BTreeSet<DomainUuid> {
+    fn stale(&mut self, ask: &Ask<'_>, interests: &Interests<'_>, host: &dyn Host) -> BTreeSet<DomainUuid> {
         let Some(known) = &self.known else { return BTreeSet::new() };
         let before = ask.before.map(Interests::new);
         let by_uuid: HashMap<_, _> = known.domains.iter().map(|read| (read.uuid, read)).collect();
@@ -202,12 +208,15 @@ impl Link {
         }
         let (domains, read): (Vec<_>, Vec<_>) = to_ask.into_iter().unzip();
         let answers = host.survey(domains);
-        // One that cannot be asked is read, which says why.
-        let changed = |(answer, read): &(host::Result<Survey>, &ObservedDomain)| match answer {
-            Ok(survey) => differs(survey, read),
-            Err(_) => true,
-        };
-        stale.extend(answers.into_iter().zip(read).filter(changed).map(|(_, read)| read.uuid));
+        for (answer, read) in answers.into_iter().zip(read) {
+            let uuid = read.uuid;
+            match answer {
+                Ok(survey) if self.agreed.get(&uuid) == Some(&survey) => {}
+                Ok(survey) if agrees(&survey, read) => drop(self.agreed.insert(uuid, survey)),
+                // One that cannot be asked is read too, which says why.
+                Ok(_) | Err(_) => drop(stale.insert(uuid)),
+            }
+        }
         stale
     }
 
@@ -238,9 +247,12 @@ impl Link {
     }
 }
 
-/// Whether a domain's snapshots or its current pointer are others than when it was read.
-fn differs(survey: &Survey, read: &ObservedDomain) -> bool {
-    let same_names =
-        survey.names.len() == read.tree.len() && survey.names.iter().all(|name| read.tree.get(name).is_some());
-    !same_names || survey.current.as_ref() != read.tree.current()
+/// Whether a domain's snapshots and its current pointer are those that were read.
+fn agrees(survey: &Survey, read: &ObservedDomain) -> bool {
+    let same_names = || {
+        let mut names: Vec<_> = survey.names.iter().collect();
+        names.sort_unstable();
+        names.into_iter().eq(read.tree.iter().map(|snapshot| snapshot.name.as_str()))
+    };
+    survey.names.len() == read.tree.len() && survey.current.as_ref() == read.tree.current() && same_names()
 }

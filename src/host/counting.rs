@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, Files, Host, LedgerScope, Operation,
+    BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, Files, Host, LedgerScope, Names, Operation,
     RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::names::DomainUuid;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Counts the libvirt calls made through it, failed ones too. File probes are none.
@@ -74,7 +74,7 @@ impl Host for Counting {
         self.count(Operation::Snapshots(domain)).snapshots(domain)
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         self.count(Operation::Names(domain)).names(domain, at_most)
     }
 

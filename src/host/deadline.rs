@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::threads::{NoAnswer, Threads};
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef, Survey,
+    LedgerScope, Names, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml,
+    SnapshotQuery, SnapshotRef, Survey,
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::ledger::Ledger;
-use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::names::DomainUuid;
 use crate::model::observed::ObservedDisk;
 use crate::model::snapshot::ObservedSnapshot;
 
@@ -140,7 +140,7 @@ impl Host for Deadline {
         self.call(Operation::Snapshots(domain), move |host| host.snapshots(&owned))
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         let owned = domain.clone();
         self.call(Operation::Names(domain), move |host| host.names(&owned, at_most))
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Names, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
+    SnapshotRef,
 };
 use crate::model::image::{ImageSnapshot, ImageState, Space};
 use crate::model::kinds::{Capture, Consistency, Content, Location};
@@ -134,8 +135,8 @@ impl Host for Fake {
         self.called(vec![snapshot()])
     }
 
-    fn names(&self, _: &DomainRef, _: usize) -> Result<Vec<SnapshotName>> {
-        self.called(vec![snapshot().name])
+    fn names(&self, _: &DomainRef, _: usize) -> Result<Names> {
+        self.called(Names::from_iter([snapshot().name.as_str()]))
     }
 
     fn select(&self, _: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {

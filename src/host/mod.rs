@@ -21,7 +21,7 @@ pub use event::{Event, Happened, Listener};
 pub use operation::Operation;
 pub use query::SnapshotQuery;
 pub use read_only::ReadOnly;
-pub use survey::Survey;
+pub use survey::{Names, Survey};
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -276,7 +276,7 @@ pub trait Host: Send + Sync {
     ///
     /// # Errors
     /// When the domain is gone.
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>>;
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names>;
 
     /// The snapshots that a query chooses (`virDomainListAllSnapshots`, below another one
     /// `virDomainSnapshotListAllChildren`).

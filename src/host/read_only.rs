@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef, Survey,
+    LedgerScope, Names, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
+    Survey,
 };
 use crate::model::ledger::Ledger;
-use crate::model::names::{DomainUuid, SnapshotName};
+use crate::model::names::DomainUuid;
 use crate::model::snapshot::ObservedSnapshot;
 
 /// Refuses every write with [`ErrorClass::Denied`], before it reaches the host.
@@ -63,7 +64,7 @@ impl Host for ReadOnly {
         self.inner.snapshots(domain)
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         self.inner.names(domain, at_most)
     }
 

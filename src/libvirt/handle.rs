@@ -16,7 +16,7 @@ use virt::domain_snapshot::DomainSnapshot;
 use virt::error::Error;
 use virt::sys;
 
-use crate::host::BlockJob;
+use crate::host::{BlockJob, Names};
 
 /// An object that is freed once, without a panic.
 pub(super) struct Owned<T: Free>(ManuallyDrop<T>);
@@ -120,21 +120,19 @@ const MOST_NAMES: usize = 16_384;
 
 /// The names of a domain's snapshots, so many at most.
 /// `virt` has the objects alone, which are made of the domain's name and UUID for each.
-pub(super) fn snapshot_names(domain: &Domain, at_most: usize) -> Result<Vec<String>, Error> {
+pub(super) fn snapshot_names(domain: &Domain, at_most: usize) -> Result<Names, Error> {
     let mut names = vec![ptr::null_mut(); at_most.min(MOST_NAMES)];
     let room = libc::c_int::try_from(names.len()).unwrap_or(libc::c_int::MAX);
     // SAFETY: the domain is valid, and the array has room for so many; libvirt fills the first ones with strings that it
     // allocates, or fails and leaves none.
     let count = unsafe { sys::virDomainSnapshotListNames(domain.as_ptr(), names.as_mut_ptr(), room, 0) };
     let Ok(count) = usize::try_from(count) else { return Err(Error::last_error()) };
-    let own = |&name: &*mut libc::c_char| {
-        // SAFETY: one of the strings that libvirt filled in.
-        let text = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
-        // SAFETY: the caller frees each; it is not used again.
-        unsafe { libc::free(name.cast()) };
-        text
-    };
-    Ok(names.iter().take(count).map(own).collect())
+    names.truncate(count);
+    // SAFETY: strings that libvirt filled in, and that are freed below.
+    let all = names.iter().map(|&name| unsafe { CStr::from_ptr(name) }.to_string_lossy()).collect();
+    // SAFETY: whoever asked frees each; none is used again.
+    names.iter().for_each(|&name| unsafe { libc::free(name.cast()) });
+    Ok(all)
 }
 
 /// The job that runs on a disk; none where none does.

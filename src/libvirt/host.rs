@@ -21,8 +21,8 @@ use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
 use crate::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef,
+    LedgerScope, Names, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml,
+    SnapshotQuery, SnapshotRef,
 };
 use crate::model::image::{ImageSnapshot, Space};
 use crate::model::kinds::{Content, Location, Power};
@@ -300,10 +300,9 @@ impl Host for LibvirtHost {
         self.select(domain, &SnapshotQuery::default())
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         let operation = Operation::Names(domain);
-        let names = snapshot_names(&self.domain(domain, operation)?.domain, at_most).map_err(failed(operation))?;
-        Ok(names.into_iter().map(SnapshotName::observed).collect())
+        snapshot_names(&self.domain(domain, operation)?.domain, at_most).map_err(failed(operation))
     }
 
     fn select(&self, domain: &DomainRef, query: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {

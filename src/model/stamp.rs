@@ -9,6 +9,7 @@ use super::kinds::{DateOrInstant, Hold};
 use super::names::{SetId, SnapshotName};
 use super::revert::RevertNote;
 use super::series::{slot_name, slot_of_name};
+use super::shared::Shared;
 use super::text::fold_newlines;
 
 /// What every trailer key of ours starts with.
@@ -89,8 +90,8 @@ impl std::fmt::Display for StampHold {
 /// The ownership lines of one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// The set that owns the snapshot.
-    pub set: SetId,
+    /// The set that owns the snapshot: of most of a domain's snapshots the same.
+    pub set: Shared<SetId>,
     /// The snapshot the lines were written for.
     pub snapshot: SnapshotName,
     /// The series of the set it belongs to, where it was not declared by its name.
@@ -114,7 +115,7 @@ impl Stamp {
     /// A stamp with nothing but the ownership.
     pub fn new(set: SetId, snapshot: SnapshotName) -> Self {
         Self {
-            set,
+            set: set.into(),
             snapshot,
             series: None,
             slot: None,
@@ -220,7 +221,7 @@ fn parse_trailers(paragraph: &str) -> Option<(Option<Stamp>, Vec<RevertNote>)> {
     for line in paragraph.lines() {
         let (key, value) = line.strip_prefix(TRAILER_PREFIX)?.split_once(": ")?;
         match key {
-            "Set" => set = Some(value.parse().ok()?),
+            "Set" => set = Some(Shared::from(value.parse::<SetId>().ok()?)),
             "Snapshot" => snapshot = Some(SnapshotName::observed(value)),
             "Series" => series = Some(value.to_owned()),
             "Slot" => match slot_of_name(value) {

@@ -14,6 +14,8 @@ pub struct SnapshotTree {
     /// walking a tree of 10,000 snapshots asks for them 10,000 times.
     by_parent: Vec<u32>,
     current: Option<SnapshotName>,
+    /// Worked out once: every plan asks.
+    has_external: bool,
 }
 
 /// A place in the list of snapshots. As a parent's, `None` is before all others: a root.
@@ -37,7 +39,8 @@ impl SnapshotTree {
             snapshots.iter().map(|snapshot| snapshot.parent.as_ref().and_then(place).map(|at| at as u32)).collect();
         let mut by_parent: Vec<u32> = (0..snapshots.len() as u32).collect();
         by_parent.sort_by_key(|&at| (parents[at as usize], snapshots[at as usize].created));
-        let mut tree = Self { snapshots, parents, by_parent, current };
+        let has_external = snapshots.iter().any(ObservedSnapshot::is_external);
+        let mut tree = Self { snapshots, parents, by_parent, current, has_external };
         tree.share();
         tree
     }
@@ -51,10 +54,16 @@ impl SnapshotTree {
             }
             let (before, from) = self.snapshots.split_at_mut(at);
             let Some(snapshot) = from.first_mut() else { return };
-            if let Some(stamp) = snapshot.description.stamp.as_mut().filter(|stamp| stamp.snapshot == snapshot.name) {
-                stamp.snapshot = snapshot.name.clone();
+            let before = before.last();
+            if let Some(stamp) = &mut snapshot.description.stamp {
+                if stamp.snapshot == snapshot.name {
+                    stamp.snapshot = snapshot.name.clone();
+                }
+                if let Some(before) = before.and_then(|before| before.description.stamp.as_ref()) {
+                    stamp.set.unite(&before.set);
+                }
             }
-            let Some(before) = before.last() else { continue };
+            let Some(before) = before else { continue };
             snapshot.disks.unite(&before.disks);
             if let (Some(definition), Some(before)) = (&mut snapshot.definition, &before.definition) {
                 definition.unite(before);
@@ -134,7 +143,7 @@ impl SnapshotTree {
 
     /// Whether any of them is external: libvirt then believes its records of files, and each step is proven.
     pub fn has_external(&self) -> bool {
-        self.external().next().is_some()
+        self.has_external
     }
 
     /// The names of the external snapshots.

@@ -32,7 +32,7 @@ impl<'a> Planner<'a> {
     fn absent(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
         let name = &snapshot.name;
         match own_stamp(snapshot) {
-            Some(stamp) if stamp.set == *claim.id => {}
+            Some(stamp) if *stamp.set == *claim.id => {}
             owner => {
                 let owner = owner.map(|stamp| stamp.set.to_string());
                 let text = format!("{}; it is not deleted", not_ours(owner.as_deref()));
@@ -199,7 +199,7 @@ impl<'a> Planner<'a> {
     fn present(&mut self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) {
         let name = &snapshot.name;
         let stamp = own_stamp(snapshot);
-        let ours = stamp.is_some_and(|stamp| stamp.set == *claim.id);
+        let ours = stamp.is_some_and(|stamp| *stamp.set == *claim.id);
         if !ours && !claim.snapshot.adopt {
             let owner = stamp.map(|stamp| stamp.set.to_string());
             let text = format!("{}; it is left as it is", not_ours(owner.as_deref()));
@@ -359,7 +359,7 @@ impl<'a> Planner<'a> {
     /// snapshot is asked this.
     fn is_as_wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> bool {
         let Description { human, stamp: Some(stamp), .. } = &snapshot.description else { return false };
-        stamp.set == *claim.id
+        *stamp.set == *claim.id
             && stamp.snapshot == snapshot.name
             && claim.snapshot.protect.is_none_or(|protect| stamp.protect == protect)
             && claim.snapshot.description.as_ref().is_none_or(|declared| declared == human)
@@ -370,7 +370,9 @@ impl<'a> Planner<'a> {
     pub(super) fn wanted(&self, claim: &Claim<'_>, snapshot: &ObservedSnapshot) -> Description {
         let is = &snapshot.description;
         let mut stamp = match &is.stamp {
-            Some(stamp) => Stamp { set: claim.id.as_ref().clone(), snapshot: snapshot.name.clone(), ..stamp.clone() },
+            Some(stamp) => {
+                Stamp { set: claim.id.as_ref().clone().into(), snapshot: snapshot.name.clone(), ..stamp.clone() }
+            }
             None => Stamp::new(claim.id.as_ref().clone(), snapshot.name.clone()),
         };
         stamp.protect = claim.snapshot.protect.unwrap_or(stamp.protect);

@@ -33,7 +33,7 @@ impl Planner<'_> {
                 }
                 continue;
             };
-            if own_stamp(snapshot).is_some_and(|stamp| stamp.set == *claim.id) {
+            if own_stamp(snapshot).is_some_and(|stamp| *stamp.set == *claim.id) {
                 ours = true;
                 let entry = LedgerEntry { created: snapshot.created, released: false };
                 if !wanted.knows(name, entry) {

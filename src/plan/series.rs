@@ -82,7 +82,7 @@ pub(super) fn collect<'a>(
         if let Some(stamp) = own_stamp(snapshot)
             && let Some(series) = &stamp.series
         {
-            let owner = (&stamp.set, series.as_str());
+            let owner = (&*stamp.set, series.as_str());
             match members.iter_mut().rfind(|(other, _)| *other == owner) {
                 Some((_, members)) => members.push(snapshot),
                 None => members.push((owner, vec![snapshot])),

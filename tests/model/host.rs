@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery,
-    SnapshotRef,
+    LedgerScope, Names, Operation, Probe, ProbedImage, RedefineRequest, Result, RevertRequest, SecureXml,
+    SnapshotQuery, SnapshotRef,
 };
 use snapward::model::image::{ImageSnapshot, ImageState, Space};
 use snapward::model::ledger::Ledger;
@@ -150,9 +150,9 @@ impl Host for Model {
         })
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         self.ask(Operation::Names(domain), |world| {
-            Ok(world.domain(&domain.name)?.snapshots.keys().take(at_most).cloned().collect())
+            Ok(world.domain(&domain.name)?.snapshots.keys().take(at_most).map(SnapshotName::as_str).collect())
         })
     }
 

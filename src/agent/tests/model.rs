@@ -13,8 +13,8 @@ use super::hang_at;
 use crate::agent::{Clock, Hosts, Opened};
 use crate::host::{
     BlockJob, Capabilities, Counting, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Event, Files, Happened,
-    Host, HostError, LedgerScope, Listener, Probe, ProbedImage, ReadOnly, RedefineRequest, Result, RevertRequest,
-    SecureXml, SnapshotQuery, SnapshotRef,
+    Host, HostError, LedgerScope, Listener, Names, Probe, ProbedImage, ReadOnly, RedefineRequest, Result,
+    RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use crate::libvirt::Access;
 use crate::model::desired::DesiredState;
@@ -33,8 +33,8 @@ pub(super) struct Write {
     pub(super) what: String,
 }
 
-#[derive(Default)]
-struct Domain {
+#[derive(Clone, Default)]
+pub(super) struct Domain {
     ledger: Option<Ledger>,
     snapshots: BTreeMap<SnapshotName, ObservedSnapshot>,
     current: Option<SnapshotName>,
@@ -143,12 +143,19 @@ impl Model {
         }
     }
 
-    /// Somebody else deletes a snapshot.
-    pub(super) fn remove(&self, domain: &str, snapshot: &str) {
+    /// Somebody else deletes a snapshot. Returns the domain as it was.
+    pub(super) fn remove(&self, domain: &str, snapshot: &str) -> Domain {
         let mut state = lock(&self.state);
         let domain = state.domains.get_mut(domain).expect("a domain");
+        let before = domain.clone();
         domain.snapshots.remove(&SnapshotName::observed(snapshot)).expect("a snapshot");
         domain.current = None;
+        before
+    }
+
+    /// Somebody else makes a domain what it was.
+    pub(super) fn put_back(&self, domain: &str, before: Domain) {
+        lock(&self.state).domains.insert(domain.to_owned(), before);
     }
 
     /// From now on each snapshot is deleted again once its ledger entry was written, or no more.
@@ -338,8 +345,8 @@ impl Host for Model {
         self.of(domain, |domain| Ok(domain.snapshots.keys().map(reference).collect()))
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
-        self.of(domain, |domain| Ok(domain.snapshots.keys().take(at_most).cloned().collect()))
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
+        self.of(domain, |domain| Ok(domain.snapshots.keys().take(at_most).map(SnapshotName::as_str).collect()))
     }
 
     fn select(&self, domain: &DomainRef, _: &SnapshotQuery) -> Result<Vec<SnapshotRef>> {

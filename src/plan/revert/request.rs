@@ -62,7 +62,8 @@ impl<'a> Claim<'a> {
 
     /// Whether the snapshot is the state before one of its reverts.
     pub(in crate::plan) fn guards(&self, snapshot: &ObservedSnapshot) -> bool {
-        own_stamp(snapshot).is_some_and(|stamp| stamp.set == self.id() && stamp.series.as_deref() == Some(GUARD_SERIES))
+        own_stamp(snapshot)
+            .is_some_and(|stamp| *stamp.set == self.id() && stamp.series.as_deref() == Some(GUARD_SERIES))
     }
 
     /// When a slot of its schedule comes; none while one is owed.

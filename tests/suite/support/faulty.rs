@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use rustix::process::{Signal, getpid, kill_process};
 use snapward::host::{
     BlockJob, Capabilities, CreateRequest, DomainDefinition, DomainRef, ErrorClass, Files, Host, HostError,
-    LedgerScope, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
+    LedgerScope, Names, Operation, RedefineRequest, Result, RevertRequest, SecureXml, SnapshotQuery, SnapshotRef,
 };
 use snapward::model::ledger::Ledger;
-use snapward::model::names::{DomainUuid, SnapshotName};
+use snapward::model::names::DomainUuid;
 use snapward::model::snapshot::ObservedSnapshot;
 
 /// What goes wrong with a call.
@@ -153,7 +153,7 @@ impl Host for Faulty {
         self.call(Operation::Snapshots(domain), |host| host.snapshots(domain))
     }
 
-    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Vec<SnapshotName>> {
+    fn names(&self, domain: &DomainRef, at_most: usize) -> Result<Names> {
         self.call(Operation::Names(domain), |host| host.names(domain, at_most))
     }
 
