@@ -271,8 +271,8 @@ pub trait Host: Send + Sync {
     /// When the domain is gone.
     fn snapshots(&self, domain: &DomainRef) -> Result<Vec<SnapshotRef>>;
 
-    /// Names of a domain's snapshots, in no order and so many at most (`virDomainSnapshotListNames`): less than half the work
-    /// of [`Self::snapshots`], on both sides, and nothing to go on with.
+    /// Names of a domain's snapshots, in no order and so many at most (`virDomainSnapshotListNames`): without the objects that
+    /// [`Self::snapshots`] makes on both sides, so nothing to go on with.
     ///
     /// # Errors
     /// When the domain is gone.
@@ -292,7 +292,7 @@ pub trait Host: Send + Sync {
     fn current(&self, domain: &DomainRef) -> Result<Option<SnapshotRef>>;
 
     /// What a poll compares of each of several domains, in their order: [`Self::names`] and [`Self::current`] of each, as far
-    /// as the domain answers. Beside each domain stands how many snapshots it had: the names of one more tell that it has others.
+    /// as the domain answers. Beside each domain stands how many snapshots it had: one name more tells that it has others.
     fn survey(&self, domains: Vec<(DomainRef, usize)>) -> Vec<Result<Survey>> {
         domains.iter().map(|(domain, had)| Survey::of(self, domain, *had)).collect()
     }

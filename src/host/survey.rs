@@ -50,7 +50,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Asks for both: two calls.
+    /// Asks for both, of a domain that had so many snapshots: two calls.
     ///
     /// # Errors
     /// When the domain is gone.

@@ -15,7 +15,9 @@ use virt::sys;
 
 use super::error::{host_error, is};
 use super::events::Subscription;
-use super::handle::{ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, snapshot_names, thaw};
+use super::handle::{
+    ListedDomain, NotFrozen, Owned, block_job, domains_with_state, freeze, snapshot_names, snapshot_xml, thaw,
+};
 use super::image;
 use super::xml::create::CreateError;
 use super::xml::{self, XmlError};
@@ -328,8 +330,8 @@ impl Host for LibvirtHost {
     fn snapshot(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<ObservedSnapshot> {
         let operation = Operation::Snapshot(domain, &snapshot.name);
         let handle = self.snapshot_handle(domain, snapshot, operation)?;
-        let xml = handle.snapshot.xml_desc(0).map_err(failed(operation))?;
-        xml::snapshot::read(&xml).map_err(unreadable(operation))
+        let xml = snapshot_xml(&handle.snapshot).map_err(failed(operation))?;
+        xml::snapshot::read(&xml.read()).map_err(unreadable(operation))
     }
 
     fn snapshot_xml(&self, domain: &DomainRef, snapshot: &SnapshotRef) -> Result<String> {
