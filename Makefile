@@ -40,14 +40,14 @@ lint: ## Check format, lints and dependencies
 bench: ## Measure everything that has a goal beside the least it takes, and print the table; ten minutes with the build
 	@scripts/install-deps bench
 	cargo build --locked --release --workspace
-	@rm -f target/bench/results.tsv target/bench/samples.tsv
+	@rm -f $${CARGO_TARGET_DIR:-target}/bench/{results,samples}.tsv
 	@benches/startup
 	@benches/list
 	@benches/warm-poll
 	@benches/agent-idle
 	@benches/capture
 	@benches/cold-read
-	@target=$${CARGO_TARGET_DIR:-target}; $$target/release/pure
+	@$${CARGO_TARGET_DIR:-target}/release/pure
 	@benches/table
 
 gate: ## Count instructions and allocations of the pure parts, and compare with benches/gate.tsv
