@@ -4,8 +4,8 @@
  *     read URI THREADS [SNAPSHOTS]
  *
  * prints "threads N calls C ms M"; with a number it makes the calls of a poll of the agent, which knows that each domain has
- * so many snapshots and finds nothing changed. The clock starts after the connection is open: the embedded driver loads its whole state then, which is not part of the
- * comparison. */
+ * so many snapshots and finds nothing changed. The clock starts after the connection is open: the embedded driver loads its
+ * whole state then, which is not part of the comparison. */
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <pthread.h>

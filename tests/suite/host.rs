@@ -90,8 +90,8 @@ fn captures_follow_the_run_state() {
     let domain = guest.listed(host.as_ref());
     assert_eq!(domain.state, RunState::Paused, "the capture left the run state as it was");
     let listed = host.snapshots(&domain).expect("listed");
-    assert_eq!(BTreeSet::from_iter(names(&listed)), ["off", "running", "paused"].into());
     let all = BTreeSet::from_iter(names(&listed));
+    assert_eq!(all, ["off", "running", "paused"].into());
     for (at_most, expected) in [(1, 1), (3, 3), (4, 3), (1_000_000, 3)] {
         let named = host.names(&domain, at_most).expect("named");
         let found = named.iter().collect::<BTreeSet<_>>().intersection(&all).count();
